@@ -1,0 +1,125 @@
+"""The project file as typed, immutable values; what every other module reads. `load` makes it, nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+OverrideStyle = Literal["keyval", "flags", "literal"]
+WandbMode = Literal["auto", "online", "offline", "disabled"]
+Scalar = str | int | float | bool | None
+#: What an override may hold: a scalar, or a list or mapping of them (written as a Python or JSON literal).
+OverrideValue = Scalar | list["OverrideValue"] | dict[str, "OverrideValue"]
+#: `None`: no GPU claimed. A number: any that are free. "all": every one. A tuple: these indices.
+GpuRequest = int | Literal["all"] | tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WandbConfig:
+    mode: WandbMode = "auto"
+    project: str | None = None
+    ensure_creds_script: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig:
+    hf_home: str | None = None
+    datasets_root: str | None = None
+    wandb: WandbConfig = WandbConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class TmuxConfig:
+    enabled: bool = True
+    session_prefix: str = "run"
+    watch_interval_s: float = 20.0
+    heartbeat_file: str = "heartbeat.txt"
+    #: tmux socket name (`tmux -L NAME`) of the server we start on each pod.
+    socket: str = "podops"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactContract:
+    required: tuple[str, ...] = ("command.sh", "run_metadata.json", "stdout.log", "summary.json")
+    completion_file: str = "summary.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Seconds; `None` is never. `grace_s` lies between SIGINT and SIGTERM, and again before SIGKILL."""
+
+    timeout_s: float | None = 24 * 3600.0
+    stall_timeout_s: float | None = 30 * 60.0
+    grace_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """A run that serves: ready once `http://127.0.0.1:port` + `health` answers 200."""
+
+    port: int
+    health: str = "/v1/models"
+
+
+@dataclass(frozen=True, slots=True)
+class PodConfig:
+    """One pod. Exactly one of `ssh` and `local` is set; the directories are the project's unless the pod says else."""
+
+    name: str
+    local: bool = False
+    #: `alias`, `host` or `user@host`, as the OpenSSH client takes it.
+    ssh: str | None = None
+    port: int | None = None
+    identity_file: str | None = None
+    #: An OpenSSH client configuration file to use instead of `~/.ssh/config`.
+    ssh_config: str | None = None
+    price_per_hour: float | None = None
+    tags: tuple[str, ...] = ()
+    outputs_dir: str = ""
+    repo_dir: str | None = None
+    venv_python: str | None = None
+    #: Set by the demo alone: shows this many simulated GPUs, labelled as simulated everywhere.
+    simulated_gpus: int = 0
+
+    @property
+    def transport(self) -> str:
+        return "local" if self.local else "ssh"
+
+
+@dataclass(frozen=True, slots=True)
+class PresetConfig:
+    """One preset. `options` holds the keys that belong to its kind alone (`config`, `model`, `args`, …)."""
+
+    name: str
+    kind: str
+    command: str | None = None
+    overrides: Mapping[str, OverrideValue] = field(default_factory=dict)
+    override_style: OverrideStyle | None = None
+    gpus: GpuRequest = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    policies: Policies = Policies()
+    service: ServiceConfig | None = None
+    metrics_pattern: str | None = None
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    options: Mapping[str, OverrideValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectConfig:
+    name: str
+    #: The project's outputs root; a pod may have its own (`PodConfig.outputs_dir` is always filled in).
+    outputs_dir: str
+    repo_dir: str | None = None
+    repo_url: str | None = None
+    venv_python: str | None = None
+    storage: StorageConfig = StorageConfig()
+    tmux: TmuxConfig = TmuxConfig()
+    artifacts: ArtifactContract = ArtifactContract()
+    pods: Mapping[str, PodConfig] = field(default_factory=dict)
+    presets: Mapping[str, PresetConfig] = field(default_factory=dict)
+    #: The files it was read from, in the order they were merged.
+    sources: tuple[Path, ...] = ()

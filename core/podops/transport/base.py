@@ -1,0 +1,34 @@
+"""What a transport is: it starts one command on a pod, with a duplex pipe."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class PodProcess(Protocol):
+    """A running command on a pod, seen as bytes in, bytes out."""
+
+    async def read(self, limit: int) -> bytes:
+        """Up to `limit` bytes of its standard output; empty at its end. Raises `UnreachableError`."""
+
+    async def write(self, data: bytes) -> None:
+        """Send to its standard input, waiting while the pipe is full. Raises `UnreachableError`."""
+
+    async def wait_closed(self) -> tuple[int | None, str]:
+        """Its exit status (`None` when the connection died first) and the end of its standard error."""
+
+    async def close(self) -> None:
+        """End the pipe and the connection under it. Never raises; may be called twice."""
+
+
+class Transport(Protocol):
+    """A way to one pod."""
+
+    #: What a person calls it: `ssh root@203.0.113.7:30022`, `local`.
+    address: str
+
+    async def start(self, command: str) -> PodProcess:
+        """Connect and start `command` through the user's login shell.
+
+        Raises `RefusedError` when the pod says no (key, host key), `UnreachableError` when it does not answer.
+        """

@@ -1,0 +1,21 @@
+"""Names and numbers both ends of a link agree on; `docs/protocol.md` tells the whole exchange."""
+
+PROTOCOL_VERSION = 1
+
+#: A pod-side link ends itself when it has heard nothing from its client for this long, seconds.
+DEAD_MAN_S = 20.0
+
+#: A client sends a ping when it has sent nothing else for this long, seconds.
+PING_S = 5.0
+
+#: Error codes a pod answers with; the client turns them into its own error tree.
+E_USAGE = "usage"
+E_NOT_FOUND = "not_found"
+E_REFUSED = "refused"
+E_FAILED = "failed"
+E_PROTOCOL = "protocol"
+E_NO_TMUX = "no_tmux"
+E_UNWRITABLE = "unwritable"
+E_DISK_FULL = "disk_full"
+E_NO_GPU = "no_gpu"
+E_EXISTS = "exists"

@@ -1,0 +1,72 @@
+"""JSON records on disk: written so that a reader never sees half of one, read so that a broken one is only reported."""
+
+import json
+import os
+import tempfile
+from typing import Any, Dict, Optional, Tuple
+
+SCHEMA = 1
+
+#: A record larger than this is not ours; it is reported instead of loaded.
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+
+
+def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Replace `path` with `data`: temporary file in the same directory, fsync, rename. Raises `OSError`."""
+    directory = os.path.dirname(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=".tmp-", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise
+
+
+def write_record(path: str, record: Dict[str, Any]) -> None:
+    """Write one JSON record atomically; `"schema"` is added in front. Raises `OSError`."""
+    body = {"schema": SCHEMA}
+    body.update(record)
+    write_bytes(path, (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
+
+
+def read_record(path: str) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:
+    """Read one JSON object as `(record, problem)`.
+
+    A missing file is `(None, None)`. One that cannot be read or is not a JSON object is `(None, problem)`, the problem
+    in words for a person.
+    """
+    name = os.path.basename(path)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_RECORD_BYTES + 1)
+    except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        return None, "{} cannot be read: {}".format(name, error.strerror or error)
+    if len(data) > MAX_RECORD_BYTES:
+        return None, "{} is larger than {} MiB".format(name, MAX_RECORD_BYTES >> 20)
+    try:
+        record = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None, "{} is not valid JSON (truncated or edited by hand?)".format(name)
+    if not isinstance(record, dict):
+        return None, "{} is not a JSON object".format(name)
+    return record, None
+
+
+def append_line(path: str, record: Dict[str, Any]) -> None:
+    """Append one JSON line with a single write, so that several writers never mix. Raises `OSError`."""
+    line = json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
