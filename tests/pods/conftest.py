@@ -1,0 +1,176 @@
+"""Pods for tests: real sshd servers on loopback, local pods, a project file for them, `ops` as a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import yaml
+
+from tests.pods.loopback import POD_PATH, SshPod, end_leftovers, free_port, kill_tmux_server
+
+
+class MakeSshPod(Protocol):
+    def __call__(self, name: str = "pod", **options: Any) -> SshPod: ...
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project file on disk. Local pods keep their runs in `local_outputs_dir`."""
+
+    directory: Path
+    file: Path
+    tmux_socket: str
+    local_outputs_dir: Path
+
+
+class MakeProject(Protocol):
+    def __call__(
+        self, *pods: SshPod | str, presets: Mapping[str, Any] | None = None, **keys: Any
+    ) -> Project: ...
+
+
+@dataclass(frozen=True)
+class OpsResult:
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.stdout)
+
+    @property
+    def json_lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+class Ops(Protocol):
+    def __call__(
+        self,
+        *args: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+        stdin: str | None = None,
+    ) -> OpsResult: ...
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Path]:
+    """The folder of one test; no process started with it in its environment survives the test."""
+    yield tmp_path
+    end_leftovers(tmp_path)
+
+
+@pytest.fixture
+def tmux_socket(world: Path) -> Iterator[str]:
+    """The name of a tmux socket of this test alone; its server is ended after the test."""
+    name = f"podops-test-{uuid.uuid4().hex[:10]}"
+    yield name
+    kill_tmux_server(name)
+
+
+@pytest.fixture
+def client_home(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty HOME for this process and its children, local pods too; no SSH agent, no tmux around."""
+    home = world / "client-home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("SSH_AUTH_SOCK", "TMUX", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "REMOTE_OUTPUTS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture
+def ssh_pod(world: Path, client_home: Path, tmux_socket: str) -> Iterator[MakeSshPod]:
+    """Make a pod behind a real sshd: `ssh_pod("a")`; `path=`, `env=`, `options=` (sshd lines) as needed."""
+    pods: list[SshPod] = []
+
+    def make(name: str = "pod", **options: Any) -> SshPod:
+        pod = SshPod(name=name, root=world / f"pod-{name}", port=free_port(), **options)
+        pod.create()
+        pods.append(pod)
+        pod.start()
+        return pod
+
+    yield make
+    for pod in pods:
+        pod.stop()
+
+
+@pytest.fixture
+def project(world: Path, client_home: Path, tmux_socket: str) -> MakeProject:
+    """Write a project file: `project(ssh_pod("a"), "laptop", presets={…})`; a name stands for a local pod.
+
+    Other keyword arguments are top-level keys, laid over the generated ones. Runs lie in each pod's `~/runs`.
+    """
+
+    def make(*pods: SshPod | str, presets: Mapping[str, Any] | None = None, **keys: Any) -> Project:
+        directory = world / "project"
+        directory.mkdir(exist_ok=True)
+        content = {
+            "project": {"name": "demo", "remote_outputs_dir": "~/runs"},
+            "tmux": {"socket": tmux_socket, "watch_interval_sec": 1},
+            "pods": dict(_pod_entry(pod) for pod in pods),
+            "presets": dict(presets or {"hello": {"kind": "command", "command": "echo hello"}}),
+            **keys,
+        }
+        file = directory / "project.yaml"
+        file.write_text(yaml.safe_dump(content, sort_keys=False))
+        return Project(directory, file, tmux_socket, client_home / "runs")
+
+    return make
+
+
+def _pod_entry(pod: SshPod | str) -> tuple[str, dict[str, Any]]:
+    if isinstance(pod, str):
+        return pod, {"local": True}
+    return pod.name, {"ssh": pod.alias, "ssh_config": str(pod.ssh_config)}
+
+
+def ops_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What `ops` is started with: nothing of this machine but a PATH and a locale."""
+    base = {"HOME": str(home), "PATH": POD_PATH, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+    return {**base, **(extra or {})}
+
+
+@pytest.fixture
+def ops_env(client_home: Path) -> Callable[..., dict[str, str]]:
+    """The environment `ops` runs with, for tests that start it by themselves: `ops_env(NAME="value")`."""
+    return lambda **extra: ops_environment(client_home, extra)
+
+
+@pytest.fixture
+def ops(world: Path, client_home: Path) -> Ops:
+    """Run `ops` as a process: `ops("run", "list", "--json").json`; in the project's folder by default."""
+
+    def run(
+        *args: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+        stdin: str | None = None,
+    ) -> OpsResult:
+        folder = cwd or (world / "project" if (world / "project").is_dir() else world)
+        done = subprocess.run(
+            [sys.executable, "-m", "podops.cli.main", *args],
+            cwd=folder,
+            env=ops_environment(client_home, env),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return OpsResult(done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -1,0 +1,227 @@
+"""A real sshd on loopback that stands for a pod: own keys, port and HOME, and a client configuration."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SSHD = (
+    shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin") or "/usr/sbin/sshd"
+)
+
+#: What a pod has on its PATH unless a test says else.
+POD_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
+    """Return as soon as `condition()` is true; fail the test, naming `what`, after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_key(path: Path) -> Path:
+    """A fresh ed25519 key pair at `path` and `path.pub`."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True)
+    return path
+
+
+@dataclass
+class SshPod:
+    """One loopback pod. `alias` and `ssh_config` are what a project file needs to reach it."""
+
+    name: str
+    root: Path
+    port: int
+    path: str = POD_PATH
+    options: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def alias(self) -> str:
+        return f"{self.name}-alias"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def ssh_config(self) -> Path:
+        return self.root / "ssh_config"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.root / "known_hosts"
+
+    @property
+    def user_key(self) -> Path:
+        return self.root / "user_key"
+
+    @property
+    def host_key(self) -> Path:
+        return self.root / "host_key"
+
+    @property
+    def outputs_dir(self) -> Path:
+        """Where `remote_outputs_dir: ~/runs` lies on this pod."""
+        return self.home / "runs"
+
+    def create(self) -> None:
+        """Write keys and configuration files."""
+        self.home.mkdir(parents=True)
+        make_key(self.host_key)
+        make_key(self.user_key)
+        (self.root / "authorized_keys").write_text(self.user_key.with_suffix(".pub").read_text())
+        self.known_hosts.write_text(
+            f"[127.0.0.1]:{self.port} {self.host_key.with_suffix('.pub').read_text()}"
+        )
+        self.ssh_config.write_text(
+            f"Host {self.alias}\n  HostName 127.0.0.1\n  Port {self.port}\n  IdentityFile {self.user_key}\n"
+            f"  IdentitiesOnly yes\n  UserKnownHostsFile {self.known_hosts}\n"
+        )
+
+    def _server_config(self) -> str:
+        env = {"HOME": str(self.home), "PATH": self.path, **self.env}
+        lines = [
+            f"Port {self.port}",
+            "ListenAddress 127.0.0.1",
+            f"HostKey {self.host_key}",
+            f"AuthorizedKeysFile {self.root / 'authorized_keys'}",
+            f"PidFile {self.root / 'sshd.pid'}",
+            "UsePAM no",
+            "StrictModes no",
+            "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
+            "PermitRootLogin yes",
+            "MaxStartups 300:30:400",
+            "SetEnv " + " ".join(f"{name}={value}" for name, value in env.items()),
+            *self.options,
+        ]
+        return "\n".join(lines) + "\n"
+
+    def start(self) -> None:
+        """Start the server and return once it accepts connections."""
+        config = self.root / "sshd_config"
+        config.write_text(self._server_config())
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        log = self.root / "sshd.log"
+        self.process = subprocess.Popen([SSHD, "-D", "-f", config, "-E", log], stdin=subprocess.DEVNULL)
+        server = self.process
+        wait_for(lambda: self._accepts() or server.poll() is not None, "sshd to listen")
+        assert server.poll() is None, f"sshd did not start: {log.read_text()}"
+
+    def _accepts(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1.0)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill_sessions(self) -> int:
+        """Cut every open connection (the server goes on); returns how many server processes were killed."""
+        assert self.process is not None
+        victims = [pid for pid in descendants(self.process.pid) if _command_name(pid).startswith("sshd")]
+        for pid in victims:
+            _kill(pid, signal.SIGKILL)
+        return len(victims)
+
+    def stop(self) -> None:
+        """End the server and all its sessions."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        self.kill_sessions()
+        self.process.wait(10)
+        self.process = None
+
+
+def descendants(root: int) -> list[int]:
+    """Process ids below `root`, found in /proc."""
+    parents = {pid: _parent(pid) for pid in _pids()}
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found[1:]
+
+
+def processes_with_env(text: str) -> list[int]:
+    """Processes started with `text` somewhere in their environment, ourselves left out."""
+    return [pid for pid in _pids() if pid != os.getpid() and text.encode() in _proc_file(pid, "environ")]
+
+
+def command_line(pid: int) -> str:
+    return _proc_file(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def link_processes(home: Path) -> list[int]:
+    """Pod-side link processes whose HOME is `home`."""
+    return [pid for pid in processes_with_env(f"HOME={home}") if is_link(command_line(pid))]
+
+
+def is_link(command: str) -> bool:
+    """Whether a command line is a pod-side link, already running or still in its bootstrap."""
+    return command.endswith(".pyz link") or "b64decode" in command
+
+
+def end_leftovers(root: Path) -> None:
+    """Kill what still runs with an environment that names `root`; links among it fail the test."""
+    wait = 8.0
+
+    def links() -> list[int]:
+        return [pid for pid in processes_with_env(str(root)) if is_link(command_line(pid))]
+
+    deadline = time.monotonic() + wait
+    while links() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    orphans = [f"{pid} {command_line(pid)[:200]}" for pid in links()]
+    for pid in processes_with_env(str(root)):
+        _kill(pid, signal.SIGKILL)
+    wait_for(lambda: not processes_with_env(str(root)), f"every process of {root} to be gone")
+    assert not orphans, f"link processes outlived their connection by {wait:g} s: {orphans}"
+
+
+def kill_tmux_server(name: str) -> None:
+    """End the tmux server of one socket name and remove its socket."""
+    subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True)
+    Path(os.environ.get("TMUX_TMPDIR", "/tmp"), f"tmux-{os.getuid()}", name).unlink(missing_ok=True)
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _proc_file(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _command_name(pid: int) -> str:
+    return _proc_file(pid, "comm").decode(errors="replace").strip()
+
+
+def _parent(pid: int) -> int:
+    fields = _proc_file(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else 0
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
