@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from podops.config.model import ProjectConfig
+from podops.errors import NotFoundError, UnreachableError
+from podops.fleet import wire
+from podops.fleet.log_stream import FollowRequest, followed
+from podops.fleet.pod_link import PodLink, who
 from podops.fleet.snapshot import FleetSnapshot, LogChunk
+from podops.link.client import LinkClient
 from podops.plan import SubmitPlan
+
+#: So many pods are connected to at the same time; sshd drops connections when too many come at once.
+CONNECTS_AT_ONCE = 20
+
+#: How long a pod may take to start a run, seconds; a slow volume is common.
+SUBMIT_S = 60.0
+
+#: How long leaving a fleet may take, seconds.
+_LEAVE_S = 1.8
+
+#: What `follow` starts with when not told otherwise, bytes from the end.
+_TAIL_BYTES = 64 * 1024
+
+Callback = Callable[[frozenset[str]], None]
 
 
 class LogStream(Protocol):
@@ -26,36 +47,162 @@ class Fleet:
     Actions raise `PodopsError`s; one pod's failure never touches another.
     """
 
-    def __init__(self, config: ProjectConfig, *, pods: Sequence[str] | None = None, connect_timeout: float = 15.0) -> None:
-        """`pods` limits the fleet to these names. Raises `NotFoundError` for a name the config does not have."""
+    def __init__(
+        self, config: ProjectConfig, *, pods: Sequence[str] | None = None, connect_timeout: float = 15.0
+    ) -> None:
+        """`pods` limits the fleet to these names. Raises `NotFoundError` for one the config does not have."""
+        names = list(config.pods) if pods is None else list(dict.fromkeys(pods))
+        for name in names:
+            if name not in config.pods:
+                raise _no_pod(name, config)
+        gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
+        self._config = config
+        self._links = {
+            name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout)
+            for name in names
+        }
+        self._tasks: list[asyncio.Task[None]] = []
+        self._callbacks: list[Callback] = []
+        self._changed: set[str] = set()
+        self._snapshot: FleetSnapshot | None = None
 
-    async def __aenter__(self) -> Fleet: ...
-    async def __aexit__(self, *exc: object) -> None: ...
+    async def __aenter__(self) -> Fleet:
+        for name, link in self._links.items():
+            self._tasks.append(asyncio.create_task(link.run(), name=f"podops-pod-{name}"))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._callbacks.clear()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_LEAVE_S)
+            for task in late:
+                task.cancel()
+        self._tasks.clear()
 
     @property
-    def snapshot(self) -> FleetSnapshot: ...
+    def snapshot(self) -> FleetSnapshot:
+        if self._snapshot is None:
+            self._snapshot = FleetSnapshot({name: link.snapshot for name, link in self._links.items()})
+        return self._snapshot
 
-    def subscribe(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:
-        """Call `callback(names of changed pods)` in the event loop after each change; returns the way to stop."""
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Call `callback(names of changed pods)` in the event loop after changes; returns the way to stop.
 
-    async def settled(self, timeout: float) -> None:
-        """Return when each pod is live (with its full run list) or has failed once, or after `timeout` seconds."""
+        Changes made in the same turn of the loop come in one call.
+        """
+        self._callbacks.append(callback)
+
+        def stop() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return stop
+
+    async def settled(self, timeout: float) -> None:  # noqa: ASYNC109
+        """Return when each pod is live (with its full run list) or has failed once; `timeout` in seconds."""
+        waits = [asyncio.ensure_future(link.settled.wait()) for link in self._links.values()]
+        if not waits:
+            return
+        try:
+            await asyncio.wait(waits, timeout=timeout)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def retry(self, pod: str) -> None:
         """Connect now instead of waiting for the back-off."""
+        self._link(pod).retry()
 
     async def submit(self, plan: SubmitPlan, *, force: bool = False) -> dict[str, Any]:
-        """The pod's answer to `submit`."""
+        """The pod's answer to `submit`. A lost answer is not a lost run: nothing is sent twice."""
+        client = await self._client(plan.pod)
+        request_id = uuid.uuid4().hex
+        try:
+            answer = await client.request(
+                "submit", within=SUBMIT_S, spec=plan.spec, force=force, request_id=request_id
+            )
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"pod {plan.pod} did not confirm run {plan.run_id}, which may have started: {error.message}",
+                f"look with `ops run status {plan.run_id}` before you submit again",
+                code="unconfirmed",
+            ) from error
+        return answer.header
 
-    async def kill(self, pod: str, run_id: str, *, project: str = "", grace_s: float | None = None) -> dict[str, Any]: ...
+    async def kill(
+        self, pod: str, run_id: str, *, project: str = "", grace_s: float | None = None
+    ) -> dict[str, Any]:
+        """The pod's answer to `kill`: the request is on disk, the run ends on its own time."""
+        fields: dict[str, Any] = {"by": who()}
+        if grace_s is not None:
+            fields["grace_s"] = grace_s
+        client = await self._client(pod)
+        answer = await client.request("kill", run_id=run_id, project=self._project(project), **fields)
+        return answer.header
 
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         """The pod's answer to `run`."""
+        client = await self._client(pod)
+        return (await client.request("run", run_id=run_id, project=self._project(project))).header
 
-    async def read(self, pod: str, run_id: str, name: str, *, project: str = "", offset: int = 0, length: int = 65536) -> tuple[int, int, bytes]:
+    async def read(
+        self, pod: str, run_id: str, name: str, *, project: str = "", offset: int = 0, length: int = 65536
+    ) -> tuple[int, int, bytes]:
         """`(offset, size, data)` of one file of the run."""
+        client = await self._client(pod)
+        fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": name}
+        answer = await client.request("read", offset=offset, length=length, **fields)
+        header = answer.header
+        return wire.count(header.get("offset")), wire.count(header.get("size")), answer.payload
 
     def follow(
-        self, pod: str, run_id: str, *, project: str = "", tail_lines: int | None = None, tail_bytes: int | None = None,
-        offset: int | None = None, window: int = 256 * 1024, lossless: bool = False,
-    ) -> AbstractAsyncContextManager[LogStream]: ...
+        self,
+        pod: str,
+        run_id: str,
+        *,
+        project: str = "",
+        tail_lines: int | None = None,
+        tail_bytes: int | None = None,
+        offset: int | None = None,
+        window: int = 256 * 1024,
+        lossless: bool = False,
+    ) -> AbstractAsyncContextManager[LogStream]:
+        """Stream `stdout.log` from `offset`, or from the last lines or bytes (64 KiB when none is given)."""
+        if offset is not None:
+            start = {"offset": offset}
+        elif tail_lines is not None:
+            start = {"tail_lines": tail_lines}
+        else:
+            start = {"tail_bytes": _TAIL_BYTES if tail_bytes is None else tail_bytes}
+        request = FollowRequest(run_id, self._project(project), start, window, lossless)
+        return followed(self._link(pod), request)
+
+    def _project(self, project: str) -> str:
+        return project or self._config.name
+
+    def _link(self, pod: str) -> PodLink:
+        if pod not in self._links:
+            raise _no_pod(pod, self._config)
+        return self._links[pod]
+
+    async def _client(self, pod: str) -> LinkClient:
+        return await self._link(pod).client()
+
+    def _pod_changed(self, name: str) -> None:
+        self._snapshot = None
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._changed.add(name)
+
+    def _tell(self) -> None:
+        names = frozenset(self._changed)
+        self._changed.clear()
+        for callback in list(self._callbacks):
+            callback(names)
+
+
+def _no_pod(name: str, config: ProjectConfig) -> NotFoundError:
+    known = ", ".join(config.pods) or "none"
+    return NotFoundError(f"there is no pod {name!r}", f"pods of this project: {known}")

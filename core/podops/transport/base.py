@@ -30,5 +30,5 @@ class Transport(Protocol):
     async def start(self, command: str) -> PodProcess:
         """Connect and start `command` through the user's login shell.
 
-        Raises `RefusedError` when the pod says no (key, host key), `UnreachableError` when it does not answer.
+        Raises `RefusedError` when the pod says no (key, host key), `UnreachableError` when it is silent.
         """

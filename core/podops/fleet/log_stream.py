@@ -1,0 +1,154 @@
+"""One run's log as a stream of chunks that survives the loss of its link."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from podops.errors import NotFoundError, PodopsError, ProtocolError, RefusedError, UnreachableError
+from podops.fleet import wire
+from podops.fleet.pod_link import PodLink
+from podops.fleet.snapshot import LogChunk
+from podops.link.client import LinkClient
+from podops_runners.frames import MAX_PAYLOAD_BYTES, Frame
+
+#: A follow that could not be taken up again is tried again when the pod's state changes, or after so many seconds.
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FollowRequest:
+    """What to follow. `start` is the `from` of the protocol, used until the first byte's place is known."""
+
+    run_id: str
+    project: str
+    start: dict[str, int]
+    window: int
+    lossless: bool
+
+
+class FollowedLog:
+    """The `LogStream` of one subscription at a time; use it through `followed`."""
+
+    def __init__(self, link: PodLink, request: FollowRequest) -> None:
+        self._link = link
+        self._request = request
+        self._queue: asyncio.Queue[LogChunk | PodopsError] = asyncio.Queue()
+        self._queued_bytes = 0
+        self._most_bytes = 8 * request.window + 2 * MAX_PAYLOAD_BYTES
+        self._client: LinkClient | None = None
+        self._sub: int | None = None
+        self._next: int | None = None
+        self._complete = False
+        self._over = False
+
+    def __aiter__(self) -> AsyncIterator[LogChunk]:
+        return self
+
+    async def __anext__(self) -> LogChunk:
+        if self._over:
+            raise StopAsyncIteration
+        item = await self._queue.get()
+        if isinstance(item, PodopsError):
+            self._over = True
+            raise item
+        self._queued_bytes -= len(item.data)
+        self._over = item.eof
+        return item
+
+    def ack(self, offset: int) -> None:
+        if self._client is not None and self._sub is not None:
+            self._client.notify("ack", sub=self._sub, offset=offset)
+
+    async def subscribe(self) -> None:
+        """Follow from the first byte not yet received. Raises `PodopsError`."""
+        client = await self._link.client()
+        start = self._request.start if self._next is None else {"offset": self._next}
+        fields: dict[str, Any] = {
+            "run_id": self._request.run_id,
+            "project": self._request.project,
+            "name": "stdout.log",
+            "from": start,
+            "window": self._request.window,
+            "lossless": self._request.lossless,
+        }
+        await client.request("follow", on_answer=self._subscribed, **fields)
+        self._client = client
+
+    async def keep(self) -> None:
+        """Subscribe again whenever the link was lost, until the log is complete."""
+        while not self._complete and self._client is not None:
+            await self._client.closed()
+            self._client = self._sub = None
+            while self._client is None and not self._complete:
+                await self._resubscribe()
+
+    async def unsubscribe(self) -> None:
+        client, sub = self._client, self._sub
+        self._client = self._sub = None
+        if client is not None and sub is not None:
+            self._link.forget(sub)
+            with contextlib.suppress(PodopsError):
+                await client.request("unfollow", within=1.0, sub=sub)
+
+    async def _resubscribe(self) -> None:
+        try:
+            await self.subscribe()
+        except (NotFoundError, RefusedError, ProtocolError) as error:
+            self._stop(error)
+        except UnreachableError:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_S):
+                    await self._link.state_change()
+        except PodopsError as error:
+            self._stop(error)
+
+    def _stop(self, error: PodopsError) -> None:
+        self._complete = True
+        self._queue.put_nowait(error)
+
+    def _subscribed(self, answer: Frame) -> None:
+        sub = wire.integer(answer.header.get("sub"))
+        if sub is None:
+            raise ProtocolError("the pod answered `follow` without a subscription")
+        self._sub = sub
+        if self._next is None:
+            self._next = wire.count(answer.header.get("offset"))
+        self._link.listen(sub, self._take)
+
+    def _take(self, frame: Frame) -> None:
+        if self._complete:
+            return
+        expected = self._next or 0
+        given = wire.integer(frame.header.get("offset"))
+        offset, data = expected if given is None else given, frame.payload
+        eof = frame.header.get("eof") is True
+        if offset < expected:
+            data = data[expected - offset :]
+            offset = expected
+        if not data and not eof and offset == expected:
+            return
+        self._next = offset + len(data)
+        self._complete = eof
+        self._queued_bytes += len(data)
+        if self._queued_bytes > self._most_bytes:
+            self._stop(ProtocolError("the pod sent more of the log than was asked for"))
+            return
+        self._queue.put_nowait(LogChunk(offset, data, skipped=offset - expected, eof=eof))
+
+
+@contextlib.asynccontextmanager
+async def followed(link: PodLink, request: FollowRequest) -> AsyncIterator[FollowedLog]:
+    """Follow a log for the length of a `with` block. Raises `NotFoundError`, `UnreachableError`."""
+    log = FollowedLog(link, request)
+    await log.subscribe()
+    keeper = asyncio.create_task(log.keep(), name=f"podops-follow-{request.run_id}")
+    try:
+        yield log
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        await log.unsubscribe()

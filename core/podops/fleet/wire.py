@@ -1,0 +1,211 @@
+"""From what a pod sends to snapshots. A pod is not trusted: whatever it sends, each returns a value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from podops.fleet.snapshot import (
+    DiskUsage,
+    GpuProcess,
+    GpuReport,
+    GpuSample,
+    HostInfo,
+    HostSample,
+    RunSnapshot,
+)
+from podops_runners.runid import is_valid_run_id
+from podops_runners.states import STATES
+
+#: Longest name-like text, and longest text meant to be read (a command, an evidence line), characters.
+SHORT, LONG = 300, 16_000
+
+#: Most entries taken from any list or mapping a pod sends, and most runs.
+MANY, MANY_RUNS = 1_000, 100_000
+
+_SOURCES = ("nvml", "nvidia-smi", "simulated", "none")
+
+
+def text(value: object, limit: int = SHORT) -> str:
+    """One line of printable text; anything that could steer a terminal is left out."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(c if c.isprintable() else " " if c in "\t\n\r" else "" for c in value[:limit])
+
+
+def block(value: object) -> str:
+    """Text of several lines, printable but for its newlines and tabs."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(c for c in value[:LONG] if c.isprintable() or c in "\n\t")
+
+
+def optional_text(value: object) -> str | None:
+    return text(value) or None
+
+
+def number(value: object) -> float | None:
+    """A finite number, or `None`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        result = float(value)
+    except OverflowError:
+        return None
+    return result if math.isfinite(result) else None
+
+
+def integer(value: object) -> int | None:
+    """A whole number that fits 64 bits, or `None`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) < 2**63 else None
+
+
+def count(value: object) -> int:
+    """A whole number, 0 when there is none or it is negative."""
+    return max(integer(value) or 0, 0)
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object, limit: int = MANY) -> list[Any]:
+    return value[:limit] if isinstance(value, list) else []
+
+
+def texts(value: object) -> tuple[str, ...]:
+    return tuple(text(item) for item in items(value) if isinstance(item, str))
+
+
+def host_info(value: object) -> HostInfo:
+    wire = mapping(value)
+    return HostInfo(
+        hostname=text(wire.get("hostname")),
+        os=text(wire.get("os")),
+        python=text(wire.get("python")),
+        tmux=optional_text(wire.get("tmux")),
+        user=text(wire.get("user")),
+        cpu_count=count(wire.get("cpu_count")),
+        boot_id=text(wire.get("boot_id")),
+        machine_id=text(wire.get("machine_id")),
+    )
+
+
+def host_sample(value: object) -> HostSample:
+    wire = mapping(value)
+    disks = (mapping(disk) for disk in items(wire.get("disks")))
+    return HostSample(
+        time=number(wire.get("time")) or 0.0,
+        cpu_percent=number(wire.get("cpu_percent")),
+        load1=number(wire.get("load1")),
+        memory_used_bytes=integer(wire.get("memory_used_bytes")),
+        memory_total_bytes=integer(wire.get("memory_total_bytes")),
+        disks=tuple(
+            DiskUsage(text(disk.get("path")), count(disk.get("used_bytes")), count(disk.get("total_bytes")))
+            for disk in disks
+        ),
+    )
+
+
+def gpu_report(value: object) -> GpuReport:
+    wire = mapping(value)
+    source = text(wire.get("source"))
+    return GpuReport(
+        source=source if source in _SOURCES else "none",
+        message=text(wire.get("message")),
+        driver=text(wire.get("driver")),
+        gpus=tuple(_gpu(gpu) for gpu in items(wire.get("gpus"))),
+    )
+
+
+def _gpu(value: object) -> GpuSample:
+    wire = mapping(value)
+    return GpuSample(
+        index=count(wire.get("index")),
+        uuid=text(wire.get("uuid")),
+        name=text(wire.get("name")),
+        utilization_percent=number(wire.get("utilization_percent")),
+        memory_used_bytes=integer(wire.get("memory_used_bytes")),
+        memory_total_bytes=integer(wire.get("memory_total_bytes")),
+        temperature_c=number(wire.get("temperature_c")),
+        power_w=number(wire.get("power_w")),
+        power_limit_w=number(wire.get("power_limit_w")),
+        error=text(wire.get("error")),
+        processes=tuple(_gpu_process(process) for process in items(wire.get("processes"))),
+        claimed_by=optional_text(wire.get("claimed_by")),
+    )
+
+
+def _gpu_process(value: object) -> GpuProcess:
+    wire = mapping(value)
+    return GpuProcess(count(wire.get("pid")), integer(wire.get("memory_bytes")), text(wire.get("name")))
+
+
+def run(value: object, pod: str, received_at: float) -> RunSnapshot | None:
+    """A run; `None` when it has no id that can name one."""
+    wire = mapping(value)
+    run_id = wire.get("run_id")
+    if not isinstance(run_id, str) or not is_valid_run_id(run_id):
+        return None
+    state = text(wire.get("state"))
+    gpus = (integer(index) for index in items(wire.get("gpus")))
+    return RunSnapshot(
+        run_id=run_id,
+        pod=pod,
+        state=state if state in STATES else "lost",
+        project=text(wire.get("project")),
+        preset=text(wire.get("preset")),
+        kind=text(wire.get("kind")),
+        reason=optional_text(wire.get("reason")),
+        detail=text(wire.get("detail"), LONG),
+        phase=text(wire.get("phase")),
+        endpoint=text(wire.get("endpoint")),
+        run_dir=text(wire.get("run_dir"), LONG),
+        session=optional_text(wire.get("session")),
+        command=block(wire.get("command")),
+        gpus=tuple(index for index in gpus if index is not None),
+        tags=texts(wire.get("tags")),
+        heartbeat_line=text(wire.get("heartbeat_line"), LONG),
+        stalled=wire.get("stalled") is True,
+        user=text(wire.get("user")),
+        tracking={text(key): text(link, LONG) for key, link in _entries(wire.get("tracking")) if text(link)},
+        problems=texts(wire.get("problems")),
+        owned=wire.get("owned") is not False,
+        received_at=received_at,
+        **_run_numbers(wire),
+    )
+
+
+def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a run that are numbers."""
+    floats = (
+        "created_at",
+        "started_at",
+        "ended_at",
+        "elapsed_s",
+        "heartbeat_time",
+        "heartbeat_age_s",
+        "log_age_s",
+    )
+    integers = ("step", "total_steps", "exit_code", "signal")
+    metrics = ((text(name), number(value)) for name, value in _entries(wire.get("metrics")))
+    return {
+        **{name: number(wire.get(name)) for name in floats},
+        **{name: integer(wire.get(name)) for name in integers},
+        "log_bytes": count(wire.get("log_bytes")),
+        "attempt": count(wire.get("attempt")) or 1,
+        "metrics": {name: value for name, value in metrics if value is not None},
+    }
+
+
+def _entries(value: object) -> list[tuple[str, Any]]:
+    return list(mapping(value).items())[:MANY]
+
+
+def gone_run_ids(value: object) -> list[str]:
+    """The run ids in a list of `[project, run_id]`."""
+    pairs = (items(pair) for pair in items(value, MANY_RUNS))
+    return [pair[1] for pair in pairs if len(pair) == 2 and isinstance(pair[1], str)]

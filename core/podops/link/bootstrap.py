@@ -1,0 +1,205 @@
+"""From a bare login on a pod to a running link process: one command, and an upload when it is needed."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from podops.errors import PodSetupError, ProtocolError
+from podops.transport.base import PodProcess, Transport
+
+#: A login shell may print this much before our first word.
+MAX_BANNER_BYTES = 64 * 1024
+
+_MARKER = b"\n\x01podops"
+_MAX_REPORT_BYTES = 4096
+_CHUNK = 64 * 1024
+
+# Runs under every Python 3, to be able to say that it is too old. The file it starts is only ever one that
+# the user owns, in a directory nobody else can write to, and whose hash is right.
+_SCRIPT = r"""
+import sys, os
+def say(**report):
+    import json
+    report["python"] = list(sys.version_info[:3])
+    os.write(1, ("\n\x01podops" + json.dumps(report) + "\n").encode())
+def good(path):
+    import hashlib
+    try:
+        with open(path, "rb") as f:
+            return os.fstat(f.fileno()).st_uid == os.geteuid() and hashlib.sha256(f.read()).hexdigest() == SHA
+    except OSError:
+        return False
+def writable(d):
+    try:
+        os.makedirs(d, 0o700, exist_ok=True)
+        s = os.lstat(d)
+        if (s.st_mode & 0o170077) != 0o040000 or s.st_uid != os.geteuid():
+            return False
+        probe = os.path.join(d, ".probe-%d" % os.getpid())
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.unlink(probe)
+        return True
+    except OSError:
+        return False
+def place():
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    home = os.path.expanduser("~/.cache")
+    for d in (cache, home, "/tmp"):
+        if not d.startswith("/"):
+            continue
+        d = os.path.join(d, "podops") if d != "/tmp" else "/tmp/podops-%d" % os.geteuid()
+        if writable(d):
+            return d
+def receive(path):
+    data = b""
+    while len(data) < SIZE:
+        part = os.read(0, min(1 << 20, SIZE - len(data)))
+        if not part:
+            return "the upload ended early"
+        data += part
+    new = "%s.%d" % (path, os.getpid())
+    try:
+        with open(new, "wb") as f:
+            os.chmod(new, 0o600)
+            f.write(data)
+        if not good(new):
+            os.unlink(new)
+            return "what arrived has another hash than what was sent"
+        os.rename(new, path)
+    except OSError as e:
+        try:
+            os.unlink(new)
+        except OSError:
+            pass
+        return "%s: %s" % (os.path.dirname(path), e.strerror)
+def main():
+    if sys.version_info < (3, 8):
+        return say(error="python")
+    d = place()
+    if d is None:
+        return say(error="place")
+    path = os.path.join(d, "podops-%s.pyz" % SHA)
+    have = good(path)
+    say(have=have)
+    if not have:
+        problem = receive(path)
+        if problem:
+            return say(error="store", message=problem)
+        say(have=True)
+    python = sys.executable or "python3"
+    os.execvp(python, [python, "-I", "-S", path, "link"])
+main()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A link process ready for its hello. `early` is what it has said already."""
+
+    process: PodProcess
+    early: bytes
+    uploaded: bool
+
+
+class _Reports:
+    """Finds the bootstrap's own lines in what the pod prints."""
+
+    def __init__(self, process: PodProcess, pod: str) -> None:
+        self._process = process
+        self._pod = pod
+        self.rest = b""
+
+    async def next(self) -> dict[str, Any]:
+        """The next report. Raises `PodSetupError` when the pod ends or prints too much before it."""
+        while True:
+            start = self.rest.find(_MARKER)
+            end = self.rest.find(b"\n", start + len(_MARKER)) if start >= 0 else -1
+            if end >= 0:
+                line = self.rest[start + len(_MARKER) : end]
+                self.rest = self.rest[end + 1 :]
+                return _parse(line, self._pod)
+            if len(self.rest) > MAX_BANNER_BYTES + _MAX_REPORT_BYTES:
+                raise PodSetupError(
+                    f"the login shell of pod {self._pod} prints over {MAX_BANNER_BYTES >> 10} KiB by itself",
+                    "make its start-up files silent for logins without a terminal",
+                )
+            data = await self._process.read(_CHUNK)
+            if not data:
+                raise await self._ended()
+            self.rest += data
+
+    async def _ended(self) -> PodSetupError:
+        status, stderr = await self._process.wait_closed()
+        said = stderr.splitlines()[-1][:300] if stderr else ""
+        if status in (126, 127):
+            return PodSetupError(
+                f"python3 is not installed on pod {self._pod}",
+                "install Python 3.8 or later there, or put it on the PATH of a login without a terminal",
+            )
+        if status is None:
+            return PodSetupError(
+                f"the connection to pod {self._pod} closed while the link was starting", said
+            )
+        shown = f": {said}" if said else ""
+        return PodSetupError(f"the login shell of pod {self._pod} ended with status {status}{shown}")
+
+
+def bootstrap_command(sha256: str, size: int) -> str:
+    """The one command a pod is started with; no shell reads any character of it in its own way."""
+    source = f"SHA={sha256!r}\nSIZE={size}\n{_SCRIPT}"
+    code = base64.b64encode(source.encode()).decode()
+    return f"exec python3 -I -S -c 'import base64;exec(base64.b64decode(\"{code}\"))'"
+
+
+async def start_link(transport: Transport, pod: str, archive: bytes, sha256: str) -> Started:
+    """Start the pod side. Raises `UnreachableError` and its kinds; the connection is closed then."""
+    process = await transport.start(bootstrap_command(sha256, len(archive)))
+    try:
+        reports = _Reports(process, pod)
+        report = await reports.next()
+        _check(report, pod)
+        uploaded = not report.get("have")
+        if uploaded:
+            await process.write(archive)
+            _check(await reports.next(), pod)
+        return Started(process, reports.rest, uploaded)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            await process.close()
+        raise
+
+
+def _parse(line: bytes, pod: str) -> dict[str, Any]:
+    try:
+        report = json.loads(line[:_MAX_REPORT_BYTES])
+    except (ValueError, RecursionError):
+        report = None
+    if not isinstance(report, dict):
+        raise ProtocolError(f"pod {pod} sent something that is not our protocol while starting")
+    return report
+
+
+def _check(report: dict[str, Any], pod: str) -> None:
+    error = report.get("error")
+    if error is None:
+        return
+    if error == "python":
+        version = ".".join(str(part) for part in _numbers(report.get("python")))
+        raise PodSetupError(
+            f"python3 on pod {pod} is {version}, which is too old", "install Python 3.8 or later there"
+        )
+    if error == "place":
+        raise PodSetupError(
+            f"pod {pod} has no place for the pod side: ~/.cache/podops and /tmp are read-only or not private",
+            "make ~/.cache/podops writable, owned by the user and mode 700",
+        )
+    message = str(report.get("message", "unknown"))[:300]
+    raise PodSetupError(f"the pod side could not be stored on pod {pod}: {message}", "is its disk full?")
+
+
+def _numbers(value: object) -> list[int]:
+    return [part for part in value if isinstance(part, int)][:3] if isinstance(value, list) else []

@@ -1,0 +1,242 @@
+"""The near end of a link: requests and their answers, pushes, and whether the far end still lives."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from podops.errors import (
+    NotFoundError,
+    PodActionError,
+    PodopsError,
+    ProtocolError,
+    RefusedActionError,
+    UnreachableError,
+    UsageError,
+)
+from podops.transport.base import PodProcess
+from podops_runners import protocol
+from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
+
+#: How long an answer may take, seconds.
+REQUEST_S = 30.0
+
+#: How long a ping may go unanswered before the pod counts as gone, seconds.
+PONG_S = 10.0
+
+_CHUNK = 256 * 1024
+_TEXT_LIMIT = 2000
+
+_ERRORS: dict[str, type[PodopsError]] = {
+    protocol.E_USAGE: UsageError,
+    protocol.E_NOT_FOUND: NotFoundError,
+    protocol.E_EXISTS: RefusedActionError,
+    protocol.E_REFUSED: RefusedActionError,
+    protocol.E_PROTOCOL: ProtocolError,
+}
+
+
+class _Request:
+    """One request in flight. `on_answer` is called in stream order, before any later push is."""
+
+    def __init__(self, on_answer: Callable[[Frame], None] | None) -> None:
+        self.future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self.on_answer = on_answer
+
+
+class LinkClient:
+    """Speaks frames with one pod-side process.
+
+    `on_push` is called in the event loop for each push, in order. After the link is lost every request raises
+    the reason, and `closed` returns it.
+    """
+
+    def __init__(
+        self, process: PodProcess, pod: str, on_push: Callable[[Frame], None], early: bytes = b""
+    ) -> None:
+        self._process = process
+        self._pod = pod
+        self._on_push = on_push
+        self._early = early
+        self._ids = itertools.count(1)
+        self._pending: dict[int, _Request] = {}
+        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self._sent_at = time.monotonic()
+        self._lost: asyncio.Future[UnreachableError] = asyncio.get_running_loop().create_future()
+        self._tasks: list[asyncio.Task[None]] = []
+        #: The last measured time of a ping and its answer, seconds.
+        self.latency_s: float | None = None
+
+    def start(self) -> None:
+        """Begin to read, write and ping."""
+        for work in (self._read, self._write, self._ping):
+            self._tasks.append(asyncio.create_task(self._guard(work), name=f"podops-link-{self._pod}"))
+
+    async def closed(self) -> UnreachableError:
+        """Wait until the link is lost; why it was."""
+        return await asyncio.shield(self._lost)
+
+    async def request(
+        self,
+        op: str,
+        *,
+        within: float = REQUEST_S,
+        on_answer: Callable[[Frame], None] | None = None,
+        **fields: Any,
+    ) -> Frame:
+        """Send one request and return its answer.
+
+        Raises what the pod answered as a `PodopsError`, `UnreachableError` when the link is lost or no answer
+        comes `within` so many seconds.
+        """
+        if self._lost.done():
+            raise _again(self._lost.result())
+        number = next(self._ids)
+        request = self._pending[number] = _Request(on_answer)
+        self._send({"id": number, "op": op, **fields})
+        try:
+            return await asyncio.wait_for(request.future, within)
+        except TimeoutError:
+            raise UnreachableError(
+                f"pod {self._pod} did not answer `{op}` within {within:g} s",
+                "it may be overloaded; try again",
+            ) from None
+        finally:
+            if request.future.cancelled() and not self._lost.done():
+                self._abandon(number)
+            else:
+                self._pending.pop(number, None)
+
+    def notify(self, op: str, **fields: Any) -> None:
+        """Send a frame that has no answer; nothing happens on a lost link."""
+        if not self._lost.done():
+            self._send({"op": op, **fields})
+
+    async def close(self) -> None:
+        """End the link; requests in flight raise `UnreachableError`."""
+        self._lose(UnreachableError(f"the link to pod {self._pod} was closed"))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._process.close()
+
+    def _send(self, header: dict[str, Any]) -> None:
+        self._sent_at = time.monotonic()
+        self._outbox.put_nowait(encode_frame(header))
+
+    def _abandon(self, number: int) -> None:
+        """Nobody waits for this answer any more: if it opens a subscription, end that at once."""
+
+        def end(frame: Frame) -> None:
+            self._pending.pop(number, None)
+            if (sub := frame.header.get("sub")) is not None:
+                self._send({"id": next(self._ids), "op": "unfollow", "sub": sub})
+
+        self._pending[number].on_answer = end
+
+    async def _guard(self, work: Callable[[], Any]) -> None:
+        try:
+            await work()
+        except UnreachableError as error:
+            self._lose(error)
+        except FrameError as error:
+            self._lose(ProtocolError(f"pod {self._pod} sent something that is not our protocol: {error}"))
+        except Exception as error:
+            # A pod can make nothing here fail; if it does all the same, this link ends and the others go on.
+            self._lose(ProtocolError(f"pod {self._pod}: the link failed: {type(error).__name__}: {error}"))
+
+    def _lose(self, reason: UnreachableError) -> None:
+        if self._lost.done():
+            return
+        self._lost.set_result(reason)
+        for request in self._pending.values():
+            if not request.future.done():
+                request.future.set_exception(_again(reason))
+                # A request abandoned by its caller leaves an exception nobody asks for.
+                request.future.exception()
+        self._pending.clear()
+
+    async def _read(self) -> None:
+        decoder = FrameDecoder()
+        data = self._early
+        while True:
+            for frame in decoder.feed(data):
+                self._take(frame)
+            data = await self._process.read(_CHUNK)
+            if not data:
+                break
+        status, stderr = await self._process.wait_closed()
+        said = f": {stderr.splitlines()[-1][:300]}" if stderr else ""
+        how = "the connection was lost" if status is None else f"its link process ended with status {status}"
+        raise UnreachableError(f"pod {self._pod}: {how}{said}")
+
+    def _take(self, frame: Frame) -> None:
+        number = frame.header.get("id")
+        if number is None:
+            self._on_push(frame)
+            return
+        request = self._pending.get(number) if isinstance(number, int) else None
+        if request is None:
+            return
+        if frame.header.get("ok") is not True:
+            self._fail(request, number, frame)
+            return
+        if request.on_answer is not None:
+            request.on_answer(frame)
+        if not request.future.done():
+            request.future.set_result(frame)
+
+    def _fail(self, request: _Request, number: int, frame: Frame) -> None:
+        self._pending.pop(number, None)
+        if not request.future.done():
+            request.future.set_exception(_pod_error(frame.header.get("error")))
+            request.future.exception()
+
+    async def _write(self) -> None:
+        while True:
+            data = await self._outbox.get()
+            while not self._outbox.empty() and len(data) < _CHUNK:
+                data += self._outbox.get_nowait()
+            await self._process.write(data)
+
+    async def _ping(self) -> None:
+        await self._measure()
+        while True:
+            wait = self._sent_at + protocol.PING_S - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            else:
+                await self._measure()
+
+    async def _measure(self) -> None:
+        begun = time.monotonic()
+        try:
+            await self.request("ping", within=PONG_S)
+        except UnreachableError:
+            if self._lost.done():
+                raise
+            raise UnreachableError(
+                f"pod {self._pod} has not answered for {PONG_S:g} s", "it may be hung or out of memory"
+            ) from None
+        self.latency_s = time.monotonic() - begun
+
+
+def _again(reason: UnreachableError) -> UnreachableError:
+    """A copy to raise: one exception object raised in several tasks would mix their tracebacks."""
+    return type(reason)(reason.message, reason.hint, code=reason.error_code)
+
+
+def _pod_error(error: object) -> PodopsError:
+    """What a pod's `error` object means here, whatever its shape."""
+    fields = error if isinstance(error, dict) else {}
+    code, message, hint = (_text(fields.get(name)) for name in ("code", "message", "hint"))
+    kind = _ERRORS.get(code, PodActionError)
+    return kind(message or "the pod refused without saying why", hint, code=code or None)
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else ""
+    return "".join(c for c in text[:_TEXT_LIMIT] if c.isprintable() or c in "\n\t")

@@ -1,0 +1,92 @@
+"""This machine as a pod: the link process is a child in a session of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.subprocess import PIPE
+
+from podops.errors import UnreachableError
+
+#: How much of a process's standard error is kept, bytes from its end.
+STDERR_TAIL = 4096
+
+#: How long a process may take to end by itself once its input is closed, seconds.
+_CLOSE_S = 0.5
+
+
+class LocalProcess:
+    """A child process seen as a `PodProcess`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._stderr = bytearray()
+        self._drain = asyncio.create_task(self._drain_stderr(), name="podops-local-stderr")
+
+    async def read(self, limit: int) -> bytes:
+        assert self._process.stdout is not None
+        return await self._process.stdout.read(limit)
+
+    async def write(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+        except (ConnectionError, RuntimeError) as error:
+            raise UnreachableError("the link process on this machine has ended") from error
+
+    async def wait_closed(self) -> tuple[int | None, str]:
+        status = await self._process.wait()
+        await asyncio.wait([self._drain], timeout=_CLOSE_S)
+        return status, self._stderr.decode("utf-8", "replace").strip()
+
+    async def close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            for end in (lambda: None, self._process.terminate, self._process.kill):
+                if await self._ended(end):
+                    break
+        finally:
+            if self._process.returncode is None:
+                self._process.kill()
+            self._drain.cancel()
+
+    async def _ended(self, end: object) -> bool:
+        if self._process.returncode is not None:
+            return True
+        try:
+            if callable(end):
+                end()
+            await asyncio.wait_for(self._process.wait(), _CLOSE_S)
+        except (TimeoutError, ProcessLookupError):
+            return False
+        return True
+
+    async def _drain_stderr(self) -> None:
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(STDERR_TAIL):
+            self._stderr += data
+            del self._stderr[:-STDERR_TAIL]
+
+
+class LocalTransport:
+    """Starts commands on this machine, through `/bin/sh`."""
+
+    address = "local"
+
+    async def start(self, command: str) -> LocalProcess:
+        """Start `command` away from this terminal's signals. Raises `UnreachableError`."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "/bin/sh",
+                "-c",
+                command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                start_new_session=True,
+                cwd="/",
+            )
+        except OSError as error:
+            raise UnreachableError(f"cannot start a process on this machine: {error.strerror}") from error
+        return LocalProcess(process)

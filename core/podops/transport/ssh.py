@@ -1,0 +1,187 @@
+"""A pod behind SSH, reached as the OpenSSH client would: same aliases, keys, agent, jump hosts, host keys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncssh
+
+from podops.config.model import PodConfig
+from podops.errors import RefusedError, UnreachableError
+from podops.transport.local import STDERR_TAIL
+from podops.transport.ssh_config import MAX_JUMPS, Destination, ResolvedHost, resolve
+from podops.transport.ssh_errors import explain
+
+#: A peer that misses three of these is gone, seconds.
+KEEPALIVE_S = 2.0
+
+#: How long one connection of a chain may take to be made, and to log in, seconds.
+CONNECT_S = 15.0
+
+#: How long closing may take before the connection is dropped, seconds.
+_CLOSE_S = 0.5
+
+#: In front of the others, not instead of them: measured 1.4 times as fast as the default.
+_FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+
+
+class SshProcess:
+    """One command on an SSH connection of its own, with the jump connections under it."""
+
+    def __init__(
+        self,
+        process: asyncssh.SSHClientProcess[bytes],
+        connections: list[asyncssh.SSHClientConnection],
+        host: ResolvedHost,
+    ) -> None:
+        self._process = process
+        self._connections = connections
+        self._host = host
+        self._stderr = bytearray()
+        self._drain = asyncio.create_task(self._drain_stderr(), name="podops-ssh-stderr")
+
+    async def read(self, limit: int) -> bytes:
+        try:
+            return await self._process.stdout.read(limit)
+        except (asyncssh.Error, OSError) as error:
+            raise explain(error, self._host) from error
+
+    async def write(self, data: bytes) -> None:
+        try:
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+        except (asyncssh.Error, OSError) as error:
+            raise explain(error, self._host) from error
+
+    async def wait_closed(self) -> tuple[int | None, str]:
+        await self._process.wait_closed()
+        await asyncio.wait([self._drain], timeout=_CLOSE_S)
+        return self._process.returncode, self._stderr.decode("utf-8", "replace").strip()
+
+    async def close(self) -> None:
+        try:
+            if not self._process.stdin.is_closing():
+                self._process.stdin.write_eof()
+        except (asyncssh.Error, OSError):
+            pass
+        self._process.close()
+        self._drain.cancel()
+        await close_connections(self._connections)
+
+    async def _drain_stderr(self) -> None:
+        try:
+            while data := await self._process.stderr.read(STDERR_TAIL):
+                self._stderr += data
+                del self._stderr[:-STDERR_TAIL]
+        except (asyncssh.Error, OSError):
+            pass
+
+
+async def close_connections(connections: list[asyncssh.SSHClientConnection]) -> None:
+    """Close the last connection first, each within a bounded time."""
+    for connection in reversed(connections):
+        connection.close()
+        try:
+            await asyncio.wait_for(connection.wait_closed(), _CLOSE_S)
+        except (TimeoutError, asyncssh.Error, OSError):
+            connection.abort()
+        except BaseException:
+            for rest in connections:
+                rest.abort()
+            raise
+
+
+class SshTransport:
+    """The way to one `ssh:` pod."""
+
+    def __init__(self, pod: PodConfig) -> None:
+        self._pod = pod
+        port = f":{pod.port}" if pod.port else ""
+        self.address = f"ssh {pod.ssh}{port}"
+
+    async def start(self, command: str) -> SshProcess:
+        """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""
+        host = await self._resolve()
+        connections: list[asyncssh.SSHClientConnection] = []
+        try:
+            await self._connect_chain(host, connections, MAX_JUMPS)
+            process: Any = await connections[-1].create_process(
+                command, encoding=None, request_pty=False, env=None, send_env=None
+            )
+            return SshProcess(process, connections, host)
+        except (asyncssh.Error, OSError) as error:
+            await close_connections(connections)
+            raise explain(error, host) from error
+        except BaseException:
+            await close_connections(connections)
+            raise
+
+    async def _resolve(self) -> ResolvedHost:
+        try:
+            named = Destination.parse(self._pod.ssh or "")
+            destination = Destination(named.host, named.user, self._pod.port or named.port)
+            host = await asyncio.to_thread(
+                resolve, destination, self._pod.ssh_config, self._pod.identity_file
+            )
+        except (ValueError, OSError) as error:
+            raise RefusedError(
+                f"the SSH settings of pod {self._pod.name} cannot be used: {error}",
+                "check your ssh config file",
+            ) from error
+        if host.explicit_identity and not host.identity_files[0].is_file():
+            raise RefusedError(
+                f"pod {self._pod.name} wants the key {host.explicit_identity}, which is not there",
+                "correct its `identity_file`",
+            )
+        return host
+
+    async def _connect_chain(
+        self, host: ResolvedHost, connections: list[asyncssh.SSHClientConnection], jumps_left: int
+    ) -> None:
+        """Connect to `host` through its jump hosts, adding each connection to `connections` as it is made."""
+        if jumps_left <= 0:
+            raise RefusedError(
+                f"the jump hosts of {self._pod.ssh} form a loop", "check ProxyJump in your ssh config"
+            )
+        for index, jump in enumerate(host.jumps):
+            resolved = await asyncio.to_thread(resolve, jump, self._pod.ssh_config)
+            if index:
+                await self._connect(resolved, connections)
+            else:
+                await self._connect_chain(resolved, connections, jumps_left - 1)
+        await self._connect(host, connections)
+
+    async def _connect(self, host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> None:
+        try:
+            connections.append(await asyncssh.connect(host.host, **_options(host, connections)))
+        except UnreachableError:
+            raise
+        except (asyncssh.Error, OSError, TimeoutError, ValueError) as error:
+            raise explain(error, host) from error
+
+
+def _options(host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> dict[str, Any]:
+    """Everything podops decides by itself; the rest asyncssh takes from the same configuration files."""
+    options: dict[str, Any] = {
+        "port": host.port,
+        "username": host.user,
+        "config": list(host.files),
+        "known_hosts": host.host_keys,
+        "tunnel": connections[-1] if connections else None,
+        "ignore_encrypted": True,
+        "password_auth": False,
+        "kbdint_auth": False,
+        "host_based_auth": False,
+        "keepalive_interval": KEEPALIVE_S,
+        "keepalive_count_max": 3,
+        "connect_timeout": CONNECT_S,
+        "login_timeout": CONNECT_S,
+        "request_pty": False,
+        "command": None,
+    }
+    if host.explicit_identity:
+        options["client_keys"] = [str(host.identity_files[0])]
+    if not host.has_ciphers:
+        options["encryption_algs"] = _FAST_CIPHERS
+    return options
