@@ -15,7 +15,7 @@ from podops.fleet.snapshot import LogChunk
 from podops.link.client import LinkClient
 from podops_runners.frames import MAX_PAYLOAD_BYTES, Frame
 
-#: A follow that could not be taken up again is tried again when the pod's state changes, or after so many seconds.
+#: A follow that failed on an unreachable pod is tried again when the state changes, or after so many seconds.
 _RETRY_S = 1.0
 
 

@@ -1,7 +1,7 @@
 """What is known about the fleet at one moment: immutable values, safe to hold, compare and draw.
 
-Times are Unix seconds by the clock of the machine they come from; ages are seconds, computed where the file is, at
-the moment the snapshot was received (`received_at`, this machine's `time.monotonic()`).
+Times are Unix seconds by the clock of the machine they come from; ages are seconds, computed where the file
+is, at the moment the snapshot was received (`received_at`, this machine's `time.monotonic()`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,146 @@
+"""What a user can rely on from a fleet: every pod seen at once, none in the way of another, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from podops.errors import NotFoundError, UnreachableError
+from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import PodSnapshot
+from tests.pods.conftest import MakeSshPod
+from tests.pods.fleet_config import end_by_hand, fleet_config, hand_made_run, shows
+from tests.pods.loopback import link_processes
+
+
+def live(pod: PodSnapshot) -> bool:
+    return pod.state == "live"
+
+
+async def test_ssh_and_local_pods_are_live_with_samples_that_keep_coming(ssh_pod: MakeSshPod) -> None:
+    async with Fleet(fleet_config(ssh_pod("far"), "near")) as fleet:
+        await fleet.settled(15)
+        for name in ("far", "near"):
+            first = await shows(fleet, name, lambda pod: pod.sample is not None, "a sample")
+            assert first.state == "live" and first.host.python and first.host.cpu_count
+            before = first.sample
+            assert before is not None
+            await shows(fleet, name, lambda pod, at=before: pod.sample != at, "a second sample")  # type: ignore[misc]
+
+
+async def test_a_pod_that_is_down_is_listed_with_the_reason_while_the_other_is_live(
+    ssh_pod: MakeSshPod,
+) -> None:
+    down = ssh_pod("down")
+    down.stop()
+    async with Fleet(fleet_config(down, "near")) as fleet:
+        await fleet.settled(15)
+        seen = fleet.snapshot.pods
+        assert seen["near"].state == "live"
+        assert seen["down"].state == "unreachable" and "refused the connection" in seen["down"].reason
+        assert seen["down"].retry_at is not None
+        with pytest.raises(UnreachableError, match="refused the connection"):
+            await fleet.run_records("down", "any")
+        down.start()
+        fleet.retry("down")
+        await shows(fleet, "down", live, "the pod to be live again")
+
+
+async def test_a_pod_that_refuses_is_not_asked_again_until_told(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    keys = pod.root / "authorized_keys"
+    accepted = keys.read_text()
+    keys.write_text("")
+    async with Fleet(fleet_config(pod)) as fleet:
+        await fleet.settled(15)
+        seen = fleet.snapshot.pods["pod"]
+        assert seen.state == "refused" and seen.hint
+        assert seen.retry_at is not None and seen.retry_at > time.time() + 200
+        keys.write_text(accepted)
+        fleet.retry("pod")
+        await shows(fleet, "pod", live, "the pod to accept the key")
+
+
+async def test_runs_on_the_volume_appear_and_go(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    hand_made_run(pod.outputs_dir, "made-before")
+    async with Fleet(fleet_config(pod)) as fleet:
+        await fleet.settled(15)
+        assert set(fleet.snapshot.pods["pod"].runs) == {"made-before"}
+        log = hand_made_run(pod.outputs_dir, "made-after")
+        await shows(fleet, "pod", lambda seen: "made-after" in seen.runs, "the new run")
+        end_by_hand(log)
+        await shows(fleet, "pod", lambda seen: seen.runs["made-after"].state == "succeeded", "its end")
+        with pytest.raises(NotFoundError):
+            await fleet.run_records("pod", "never-made")
+        with pytest.raises(NotFoundError):
+            async with fleet.follow("pod", "never-made"):
+                pass
+
+
+async def test_a_log_stream_is_byte_identical_across_lost_connections(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    log = hand_made_run(pod.outputs_dir, "long")
+    noise = random.Random(7)
+    written = bytearray()
+
+    async def write() -> None:
+        for _ in range(60):
+            data = noise.randbytes(noise.randrange(1, 60_000))
+            written.extend(data)
+            with log.open("ab") as stream:
+                stream.write(data)
+            await asyncio.sleep(0.1)
+        end_by_hand(log)
+
+    async def cut() -> None:
+        for _ in range(2):
+            await asyncio.sleep(1.5)
+            assert pod.kill_sessions()
+
+    async with Fleet(fleet_config(pod)) as fleet:
+        await fleet.settled(15)
+        received = bytearray()
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            tasks.create_task(write())
+            tasks.create_task(cut())
+            async with fleet.follow("pod", "long", offset=0, lossless=True) as stream:
+                async for chunk in stream:
+                    assert chunk.offset == len(received) and not chunk.skipped
+                    received += chunk.data
+                    stream.ack(len(received))
+        assert received == written
+
+
+async def test_a_file_is_read_by_range(client_home: Path) -> None:
+    hand_made_run(client_home / "runs", "r").write_bytes(b"0123456789")
+    async with Fleet(fleet_config("near")) as fleet:
+        assert await fleet.read("near", "r", "stdout.log", offset=4, length=3) == (4, 10, b"456")
+
+
+async def test_leaving_ends_every_link_within_two_seconds(ssh_pod: MakeSshPod, client_home: Path) -> None:
+    pod = ssh_pod()
+    async with Fleet(fleet_config(pod, "near")) as fleet:
+        await fleet.settled(15)
+        assert link_processes(pod.home) and link_processes(client_home)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2.0
+    assert not link_processes(client_home)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_pod_can_be_left_while_it_is_connecting(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    for delay in (0.0, 0.05, 0.1, 0.2):
+        async with Fleet(fleet_config(pod)):
+            await asyncio.sleep(delay)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_a_pod_the_project_does_not_have_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match="no pod 'h200'"):
+        Fleet(fleet_config("near"), pods=["h200"])
