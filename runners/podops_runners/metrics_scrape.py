@@ -1,0 +1,132 @@
+"""Metrics found in what a run prints: nanoGPT, Hugging Face, Lightning and tqdm, and a pattern of the preset."""
+
+import ast
+import math
+import re
+from typing import Any, Dict, List, Optional, Pattern
+
+#: A longer line is cut before it is searched; metrics stand in short lines.
+MAX_LINE = 4096
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
+_NANOGPT_ITER = re.compile(r"^iter (\d+): loss ({0})(?:, time ({0})ms)?(?:, mfu ({0})%)?".format(_NUMBER), re.I)
+_NANOGPT_EVAL = re.compile(r"^step (\d+): train loss ({0}), val loss ({0})".format(_NUMBER), re.I)
+_PROGRESS = re.compile(r"(\d+)/(\d+) \[(?:\d+:)?\d+:\d+<")
+_PROGRESS_VALUE = re.compile(r"([A-Za-z_][\w/]*)=({0})(?=[,\s\]]|$)".format(_NUMBER))
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Scraper:
+    """Takes raw output in pieces cut anywhere; gives the metrics of each complete line.
+
+    Remembers `step` and `total` for progress; a progress bar redrawn with carriage returns updates them but makes no
+    metric of its own unless it carries values.
+    """
+
+    def __init__(self, pattern: Optional[str] = None) -> None:
+        self._pattern = re.compile(pattern) if pattern else None  # type: Optional[Pattern[str]]
+        self._rest = b""
+        self.step = None  # type: Optional[int]
+        self.total = None  # type: Optional[int]
+        self.wandb_url = ""
+        self.last_line = ""
+
+    def feed(self, data: bytes) -> List[Dict[str, Any]]:
+        pieces = re.split(rb"[\r\n]", self._rest + data)
+        self._rest = pieces.pop()[:MAX_LINE]
+        found = []
+        for piece in pieces:
+            metrics = self._line(_ANSI.sub("", piece[:MAX_LINE].decode("utf-8", "replace")).strip())
+            if metrics:
+                found.append(metrics)
+        return found
+
+    def _line(self, line: str) -> Optional[Dict[str, Any]]:
+        if not line:
+            return None
+        self.last_line = line
+        if "wandb" in line:
+            self._wandb(line)
+        metrics = self._own(line) or _nanogpt(line) or _hugging_face(line) or self._progress(line)
+        if metrics and isinstance(metrics.get("step"), int):
+            self.step = metrics["step"]
+        return metrics
+
+    def _own(self, line: str) -> Optional[Dict[str, Any]]:
+        match = self._pattern.search(line) if self._pattern else None
+        if match is None:
+            return None
+        values = {}  # type: Dict[str, Any]
+        for name, text in match.groupdict().items():
+            number = _number(text)
+            if number is not None:
+                values[name] = int(number) if name == "step" else number
+        return values or None
+
+    def _progress(self, line: str) -> Optional[Dict[str, Any]]:
+        match = _PROGRESS.search(line)
+        if match is None:
+            return None
+        self.step, self.total = int(match.group(1)), int(match.group(2))
+        values = {}  # type: Dict[str, Any]
+        for name, text in _PROGRESS_VALUE.findall(line[match.end() :]):
+            number = _number(text)
+            if number is not None:
+                values[name] = number
+        return dict(values, step=self.step) if values else None
+
+    def _wandb(self, line: str) -> None:
+        match = re.search(r"View run (?:.* )?at:? (https?://\S+/runs/\S+)", line)
+        if match:
+            self.wandb_url = match.group(1)
+
+
+def _nanogpt(line: str) -> Optional[Dict[str, Any]]:
+    match = _NANOGPT_ITER.match(line)
+    if match:
+        values = {"step": int(match.group(1)), "loss": _number(match.group(2))}  # type: Dict[str, Any]
+        if match.group(3):
+            values["time_ms"] = _number(match.group(3))
+        if match.group(4):
+            values["mfu_percent"] = _number(match.group(4))
+        return values
+    match = _NANOGPT_EVAL.match(line)
+    if match:
+        return {
+            "step": int(match.group(1)),
+            "train_loss": _number(match.group(2)),
+            "val_loss": _number(match.group(3)),
+        }
+    return None
+
+
+def _hugging_face(line: str) -> Optional[Dict[str, Any]]:
+    # The Trainer prints a Python dict, since version 5 with its numbers as strings.
+    if not (line.startswith("{'") and line.endswith("}")):
+        return None
+    try:
+        printed = ast.literal_eval(line)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    values = {}  # type: Dict[str, Any]
+    for name, value in printed.items() if isinstance(printed, dict) else ():
+        number = _number(str(value)) if isinstance(value, (int, float, str)) else None
+        if isinstance(name, str) and number is not None:
+            values[name] = int(number) if name == "step" else number
+    return values or None
+
+
+def _number(text: Optional[str]) -> Optional[float]:
+    """A float, infinities and NaN included; `None` for what is not one."""
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def json_safe(metrics: Dict[str, Any]) -> Dict[str, Any]:
+    """NaN and infinities as strings: JSON has none, and a reader must not choke on them."""
+    return {
+        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in metrics.items()
+    }

@@ -1,0 +1,132 @@
+"""Processes as the kernel tells them: who one is, who belongs to a run, and how to signal them all.
+
+A pid alone names nothing for long: an identity is pid, start time (clock ticks after boot) and boot id.
+"""
+
+import os
+import signal
+from typing import Any, Dict, List, NamedTuple, Optional, Set
+
+
+class Identity(NamedTuple):
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; empty where there is none."""
+    return _read_text("/proc/sys/kernel/random/boot_id").strip()
+
+
+def machine_id() -> str:
+    """An id of this machine or container; the host name where `/etc/machine-id` is missing."""
+    return _read_text("/etc/machine-id").strip() or os.uname().nodename
+
+
+def start_ticks(pid: int) -> Optional[int]:
+    """When `pid` started, in clock ticks after boot; `None` for no such process and for a zombie."""
+    fields = _stat_fields(pid)
+    if fields is None or fields[0] in ("Z", "X"):
+        return None
+    return int(fields[19])
+
+
+def identity(pid: int) -> Optional[Identity]:
+    ticks = start_ticks(pid)
+    return None if ticks is None else Identity(pid, ticks, boot_id())
+
+
+def is_alive(record: Any) -> bool:
+    """Whether the process described by a stored identity (`{"pid", "start_ticks", "boot_id"}`) still runs here."""
+    if not isinstance(record, dict):
+        return False
+    pid, ticks = record.get("pid"), record.get("start_ticks")
+    if not isinstance(pid, int) or not isinstance(ticks, int) or record.get("boot_id") != boot_id():
+        return False
+    return start_ticks(pid) == ticks
+
+
+def run_tree(root: Optional[int], run_dir: str) -> Set[int]:
+    """Living processes of a run: descendants of `root`, and whoever carries its `OPS_RUN_DIR` in the environment.
+
+    The second finds grandchildren that left the process group or whose parent has died.
+    """
+    parents = {}  # type: Dict[int, int]
+    marked = set()  # type: Set[int]
+    needle = b"\0OPS_RUN_DIR=" + os.fsencode(run_dir) + b"\0"
+    for pid in _all_pids():
+        fields = _stat_fields(pid)
+        if fields is None or fields[0] in ("Z", "X"):
+            continue
+        parents[pid] = int(fields[1])
+        if needle in b"\0" + _read_bytes("/proc/{}/environ".format(pid)) + b"\0":
+            marked.add(pid)
+    tree = set(marked)
+    if root is not None and root in parents:
+        tree.add(root)
+    grown = True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in tree} - tree
+        tree |= more
+        grown = bool(more)
+    return tree - {os.getpid()}
+
+
+def signal_all(pids: Set[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except OSError:
+            pass
+
+
+def signal_group(pgid: int, number: int) -> None:
+    try:
+        os.killpg(pgid, number)
+    except OSError:
+        pass
+
+
+def become_subreaper() -> bool:
+    """Make orphaned descendants our children (Linux `PR_SET_CHILD_SUBREAPER`), so that they stay findable."""
+    try:
+        import ctypes
+
+        return ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) == 0
+    except (OSError, AttributeError, ImportError):
+        return False
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal {}".format(number)
+
+
+def _all_pids() -> List[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+
+
+def _stat_fields(pid: int) -> Optional[List[str]]:
+    # The command name stands in parentheses and may itself hold spaces and parentheses.
+    text = _read_text("/proc/{}/stat".format(pid))
+    _, bracket, rest = text.rpartition(")")
+    fields = rest.split()
+    return fields if bracket and len(fields) > 20 else None
+
+
+def _read_bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
+
+
+def _read_text(path: str) -> str:
+    return _read_bytes(path).decode("utf-8", "replace")

@@ -1,0 +1,66 @@
+"""Our own tmux server on a pod, started from a clean environment, and the sessions in it."""
+
+import os
+import shutil
+import subprocess
+from typing import Dict, List, Optional
+
+#: Variables a tmux server of ours may carry; everything else could be somebody's secret.
+_SERVER_ENVIRONMENT = ("HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TMPDIR", "TMUX_TMPDIR")
+
+
+class TmuxError(Exception):
+    """tmux is missing or refused; the text says which."""
+
+
+def available() -> Optional[str]:
+    """The path of `tmux`, or `None`."""
+    return shutil.which("tmux")
+
+
+def clean_environment() -> Dict[str, str]:
+    env = {name: os.environ[name] for name in _SERVER_ENVIRONMENT if name in os.environ}
+    env["TERM"] = "screen-256color"
+    # Without a UTF-8 locale tmux shows underscores for every other character.
+    if not any("utf" in env.get(name, "").lower() for name in ("LC_ALL", "LANG")):
+        env["LC_ALL"] = "C.UTF-8"
+    return env
+
+
+def new_session(socket: str, session: str, command: List[str], directory: str) -> None:
+    """Start `command` in a detached session of the server on `socket`, starting that server first if there is none.
+
+    The server is started by a command of its own: whatever stands in the arguments of the command that starts a
+    server stays visible in its argv for life. Raises `TmuxError`.
+    """
+    _tmux(socket, ["start-server", ";", "set-option", "-g", "exit-empty", "off"], clean_server=True)
+    # A pane that is big enough for any log line one attaches to; clients resize it to their own terminal.
+    _tmux(socket, ["new-session", "-d", "-s", session, "-x", "200", "-y", "50", "-c", directory, "--"] + command)
+
+
+def has_session(socket: str, session: str) -> bool:
+    try:
+        _tmux(socket, ["has-session", "-t", "=" + session])
+    except TmuxError:
+        return False
+    return True
+
+
+def _tmux(socket: str, arguments: List[str], clean_server: bool = False) -> None:
+    program = available()
+    if program is None:
+        raise TmuxError("tmux is not installed")
+    prefix = [program, "-L", socket] + (["-f", "/dev/null"] if clean_server else [])
+    try:
+        done = subprocess.run(
+            prefix + arguments,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TmuxError("tmux did not answer: {}".format(error))
+    if done.returncode != 0:
+        raise TmuxError(done.stderr.decode("utf-8", "replace").strip() or "tmux failed")
