@@ -143,8 +143,8 @@ class SshPod:
         """End the server and all its sessions."""
         if self.process is None:
             return
-        self.process.terminate()
         self.kill_sessions()
+        self.process.terminate()
         self.process.wait(10)
         self.process = None
 

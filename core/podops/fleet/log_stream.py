@@ -75,8 +75,7 @@ class FollowedLog:
             "window": self._request.window,
             "lossless": self._request.lossless,
         }
-        await client.request("follow", on_answer=self._subscribed, **fields)
-        self._client = client
+        await client.request("follow", on_answer=lambda answer: self._subscribed(client, answer), **fields)
 
     async def keep(self) -> None:
         """Subscribe again whenever the link was lost, until the log is complete."""
@@ -110,11 +109,11 @@ class FollowedLog:
         self._complete = True
         self._queue.put_nowait(error)
 
-    def _subscribed(self, answer: Frame) -> None:
+    def _subscribed(self, client: LinkClient, answer: Frame) -> None:
         sub = wire.integer(answer.header.get("sub"))
         if sub is None:
             raise ProtocolError("the pod answered `follow` without a subscription")
-        self._sub = sub
+        self._client, self._sub = client, sub
         if self._next is None:
             self._next = wire.count(answer.header.get("offset"))
         self._link.listen(sub, self._take)
@@ -144,11 +143,13 @@ class FollowedLog:
 async def followed(link: PodLink, request: FollowRequest) -> AsyncIterator[FollowedLog]:
     """Follow a log for the length of a `with` block. Raises `NotFoundError`, `UnreachableError`."""
     log = FollowedLog(link, request)
-    await log.subscribe()
-    keeper = asyncio.create_task(log.keep(), name=f"podops-follow-{request.run_id}")
+    keeper: asyncio.Task[None] | None = None
     try:
+        await log.subscribe()
+        keeper = asyncio.create_task(log.keep(), name=f"podops-follow-{request.run_id}")
         yield log
     finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
         await log.unsubscribe()

@@ -98,7 +98,9 @@ class LinkClient:
         request = self._pending[number] = _Request(on_answer)
         self._send({"id": number, "op": op, **fields})
         try:
-            return await asyncio.wait_for(request.future, within)
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the answer.
+            async with asyncio.timeout(within):
+                return await request.future
         except TimeoutError:
             raise UnreachableError(
                 f"pod {self._pod} did not answer `{op}` within {within:g} s",

@@ -57,7 +57,8 @@ class LocalProcess:
         try:
             if callable(end):
                 end()
-            await asyncio.wait_for(self._process.wait(), _CLOSE_S)
+            async with asyncio.timeout(_CLOSE_S):
+                await self._process.wait()
         except (TimeoutError, ProcessLookupError):
             return False
         return True

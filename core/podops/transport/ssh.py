@@ -83,7 +83,8 @@ async def close_connections(connections: list[asyncssh.SSHClientConnection]) -> 
     for connection in reversed(connections):
         connection.close()
         try:
-            await asyncio.wait_for(connection.wait_closed(), _CLOSE_S)
+            async with asyncio.timeout(_CLOSE_S):
+                await connection.wait_closed()
         except (TimeoutError, asyncssh.Error, OSError):
             connection.abort()
         except BaseException:
