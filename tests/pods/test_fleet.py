@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from podops.config.model import PodConfig
 from podops.errors import NotFoundError, UnreachableError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import PodSnapshot
@@ -48,6 +50,17 @@ async def test_a_pod_that_is_down_is_listed_with_the_reason_while_the_other_is_l
         down.start()
         fleet.retry("down")
         await shows(fleet, "down", live, "the pod to be live again")
+
+
+async def test_a_pod_that_hangs_delays_no_other(client_home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        hung = PodConfig("hung", ssh="root@127.0.0.1", port=deaf.getsockname()[1], outputs_dir="~/runs")
+        async with Fleet(fleet_config(hung, "near"), connect_timeout=2.0) as fleet:
+            await shows(fleet, "near", live, "the other pod to be live")
+            assert fleet.snapshot.pods["hung"].state == "connecting"
+            await fleet.settled(10)
+            assert fleet.snapshot.pods["hung"].state == "unreachable"
+            assert "did not answer within 2 s" in fleet.snapshot.pods["hung"].reason
 
 
 async def test_a_pod_that_refuses_is_not_asked_again_until_told(ssh_pod: MakeSshPod) -> None:

@@ -151,6 +151,24 @@ async def test_an_encrypted_key_without_an_agent_is_explained(ssh_pod: MakeSshPo
     assert f"ssh-add {pod.user_key}" in (await failure(explicit)).hint
 
 
+async def test_a_key_that_only_the_agent_holds_is_used(
+    ssh_pod: MakeSshPod, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = ssh_pod()
+    agent_socket = world / "agent"
+    with subprocess.Popen(["ssh-agent", "-D", "-a", agent_socket], stdout=subprocess.DEVNULL) as agent:  # noqa: ASYNC220
+        try:
+            wait_for(agent_socket.exists, "the agent")
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(agent_socket))
+            run(f"ssh-add -q {pod.user_key}")
+            pod.user_key.unlink()
+            async with started(pod_config(pod)) as link:
+                assert link.uploaded
+        finally:
+            agent.terminate()
+    assert "the SSH agent's keys" in (await failure(pod)).message
+
+
 async def test_a_destination_can_be_spelled_out_without_an_alias(
     ssh_pod: MakeSshPod, client_home: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""A link whose far end lies, babbles, falls silent or goes away ends with a reason; nothing waits for ever."""
+"""A link whose far end lies, babbles, falls silent or goes away ends with a reason; nothing waits on it."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import asyncssh
@@ -24,6 +25,9 @@ _CLOSE_S = 0.5
 
 #: In front of the others, not instead of them: measured 1.4 times as fast as the default.
 _FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+
+# What goes wrong is raised; without a handler of its own asyncssh would write over the terminal as well.
+logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 
 class SshProcess:
@@ -181,8 +185,11 @@ def _options(host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]
         "request_pty": False,
         "command": None,
     }
-    if host.explicit_identity:
-        options["client_keys"] = [str(host.identity_files[0])]
+    if host.client_keys is not None:
+        options["client_keys"] = list(host.client_keys)
+    if host.agent_keys is not None:
+        options["agent_identities"] = list(host.agent_keys)
+        options["agent_path"] = host.agent if host.agent_keys else ""
     if not host.has_ciphers:
         options["encryption_algs"] = _FAST_CIPHERS
     return options

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asyncssh import SSHKey, read_public_key
 from asyncssh.config import SSHClientConfig
 from asyncssh.known_hosts import SSHKnownHosts
 
@@ -68,6 +69,10 @@ class ResolvedHost:
     files: tuple[str, ...]
     host_keys: HostKeys
     identity_files: tuple[Path, ...]
+    #: Of those, the ones with a private key; `None` when none is configured and the usual ones are tried.
+    client_keys: tuple[str, ...] | None = None
+    #: The public keys the agent may offer; `None` for all of them.
+    agent_keys: tuple[SSHKey, ...] | None = None
     explicit_identity: str | None = None
     jumps: tuple[Destination, ...] = ()
     has_ciphers: bool = False
@@ -89,7 +94,8 @@ def resolve(
     config: Any = SSHClientConfig.load(
         None, list(files), False, False, False, local_user, user, destination.host, port
     )
-    identities = [identity_file] if identity_file else config.get("IdentityFile", None)
+    configured = [identity_file] if identity_file else config.get("IdentityFile", None)
+    identities = _identities(configured)
     return ResolvedHost(
         host=destination.host,
         hostname=str(config.get("Hostname", destination.host)),
@@ -97,7 +103,11 @@ def resolve(
         port=int(config.get("Port", 22)),
         files=files,
         host_keys=_host_keys(config),
-        identity_files=_identities(identities),
+        identity_files=identities,
+        client_keys=None
+        if configured is None
+        else tuple(str(path) for path in identities if _is_private(path)),
+        agent_keys=_public_keys(identities) if config.get("IdentitiesOnly", False) else None,
         explicit_identity=identity_file,
         jumps=_jumps(config.get("ProxyJump", None)),
         has_ciphers=config.get("Ciphers", None) is not None,
@@ -144,6 +154,26 @@ def _identities(names: Sequence[str] | None) -> tuple[Path, ...]:
     if names is None:
         return tuple(path for name in _DEFAULT_KEYS if (path := Path("~/.ssh", name).expanduser()).is_file())
     return tuple(_expand(name) for name in names)
+
+
+def _is_private(path: Path) -> bool:
+    try:
+        return b"PRIVATE KEY" in path.read_bytes()[:200]
+    except OSError:
+        return False
+
+
+def _public_keys(identities: Sequence[Path]) -> tuple[SSHKey, ...]:
+    """The public halves of the identities, as far as they can be read without a passphrase."""
+    found = []
+    for path in identities:
+        for candidate in (path.with_name(path.name + ".pub"), path):
+            try:
+                found.append(read_public_key(candidate))
+            except (OSError, ValueError):
+                continue
+            break
+    return tuple(found)
 
 
 def _jumps(text: str | None) -> tuple[Destination, ...]:
