@@ -1,0 +1,68 @@
+"""The state of a run from what stands on the volume, and from nothing else."""
+
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from podops_runners import states
+
+
+class Evidence(NamedTuple):
+    """What one look at a run directory shows. Ages are seconds by the clock of the machine that looks."""
+
+    summary: Optional[Dict[str, Any]] = None
+    summary_broken: bool = False
+    held: bool = False
+    claim: Optional[Dict[str, Any]] = None
+    kill_requested: bool = False
+    heartbeat_age_s: Optional[float] = None
+    interval_s: float = 20.0
+    #: The claim names this machine. On another one only the heartbeat tells.
+    own_machine: bool = True
+    same_boot: bool = True
+    supervisor_alive: bool = False
+    child_alive: bool = False
+    #: There is a spec; without one the directory was made by hand.
+    has_spec: bool = True
+    submitted_age_s: Optional[float] = None
+
+
+#: A supervisor may take this long to write its claim after the submit, seconds.
+STARTING_S = 30.0
+
+
+def derive_state(seen: Evidence) -> Tuple[str, Optional[str]]:
+    """`(state, reason)`. A summary always wins; a run whose pod merely does not answer is never judged here."""
+    if seen.summary is not None:
+        return _from_summary(seen.summary)
+    if seen.claim is None:
+        return _unclaimed(seen)
+    if _is_lost(seen):
+        return states.LOST, "pod_lost"
+    if seen.kill_requested:
+        return states.STOPPING, None
+    return (states.RUNNING if seen.claim.get("child") else states.STARTING), None
+
+
+def _from_summary(summary: Dict[str, Any]) -> Tuple[str, Optional[str]]:
+    reason = summary.get("reason") if summary.get("reason") in states.REASONS else None
+    if summary.get("ok") is True:
+        return states.SUCCEEDED, reason or "ok"
+    state = summary.get("state")
+    return (states.CANCELLED if state == states.CANCELLED else states.FAILED), reason or "unknown"
+
+
+def _unclaimed(seen: Evidence) -> Tuple[str, Optional[str]]:
+    if seen.held:
+        return states.HELD, None
+    if not seen.has_spec or seen.summary_broken:
+        return states.LOST, "unknown"
+    fresh = seen.submitted_age_s is not None and seen.submitted_age_s < STARTING_S
+    return (states.STARTING, None) if fresh else (states.LOST, "unknown")
+
+
+def _is_lost(seen: Evidence) -> bool:
+    stale = seen.heartbeat_age_s is not None and seen.heartbeat_age_s > 3 * seen.interval_s
+    if not seen.own_machine:
+        return stale
+    if not seen.same_boot:
+        return True
+    return not seen.supervisor_alive and not seen.child_alive

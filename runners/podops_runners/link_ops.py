@@ -1,0 +1,182 @@
+"""What a client can ask a pod to do, one method per request of docs/protocol.md."""
+
+import itertools
+import os
+import sys
+import threading
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from podops_runners import protocol, records, states
+from podops_runners.logstream import LogFollower, Push, start_offset
+from podops_runners.rundir import RunDir
+from podops_runners.runid import is_valid_run_id
+from podops_runners.scan import Project, Scanner
+
+_MAX_READ = 4 * 1024 * 1024
+_MAX_WINDOW = 16 * 1024 * 1024
+
+Header = Dict[str, Any]
+
+
+class OpError(Exception):
+    """A request that cannot be done; becomes the answer's `error`."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class LinkOps:
+    """The requests that concern runs. Each takes the request and returns the answer, or an answer and a payload."""
+
+    def __init__(self, projects: List[Project], gpus: Callable[[], List[Header]]) -> None:
+        self._projects = projects
+        self._gpus = gpus
+        self._subs = itertools.count(1)
+        self._followers = {}  # type: Dict[int, LogFollower]
+        self._submitting = threading.Lock()
+        self._answered = {}  # type: Dict[str, Header]
+
+    def find(self, op: Any) -> Optional[Callable[[Header], Any]]:
+        ops = {
+            "submit": self.submit,
+            "kill": self.kill,
+            "run": self.run,
+            "read": self.read,
+            "unfollow": self.unfollow,
+        }  # type: Dict[Any, Callable[[Header], Any]]
+        return ops.get(op)
+
+    def submit(self, request: Header) -> Header:
+        from podops_runners.submit import submit_run
+        from podops_runners.submit_error import SubmitError
+
+        request_id = str(request.get("request_id") or "")
+        with self._submitting:
+            if request_id and request_id in self._answered:
+                return self._answered[request_id]
+            try:
+                answer = submit_run(
+                    request.get("spec") or {},
+                    force=request.get("force") is True,
+                    pyz=os.path.abspath(sys.argv[0]),
+                    gpus=self._gpus,
+                )
+            except SubmitError as error:
+                raise OpError(error.code, error.message, error.hint)
+            if request_id:
+                self._answered[request_id] = answer
+            return answer
+
+    def kill(self, request: Header) -> Header:
+        from podops_runners.kill import request_kill
+
+        project, run = self._locate(request)
+        wire = Scanner([project]).one(project, run.run_id)
+        if not wire.get("owned", True):
+            raise OpError(
+                protocol.E_REFUSED,
+                "run {} belongs to another pod".format(run.run_id),
+                "kill it through the pod that started it",
+            )
+        if wire["state"] not in states.ACTIVE and wire["state"] not in states.ENDED and not os.path.exists(run.claim):
+            raise OpError(protocol.E_REFUSED, "run {} was never started by podops".format(run.run_id))
+        grace = request.get("grace_s")
+        try:
+            return request_kill(
+                run,
+                float(grace) if isinstance(grace, (int, float)) else None,
+                str(request.get("by") or "a user")[:200],
+            )
+        except OSError as error:
+            raise OpError(
+                protocol.E_UNWRITABLE,
+                "the kill request of run {} cannot be stored: {}".format(run.run_id, error.strerror or error),
+                "free space on the volume, or `tmux kill-session` by hand",
+            )
+
+    def run(self, request: Header) -> Header:
+        project, run = self._locate(request)
+        return {
+            "run": Scanner([project]).one(project, run.run_id),
+            "summary": records.read_record(run.summary)[0],
+            "metadata": records.read_record(run.metadata)[0],
+            "spec": records.read_record(run.spec)[0],
+        }
+
+    def read(self, request: Header) -> Tuple[Header, bytes]:
+        _, run = self._locate(request)
+        path = _file_of(run, request)
+        offset, length = _whole(request, "offset", 0), _whole(request, "length", 65536)
+        try:
+            with open(path, "rb") as stream:
+                size = os.fstat(stream.fileno()).st_size
+                offset = max(0, size + offset) if offset < 0 else offset
+                stream.seek(offset)
+                return {"offset": offset, "size": size}, stream.read(max(0, min(length, _MAX_READ)))
+        except FileNotFoundError:
+            name = os.path.basename(path)
+            raise OpError(protocol.E_NOT_FOUND, "run {} has no {} yet".format(run.run_id, name))
+        except OSError as error:
+            raise OpError(protocol.E_FAILED, "{} cannot be read: {}".format(path, error.strerror or error))
+
+    def follow(self, request: Header, push: Push) -> Tuple[Header, LogFollower]:
+        project, run = self._locate(request)
+        path = _file_of(run, request)
+        place = request.get("from")
+        offset, size = start_offset(path, place if isinstance(place, dict) else {})
+        scanner = Scanner([project])
+        sub = next(self._subs)
+        follower = LogFollower(
+            sub,
+            path,
+            offset,
+            min(_whole(request, "window", 262144), _MAX_WINDOW),
+            request.get("lossless") is True,
+            push,
+            lambda: os.path.exists(run.summary) or not _may_grow(scanner.one(project, run.run_id)),
+        )
+        self._followers[sub] = follower
+        return {"sub": sub, "offset": offset, "size": size}, follower
+
+    def unfollow(self, request: Header) -> Header:
+        follower = self._followers.pop(_whole(request, "sub", -1), None)
+        if follower is not None:
+            follower.stop()
+        return {}
+
+    def ack(self, request: Header) -> None:
+        follower = self._followers.get(_whole(request, "sub", -1))
+        if follower is not None:
+            follower.ack(_whole(request, "offset", 0))
+
+    def _locate(self, request: Header) -> Tuple[Project, RunDir]:
+        run_id = request.get("run_id")
+        if not isinstance(run_id, str) or not is_valid_run_id(run_id):
+            raise OpError(protocol.E_USAGE, "{!r} cannot be a run id".format(run_id))
+        wanted = request.get("project")
+        for project in self._projects:
+            path = os.path.join(project.outputs_dir, run_id)
+            if (not wanted or wanted == project.name) and os.path.isdir(path):
+                return project, RunDir(path, project.layout)
+        raise OpError(protocol.E_NOT_FOUND, "there is no run {} here".format(run_id), "see `ops run list`")
+
+
+def _may_grow(run: Header) -> bool:
+    """Whether anything may still write the log: a lost run's child may be gone, or run on unwatched."""
+    return run["state"] in states.ACTIVE or run["state"] in (states.QUEUED, states.HELD)
+
+
+def _file_of(run: RunDir, request: Header) -> str:
+    name = request.get("name")
+    try:
+        return run.readable(name if isinstance(name, str) else "stdout.log")
+    except KeyError:
+        raise OpError(protocol.E_USAGE, "{!r} is not a file of a run".format(name))
+
+
+def _whole(request: Header, name: str, default: int) -> int:
+    value = request.get(name, default)
+    return value if isinstance(value, int) and not isinstance(value, bool) else default

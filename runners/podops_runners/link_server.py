@@ -1,0 +1,260 @@
+"""The pod's end of a link: frames in on stdin, answers and pushes out on stdout (docs/protocol.md).
+
+The main thread reads; every request that may take time runs in a small pool; samples and the run list have a thread
+each. The process never outlives its client: it ends with its stdin, at the first write that fails, or when it has heard
+nothing for `DEAD_MAN_S`.
+"""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from podops_runners import __version__, gpu_claims, protocol
+from podops_runners.frames import FrameDecoder, FrameError, encode_frame
+from podops_runners.gpu import GpuSource
+from podops_runners.host import HostSampler, host_info
+from podops_runners.link_ops import LinkOps, OpError
+from podops_runners.rundir import Layout
+from podops_runners.runfiles import is_plain_name
+from podops_runners.scan import Project, Scanner
+
+_WORKERS = 4
+_SCAN_S = 0.5
+
+Header = Dict[str, Any]
+
+
+def main(arguments: List[str]) -> int:
+    """Serve one client until it goes. `--dead-man SECONDS` changes how long silence is borne."""
+    dead_man = protocol.DEAD_MAN_S
+    if len(arguments) == 2 and arguments[0] == "--dead-man":
+        dead_man = float(arguments[1])
+    LinkServer(dead_man).serve()
+    return 0
+
+
+class LinkServer:
+    """One link. Nothing of it is needed by any run."""
+
+    def __init__(self, dead_man_s: float) -> None:
+        self._dead_man_s = dead_man_s
+        self._heard = time.monotonic()
+        self._write_lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="request")
+        self._gpus = None  # type: Optional[GpuSource]
+        self._last_gpus = {}  # type: Header
+        self._interval = 1.0
+        self._rescan = threading.Event()
+        self._ops = None  # type: Optional[LinkOps]
+
+    def serve(self) -> None:
+        """Read frames until stdin ends, then end the process at once, whatever its threads are doing."""
+        self._start(self._watch_silence)
+        decoder = FrameDecoder()
+        while True:
+            data = os.read(0, 262144)
+            if not data:
+                self._end()
+            self._heard = time.monotonic()
+            try:
+                frames = decoder.feed(data)
+            except FrameError as error:
+                self._send({"push": "problem", "message": str(error)})
+                self._end()
+            for frame in frames:
+                self._take(frame.header)
+
+    def _take(self, request: Header) -> None:
+        op, number = request.get("op"), request.get("id")
+        if op == "ack" and self._ops:
+            self._ops.ack(request)
+        elif op == "hello":
+            # Answered here and now: everything else needs what it says.
+            self._answer(number, self._hello, request)
+        elif op == "ping":
+            self._answer(number, lambda _: {"time": time.time()}, request)
+        elif op == "rate":
+            self._answer(number, self._rate, request)
+        elif self._ops is None:
+            self._fail(number, protocol.E_PROTOCOL, "the first request must be hello")
+        elif op == "follow":
+            self._follow(number, request)
+        else:
+            work = self._ops.find(op)
+            if work is None:
+                self._fail(number, protocol.E_USAGE, "unknown request {!r}".format(op))
+            else:
+                self._pool.submit(self._answer, number, work, request)
+
+    def _answer(self, number: Any, work: Callable[[Header], Any], request: Header) -> None:
+        try:
+            answer = work(request)
+            payload = b""
+            if isinstance(answer, tuple):
+                answer, payload = answer
+            self._send(dict(answer, id=number, ok=True), payload)
+        except OpError as error:
+            self._fail(number, error.code, error.message, error.hint)
+        except Exception as error:  # whatever it is, the client must hear of it, and the link goes on
+            self._fail(number, protocol.E_FAILED, "{}: {}".format(error.__class__.__name__, error))
+        if request.get("op") in ("submit", "kill"):
+            self._rescan.set()
+
+    def _fail(self, number: Any, code: str, message: str, hint: str = "") -> None:
+        self._send({"id": number, "ok": False, "error": {"code": code, "message": message, "hint": hint}})
+
+    def _follow(self, number: Any, request: Header) -> None:
+        def work(asked: Header) -> Header:
+            assert self._ops is not None
+            answer, follower = self._ops.follow(asked, self._send)
+            # The answer goes first: the client must know the subscription before its first bytes.
+            starting.append(follower)
+            return answer
+
+        starting = []  # type: List[Any]
+        self._answer(number, work, request)
+        for follower in starting:
+            follower.start()
+
+    def _hello(self, request: Header) -> Header:
+        if request.get("protocol") != protocol.PROTOCOL_VERSION:
+            message = "the client speaks protocol {}, this pod side {}".format(
+                request.get("protocol"), protocol.PROTOCOL_VERSION
+            )
+            raise OpError(protocol.E_PROTOCOL, message, "use the same version of podops on both ends")
+        projects, told = _projects(request.get("projects"))
+        simulate = request.get("simulate_gpus")
+        self._rate(request)
+        self._gpus = GpuSource(simulate if isinstance(simulate, int) else 0)
+        first = self._ops is None
+        self._ops = LinkOps(projects, self._gpu_samples)
+        if first:
+            sampler = HostSampler([project.outputs_dir for project in projects])
+            self._start(lambda: self._sample(sampler))
+            self._start(lambda: self._push_runs(Scanner(projects)))
+        return {
+            "protocol": protocol.PROTOCOL_VERSION,
+            "version": __version__,
+            "host": host_info(),
+            "projects": told,
+        }
+
+    def _rate(self, request: Header) -> Header:
+        interval = request.get("sample_interval_s")
+        if isinstance(interval, (int, float)) and not isinstance(interval, bool):
+            self._interval = min(60.0, max(0.1, float(interval)))
+        return {}
+
+    def _gpu_samples(self) -> List[Header]:
+        """Fresh GPU samples for a submit: the pushed ones may be a second old."""
+        assert self._gpus is not None
+        gpus = self._gpus.report(_claims())["gpus"]  # type: List[Header]
+        return gpus
+
+    def _sample(self, sampler: HostSampler) -> None:
+        while True:
+            assert self._gpus is not None
+            gpus = self._gpus.report(_claims())
+            self._send({"push": "sample", "host": sampler.sample(), "gpus": gpus})
+            time.sleep(self._interval)
+
+    def _push_runs(self, scanner: Scanner) -> None:
+        sent = None  # type: Optional[Dict[Tuple[str, str], Header]]
+        trouble = ""
+        while True:
+            try:
+                found = scanner.scan()
+                trouble = ""
+            except OSError as error:
+                found = dict(sent or {})
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._send({"push": "problem", "message": "the outputs root cannot be read: " + trouble})
+            self._push_changes(sent, found)
+            sent = found
+            self._rescan.wait(_SCAN_S)
+            self._rescan.clear()
+
+    def _push_changes(
+        self, sent: Optional[Dict[Tuple[str, str], Header]], found: Dict[Tuple[str, str], Header]
+    ) -> None:
+        before = sent or {}
+        changed = [run for key, run in found.items() if _facts(run) != _facts(before.get(key))]
+        gone = [list(key) for key in before if key not in found]
+        if sent is None or changed or gone:
+            self._send({"push": "runs", "full": sent is None, "changed": changed, "gone": gone})
+
+    def _send(self, header: Header, payload: bytes = b"") -> None:
+        data = memoryview(encode_frame(header, payload))
+        try:
+            with self._write_lock:
+                while data:
+                    data = data[os.write(1, data) :]
+        except OSError:
+            self._end()
+
+    def _watch_silence(self) -> None:
+        while True:
+            left = self._heard + self._dead_man_s - time.monotonic()
+            if left <= 0:
+                self._end()
+            time.sleep(left)
+
+    def _start(self, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                # Without its samples or its run list a link would look healthy and be blind.
+                self._send({"push": "problem", "message": "{}: {}".format(error.__class__.__name__, error)})
+                self._end()
+
+        threading.Thread(target=guarded, daemon=True).start()
+
+    def _end(self) -> None:
+        if self._gpus is not None:
+            self._gpus.close()
+        os._exit(0)
+
+
+def _facts(run: Optional[Header]) -> Optional[Header]:
+    """What counts as a change: everything but the ages, which grow by themselves."""
+    if run is None:
+        return None
+    ages = ("heartbeat_age_s", "log_age_s", "elapsed_s")
+    return {name: value for name, value in run.items() if name not in ages}
+
+
+def _claims() -> Dict[int, str]:
+    try:
+        return gpu_claims.claims()
+    except OSError:
+        return {}
+
+
+def _projects(asked: Any) -> Tuple[List[Project], List[Header]]:
+    """The projects a client asks about, and what to tell it of each: where it is, and what is wrong with it."""
+    projects, told = [], []
+    for entry in asked if isinstance(asked, list) else []:
+        if not isinstance(entry, dict) or not isinstance(entry.get("outputs_dir"), str):
+            continue
+        directory = os.path.abspath(os.path.expanduser(entry["outputs_dir"]))
+        names = entry.get("layout") if isinstance(entry.get("layout"), dict) else {}
+        standard = Layout()
+        layout = Layout(
+            names["heartbeat"] if is_plain_name(names.get("heartbeat")) else standard.heartbeat,
+            names["completion"] if is_plain_name(names.get("completion")) else standard.completion,
+        )
+        projects.append(Project(str(entry.get("name") or ""), directory, layout))
+        told.append({"name": projects[-1].name, "outputs_dir": directory, "problem": _root_problem(directory)})
+    return projects, told
+
+
+def _root_problem(directory: str) -> Optional[str]:
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        return "{} cannot be made: {}".format(directory, error.strerror or error)
+    return None if os.access(directory, os.W_OK | os.X_OK) else "{} is not writable".format(directory)

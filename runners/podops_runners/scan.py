@@ -1,0 +1,287 @@
+"""The run list of a pod: every run directory under the outputs roots, read cheaply again and again."""
+
+import json
+import os
+import stat
+import time
+from calendar import timegm
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from podops_runners import process, records, states
+from podops_runners.derive import Evidence, derive_state
+from podops_runners.rundir import COMMAND, PRIVATE, RunDir, SPEC, STDOUT_LOG, Layout
+from podops_runners.runfiles import parse_heartbeat
+from podops_runners.runid import is_valid_run_id
+
+#: Ended runs are looked at again this often, seconds: nothing in them changes, but a person may delete one.
+_RECHECK_S = 15.0
+_TAIL_BYTES = 16 * 1024
+
+
+class Project(NamedTuple):
+    """One outputs root a client asked about."""
+
+    name: str
+    outputs_dir: str
+    layout: Layout
+
+
+class Scanner:
+    """Remembers what it saw, so that a thousand ended runs cost one directory listing."""
+
+    def __init__(self, projects: List[Project]) -> None:
+        self.projects = projects
+        self._machine = process.machine_id()
+        self._boot = process.boot_id()
+        self._ended = {}  # type: Dict[Tuple[str, str], Tuple[float, Dict[str, Any]]]
+        self._records = {}  # type: Dict[str, Tuple[Tuple[int, int, int], Any]]
+
+    def scan(self) -> Dict[Tuple[str, str], Dict[str, Any]]:
+        """Wire runs by `(project, run_id)`. A root that cannot be listed raises `OSError`; a run never does."""
+        found = {}  # type: Dict[Tuple[str, str], Dict[str, Any]]
+        for project in self.projects:
+            for run_id in _run_ids(project.outputs_dir):
+                found[(project.name, run_id)] = self.one(project, run_id)
+        self._ended = {key: entry for key, entry in self._ended.items() if key in found}
+        return found
+
+    def one(self, project: Project, run_id: str) -> Dict[str, Any]:
+        """The wire run of one directory, at most `_RECHECK_S` old when it has ended."""
+        key = (project.name, run_id)
+        known = self._ended.get(key)
+        now = time.monotonic()
+        if known is not None and now - known[0] < _RECHECK_S:
+            return known[1]
+        try:
+            run = self._read(project, run_id)
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+            run = {"run_id": run_id, "project": project.name, "state": states.LOST, "reason": "unknown"}
+            run["problems"] = ["its directory cannot be read: {}".format(error)]
+        if run["state"] in states.ENDED:
+            self._ended[key] = (now, run)
+        return run
+
+    def _read(self, project: Project, run_id: str) -> Dict[str, Any]:
+        run = RunDir(os.path.join(project.outputs_dir, run_id), project.layout)
+        problems = []  # type: List[str]
+        summary = self._record(run.summary, problems)
+        spec = self._record(run.spec, problems) or {}
+        metadata = self._record(run.metadata, problems) or {}
+        claim = self._record(run.claim, problems)
+        line, beat_time = _heartbeat(run.heartbeat)
+        beat = parse_heartbeat(line)
+        now = time.time()
+        seen = self._evidence(run, spec, summary, claim, beat, beat_time, now)
+        state, reason = derive_state(seen)
+        if not spec:
+            problems.append("it has no {}: made by hand, or its submit was cut off".format(SPEC))
+        missing = _texts((summary or {}).get("missing_artifacts"))
+        problems.extend("required file {} is missing".format(name) for name in missing)
+        wire = _from_records(run, spec, metadata, summary or {})
+        wire.update(_times(spec, metadata, summary or {}, claim, now, state))
+        wire.update(
+            project=project.name,
+            state=state,
+            reason=reason,
+            owned=seen.own_machine,
+            heartbeat_line=line,
+            heartbeat_time=beat_time,
+            heartbeat_age_s=None if beat_time is None else max(0.0, now - beat_time),
+            phase=beat.get("phase", "") if state in states.ACTIVE else "",
+            stalled=beat.get("stalled") == "1" and state in states.ACTIVE,
+            step=_whole(beat.get("step")),
+            total_steps=_whole(beat.get("total")),
+            problems=problems,
+        )
+        wire.update(_log(run.stdout_log, now))
+        wire["metrics"] = _metrics(run.metrics, summary)
+        return wire
+
+    def _evidence(
+        self,
+        run: RunDir,
+        spec: Dict[str, Any],
+        summary: Optional[Dict[str, Any]],
+        claim: Optional[Dict[str, Any]],
+        beat: Dict[str, str],
+        beat_time: Optional[float],
+        now: float,
+    ) -> Evidence:
+        own = claim is None or claim.get("machine_id") == self._machine
+        interval = _number(spec.get("watch_interval_s")) or _number(beat.get("interval")) or 20.0
+        submitted = _mtime(run.spec)
+        return Evidence(
+            summary=summary,
+            summary_broken=summary is None and os.path.exists(run.summary),
+            held=os.path.exists(run.held),
+            claim=claim,
+            kill_requested=os.path.exists(run.kill_request),
+            heartbeat_age_s=None if beat_time is None else now - beat_time,
+            interval_s=interval,
+            own_machine=own,
+            same_boot=claim is None or claim.get("boot_id") == self._boot,
+            supervisor_alive=claim is not None and own and process.is_alive(claim.get("supervisor")),
+            child_alive=claim is not None and own and process.is_alive(claim.get("child")),
+            has_spec=bool(spec),
+            submitted_age_s=None if submitted is None else now - submitted,
+        )
+
+    def _record(self, path: str, problems: List[str]) -> Optional[Dict[str, Any]]:
+        try:
+            info = os.stat(path)
+        except OSError:
+            self._records.pop(path, None)
+            return None
+        mark = (info.st_mtime_ns, info.st_size, info.st_ino)
+        known = self._records.get(path)
+        if known is None or known[0] != mark:
+            known = (mark, records.read_record(path))
+            self._records[path] = known
+        record, problem = known[1]
+        if problem:
+            problems.append(problem)
+        return record  # type: ignore[no-any-return]
+
+
+def _run_ids(root: str) -> List[str]:
+    """Directories that hold anything a run leaves behind."""
+    names = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if is_valid_run_id(entry.name) and entry.is_dir():
+                names.append(entry.name)
+    return [name for name in names if _looks_like_a_run(os.path.join(root, name))]
+
+
+def _looks_like_a_run(path: str) -> bool:
+    marks = (SPEC, STDOUT_LOG, COMMAND, PRIVATE, "run_metadata.json", "summary.json")
+    return any(os.path.exists(os.path.join(path, mark)) for mark in marks)
+
+
+def _from_records(
+    run: RunDir, spec: Dict[str, Any], metadata: Dict[str, Any], summary: Dict[str, Any]
+) -> Dict[str, Any]:
+    tmux = _dict(metadata.get("tmux"))
+    service = _dict(spec.get("service"))
+    gpus = _dict(spec.get("gpus")).get("indices")
+    wandb = _dict(_dict(summary.get("tracking")).get("wandb")).get("url")
+    endpoint = "http://127.0.0.1:{}".format(service["port"]) if _whole(service.get("port")) else ""
+    return {
+        "run_id": run.run_id,
+        "preset": spec.get("preset") or metadata.get("preset") or "",
+        "kind": spec.get("kind") or metadata.get("kind") or "",
+        "detail": summary.get("detail") or "",
+        "endpoint": endpoint,
+        "run_dir": run.path,
+        "session": tmux.get("session"),
+        "command": spec.get("command") or "",
+        "gpus": gpus if isinstance(gpus, list) else [],
+        "tags": _texts(spec.get("tags")),
+        "exit_code": summary.get("exit_code"),
+        "signal": summary.get("signal"),
+        "attempt": _whole(metadata.get("attempt")) or 1,
+        "user": spec.get("user") or metadata.get("user") or "",
+        "tracking": {"wandb": wandb} if isinstance(wandb, str) else {},
+    }
+
+
+def _times(
+    spec: Dict[str, Any],
+    metadata: Dict[str, Any],
+    summary: Dict[str, Any],
+    claim: Optional[Dict[str, Any]],
+    now: float,
+    state: str,
+) -> Dict[str, Any]:
+    created = _moment(spec.get("created_at") or metadata.get("created"))
+    started = _number(summary.get("started")) or _moment(summary.get("started_at")) or _moment(metadata.get("started"))
+    ended = _number(summary.get("ended")) or _moment(summary.get("ended_at"))
+    elapsed = _number(summary.get("elapsed_s"))
+    if elapsed is None and started is not None and state in states.ACTIVE:
+        elapsed = max(0.0, now - started)
+    return {"created_at": created, "started_at": started, "ended_at": ended, "elapsed_s": elapsed}
+
+
+def _heartbeat(path: str) -> Tuple[str, Optional[float]]:
+    try:
+        with open(path, "rb") as stream:
+            line = stream.read(2000).decode("utf-8", "replace").strip()
+            return line, os.fstat(stream.fileno()).st_mtime
+    except OSError:
+        return "", None
+
+
+def _log(path: str, now: float) -> Dict[str, Any]:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return {"log_bytes": 0, "log_age_s": None}
+    return {"log_bytes": info.st_size, "log_age_s": max(0.0, now - info.st_mtime)}
+
+
+def _metrics(path: str, summary: Optional[Dict[str, Any]]) -> Dict[str, float]:
+    """The last value of each metric in the end of the file."""
+    last = {}  # type: Dict[str, float]
+    stored = _dict((summary or {}).get("last_metrics"))
+    for record in [stored] + _last_lines(path):
+        for name, value in record.items():
+            if name != "time" and isinstance(value, (int, float)) and not isinstance(value, bool):
+                last[str(name)] = float(value)
+    return last
+
+
+def _last_lines(path: str) -> List[Dict[str, Any]]:
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - _TAIL_BYTES))
+            lines = stream.read(_TAIL_BYTES).split(b"\n")
+    except OSError:
+        return []
+    found = []
+    for line in lines[-50:]:
+        try:
+            record = json.loads(line.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            found.append(record)
+    return found
+
+
+def _mtime(path: str) -> Optional[float]:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_mtime if stat.S_ISREG(info.st_mode) else None
+
+
+def _dict(value: Any) -> Dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Any) -> List[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _whole(value: Any) -> Optional[int]:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _number(value: Any) -> Optional[float]:
+    try:
+        return float(value) if not isinstance(value, bool) else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _moment(text: Any) -> Optional[float]:
+    """Unix time of `2026-11-21T02:17:09Z`; `None` for anything else."""
+    try:
+        return float(timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
+    except (TypeError, ValueError):
+        return None
