@@ -43,23 +43,19 @@ class LocalProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            for end in (lambda: None, self._process.terminate, self._process.kill):
-                if await self._ended(end):
-                    break
+            if not await self._ends():
+                self._process.terminate()
+                await self._ends()
         finally:
             if self._process.returncode is None:
                 self._process.kill()
             self._drain.cancel()
 
-    async def _ended(self, end: object) -> bool:
-        if self._process.returncode is not None:
-            return True
+    async def _ends(self) -> bool:
         try:
-            if callable(end):
-                end()
             async with asyncio.timeout(_CLOSE_S):
                 await self._process.wait()
-        except (TimeoutError, ProcessLookupError):
+        except TimeoutError:
             return False
         return True
 
