@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import socket
 import time
 from pathlib import Path
@@ -11,16 +13,20 @@ from pathlib import Path
 import pytest
 
 from podops.config.model import PodConfig
-from podops.errors import NotFoundError, UnreachableError
+from podops.errors import NotFoundError, RefusedActionError, UnreachableError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import PodSnapshot
 from tests.pods.conftest import MakeSshPod
-from tests.pods.fleet_config import end_by_hand, fleet_config, hand_made_run, shows
+from tests.pods.fleet_config import end_by_hand, fleet_config, hand_made_run, shows, submit_plan
 from tests.pods.loopback import link_processes
 
 
 def live(pod: PodSnapshot) -> bool:
     return pod.state == "live"
+
+
+def is_running(pod: PodSnapshot, run_id: str) -> bool:
+    return run_id in pod.runs and pod.runs[run_id].state == "running"
 
 
 async def test_ssh_and_local_pods_are_live_with_samples_that_keep_coming(ssh_pod: MakeSshPod) -> None:
@@ -58,9 +64,8 @@ async def test_a_pod_that_hangs_delays_no_other(client_home: Path) -> None:
         async with Fleet(fleet_config(hung, "near"), connect_timeout=2.0) as fleet:
             await shows(fleet, "near", live, "the other pod to be live")
             assert fleet.snapshot.pods["hung"].state == "connecting"
-            await fleet.settled(10)
-            assert fleet.snapshot.pods["hung"].state == "unreachable"
-            assert "did not answer within 2 s" in fleet.snapshot.pods["hung"].reason
+            failed = await shows(fleet, "hung", lambda pod: pod.state == "unreachable", "the time-out")
+            assert "did not answer within 2 s" in failed.reason
 
 
 async def test_a_pod_that_refuses_is_not_asked_again_until_told(ssh_pod: MakeSshPod) -> None:
@@ -127,6 +132,49 @@ async def test_a_log_stream_is_byte_identical_across_lost_connections(ssh_pod: M
                     received += chunk.data
                     stream.ack(len(received))
         assert received == written
+
+
+@pytest.mark.parametrize("pod_name", ["far", "near"])
+async def test_a_run_is_submitted_followed_to_its_end_and_another_killed(
+    ssh_pod: MakeSshPod, tmux_socket: str, pod_name: str
+) -> None:
+    config = fleet_config(ssh_pod("far"), "near", tmux_socket=tmux_socket)
+    async with Fleet(config) as fleet:
+        plan = submit_plan(config, pod_name, "short", "echo first; sleep 1; echo last")
+        assert (await fleet.submit(plan))["run_id"] == "short"
+        async with fleet.follow(pod_name, "short", offset=0) as stream:
+            text = b"".join([chunk.data async for chunk in stream])
+        assert text == b"first\nlast\n"
+        await shows(fleet, pod_name, lambda pod: pod.runs["short"].state == "succeeded", "its success")
+
+        with pytest.raises(RefusedActionError):
+            await fleet.submit(plan)
+
+        await fleet.submit(submit_plan(config, pod_name, "long", "sleep 600"))
+        await shows(fleet, pod_name, lambda pod: is_running(pod, "long"), "the run to run")
+        await fleet.kill(pod_name, "long", grace_s=2)
+        seen = await shows(fleet, pod_name, lambda pod: pod.runs["long"].ended, "its end")
+        assert (seen.runs["long"].state, seen.runs["long"].reason) == ("cancelled", "user_kill")
+
+
+async def test_a_submit_whose_answer_is_lost_is_told_as_unconfirmed_and_not_repeated(
+    ssh_pod: MakeSshPod, tmux_socket: str
+) -> None:
+    pod = ssh_pod()
+    config = fleet_config(pod, tmux_socket=tmux_socket)
+    async with Fleet(config) as fleet:
+        await fleet.settled(15)
+        for process in link_processes(pod.home):
+            os.kill(process, signal.SIGSTOP)
+        submit = asyncio.create_task(fleet.submit(submit_plan(config, "pod", "r", "true")))
+        await asyncio.sleep(0.2)
+        for process in link_processes(pod.home):
+            os.kill(process, signal.SIGKILL)
+        with pytest.raises(UnreachableError, match="did not confirm run r") as caught:
+            await submit
+        assert "ops run status r" in caught.value.hint
+        await shows(fleet, "pod", live, "the pod to be live again")
+        assert not (pod.outputs_dir / "r").exists()
 
 
 async def test_a_file_is_read_by_range(client_home: Path) -> None:

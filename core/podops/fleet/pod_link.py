@@ -66,6 +66,7 @@ class PodLink:
         self._transport = transport_for(pod)
         self._client: LinkClient | None = None
         self._logs: dict[int, LogListener] = {}
+        self._has_runs = False
         self._retry = asyncio.Event()
         self._pushed_at = time.monotonic()
         self._problem = ("", "")
@@ -154,12 +155,13 @@ class PodLink:
         client = LinkClient(started.process, self._pod.name, self._take_push, started.early)
         try:
             client.start()
-            answer = await client.request("hello", **self._hello())
+            await client.request(
+                "hello", on_answer=lambda answer: self._take_hello(answer, client), **self._hello()
+            )
         except BaseException:
             with contextlib.suppress(Exception):
                 await client.close()
             raise
-        self._take_hello(answer, client)
         return client
 
     def _hello(self) -> dict[str, Any]:
@@ -220,8 +222,8 @@ class PodLink:
             self._set(sample=sample, gpus=gpus, last_seen=now, latency_s=latency)
         elif kind == "runs":
             self._set(runs=self._merge_runs(frame), last_seen=now)
-            if frame.header.get("full") is True:
-                self.settled.set()
+            self._has_runs = self._has_runs or frame.header.get("full") is True
+            self._settle()
         elif kind == "problem":
             self._problem = (wire.text(frame.header.get("message")), "")
             self._set(reason=self._problem[0])
@@ -240,6 +242,12 @@ class PodLink:
 
     def _go_live(self) -> None:
         self._set(state="live", reason=self._problem[0], hint=self._problem[1], retry_at=None)
+        self._settle()
+
+    def _settle(self) -> None:
+        # A pod's first pushes may come before its answer to hello.
+        if self._client is not None and self._has_runs:
+            self.settled.set()
 
     def _fail(self, state: PodState, error: errors.PodopsError, retry_at: float) -> None:
         self._set(state=state, reason=error.message, hint=error.hint, retry_at=retry_at, latency_s=None)
