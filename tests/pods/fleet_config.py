@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from podops.config.model import PodConfig, ProjectConfig, TmuxConfig
 from podops.fleet.fleet import Fleet
@@ -49,7 +50,7 @@ async def shows(fleet: Fleet, pod: str, condition: Callable[[PodSnapshot], bool]
 def submit_plan(config: ProjectConfig, pod: str, run_id: str, command: str) -> SubmitPlan:
     """What `ops run submit` would send for a preset of kind `command`."""
     tmux = {"enabled": True, "session_prefix": "run", "socket": config.tmux.socket}
-    spec = {
+    spec: dict[str, Any] = {
         "run_id": run_id,
         "project": config.name,
         "preset": "p",
