@@ -151,6 +151,19 @@ async def test_an_encrypted_key_without_an_agent_is_explained(ssh_pod: MakeSshPo
     assert f"ssh-add {pod.user_key}" in (await failure(explicit)).hint
 
 
+async def test_an_agent_that_is_gone_and_keys_that_are_missing_are_passed_over(
+    ssh_pod: MakeSshPod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = ssh_pod()
+    config = pod.ssh_config.read_text().replace(
+        "  IdentityFile", "  IdentityFile ~/.ssh/no-such-key\n  IdentityFile"
+    )
+    pod.ssh_config.write_text(config.replace("  IdentitiesOnly yes\n", ""))
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
+    async with started(pod_config(pod)) as link:
+        assert link.uploaded
+
+
 async def test_a_key_that_only_the_agent_holds_is_used(
     ssh_pod: MakeSshPod, world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
