@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import getpass
+import posixpath
+import shlex
+import socket
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from podops.config.model import GpuRequest, ProjectConfig
+from podops.config.model import GpuRequest, PodConfig, PresetConfig, ProjectConfig, ServiceConfig
+from podops.config.reader import nearest
+from podops.errors import NotFoundError, PodopsError, UsageError
+from podops.kinds.overrides import parse_overrides
+from podops.kinds.registry import KindInput, KindOutput, kinds
+from podops_runners.runid import is_valid_run_id, new_run_id, session_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +51,135 @@ def plan_submit(
 
     Raises `NotFoundError` for an unknown preset or pod, `UsageError` for an override or run id that cannot be taken.
     """
-    raise NotImplementedError
+    chosen, target = _preset(config, preset), _pod(config, pod)
+    if run_id is not None and not is_valid_run_id(run_id):
+        raise UsageError(
+            f"{run_id!r} cannot be a run id", "use letters, digits, '.', '_' and '-', no '..', up to 100"
+        )
+    parsed = parse_overrides(overrides, chosen.overrides)
+    values = dict(chosen.overrides) | parsed
+    output = kinds()[chosen.kind].build(KindInput(config, target, chosen, values))
+    name = run_id or new_run_id(preset)
+    run_dir = posixpath.join(target.outputs_dir, name)
+    spec = _spec(config, chosen, target, output, name)
+    spec["overrides"] = {"given": dict(text.split("=", 1) for text in overrides), "parsed": values}
+    spec["gpus"] = _gpus(chosen.gpus if gpus is None else gpus)
+    spec["git"] = {"url": config.repo_url, "ref": ref}
+    spec["tags"] = [*chosen.tags, *tags]
+    return SubmitPlan(
+        pod=target.name,
+        run_id=name,
+        preset=chosen.name,
+        kind=chosen.kind,
+        run_dir=run_dir,
+        session=session_name(config.tmux.session_prefix, name) if config.tmux.enabled else None,
+        command=shown_command(output.parts, run_dir, name),
+        workdir=output.workdir,
+        spec=spec,
+    )
+
+
+def override_fault(config: ProjectConfig, preset: str, text: str) -> str | None:
+    """What is wrong with one `KEY=VALUE`, or `None`: for checking while it is typed."""
+    try:
+        parse_overrides([text], _preset(config, preset).overrides)
+    except PodopsError as error:
+        return error.message
+    return None
+
+
+def shown_command(parts: Sequence[Any], run_dir: str, run_id: str) -> str:
+    """The parts as one line, with what only the pod decides marked as such."""
+    return "".join(_shown(part, {"run_dir": run_dir, "run_id": run_id}) for part in parts)
+
+
+def _shown(part: Any, values: Mapping[str, str]) -> str:
+    if isinstance(part, str):
+        return part
+    if "auto" in part:
+        return f" {part['auto']}=<auto>"
+    value = values[part["ref"]] + part.get("suffix", "")
+    return shlex.quote(repr(value) if part.get("style") == "literal" else value)
+
+
+def _preset(config: ProjectConfig, name: str) -> PresetConfig:
+    if name in config.presets:
+        return config.presets[name]
+    hint = nearest(name, config.presets) if config.presets else "add one under `presets:` in the project file"
+    raise NotFoundError(f"there is no preset {name!r}", hint)
+
+
+def _pod(config: ProjectConfig, name: str) -> PodConfig:
+    if name in config.pods:
+        return config.pods[name]
+    hint = nearest(name, config.pods) if config.pods else "add one under `pods:` in the project file"
+    raise NotFoundError(f"there is no pod {name!r}", hint)
+
+
+def _gpus(request: GpuRequest) -> dict[str, Any] | None:
+    if request is None or request == 0:
+        return None
+    if request == "all":
+        return {"all": True}
+    return {"count": request} if isinstance(request, int) else {"indices": list(request)}
+
+
+def _spec(
+    config: ProjectConfig, preset: PresetConfig, pod: PodConfig, output: KindOutput, run_id: str
+) -> dict[str, Any]:
+    policies, tmux, wandb = preset.policies, config.tmux, config.storage.wandb
+    return {
+        "run_id": run_id,
+        "project": config.name,
+        "preset": preset.name,
+        "kind": preset.kind,
+        "pod": pod.name,
+        "outputs_dir": pod.outputs_dir,
+        "layout": {"heartbeat": tmux.heartbeat_file, "completion": config.artifacts.completion_file},
+        "command_parts": list(output.parts),
+        "workdir": output.workdir,
+        "env": _environment(config) | dict(preset.env),
+        "config": output.config,
+        "derived": dict(output.derived or {}),
+        "policies": {
+            # A service is meant to run until somebody ends it.
+            "timeout_s": None if _service(preset, output) else policies.timeout_s,
+            "stall_timeout_s": policies.stall_timeout_s,
+            "grace_s": policies.grace_s,
+        },
+        "service": _service(preset, output),
+        "metrics_pattern": preset.metrics_pattern,
+        "wandb": {
+            "mode": wandb.mode,
+            "project": wandb.project,
+            "ensure_creds_script": wandb.ensure_creds_script,
+        },
+        "artifacts_required": list(config.artifacts.required),
+        "tmux": {"enabled": tmux.enabled, "session_prefix": tmux.session_prefix, "socket": tmux.socket},
+        "watch_interval_s": tmux.watch_interval_s,
+        "user": _user(),
+        "client": socket.gethostname(),
+        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _service(preset: PresetConfig, output: KindOutput) -> dict[str, Any] | None:
+    service: ServiceConfig | None = output.service or preset.service
+    return None if service is None else {"port": service.port, "health": service.health}
+
+
+def _environment(config: ProjectConfig) -> dict[str, str]:
+    storage = config.storage
+    values = {
+        "HF_HOME": storage.hf_home,
+        "OPS_DATASETS_ROOT": storage.datasets_root,
+        "WANDB_PROJECT": storage.wandb.project,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

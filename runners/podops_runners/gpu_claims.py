@@ -80,7 +80,7 @@ def _holds(entry: Dict[str, Any]) -> bool:
         return False
     stored, _ = records.read_record(run.claim)
     if stored is None:
-        return time.time() - entry["time"] < _STARTING_S
+        return bool(time.time() - entry["time"] < _STARTING_S)
     return process.is_alive(stored.get("supervisor")) or process.is_alive(stored.get("child"))
 
 
@@ -112,7 +112,9 @@ def _path() -> str:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    descriptor = os.open(os.path.join(_directory(), "gpus.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(
+        os.path.join(_directory(), "gpus.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

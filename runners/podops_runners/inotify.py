@@ -4,7 +4,6 @@ import ctypes
 import os
 import select
 import time
-from typing import Optional
 
 _IN_MODIFY = 0x2
 _IN_CREATE = 0x100

@@ -4,6 +4,7 @@ import itertools
 import os
 import sys
 import threading
+import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from podops_runners import protocol, records, states
@@ -81,7 +82,11 @@ class LinkOps:
                 "run {} belongs to another pod".format(run.run_id),
                 "kill it through the pod that started it",
             )
-        if wire["state"] not in states.ACTIVE and wire["state"] not in states.ENDED and not os.path.exists(run.claim):
+        if (
+            wire["state"] not in states.ACTIVE
+            and wire["state"] not in states.ENDED
+            and not os.path.exists(run.claim)
+        ):
             raise OpError(protocol.E_REFUSED, "run {} was never started by podops".format(run.run_id))
         grace = request.get("grace_s")
         try:
@@ -136,7 +141,7 @@ class LinkOps:
             min(_whole(request, "window", 262144), _MAX_WINDOW),
             request.get("lossless") is True,
             push,
-            lambda: os.path.exists(run.summary) or not _may_grow(scanner.one(project, run.run_id)),
+            _end_of(run, lambda: _may_grow(scanner.one(project, run.run_id))),
         )
         self._followers[sub] = follower
         return {"sub": sub, "offset": offset, "size": size}, follower
@@ -162,6 +167,22 @@ class LinkOps:
             if (not wanted or wanted == project.name) and os.path.isdir(path):
                 return project, RunDir(path, project.layout)
         raise OpError(protocol.E_NOT_FOUND, "there is no run {} here".format(run_id), "see `ops run list`")
+
+
+def _end_of(run: RunDir, may_grow: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether the run has ended. Its state costs several reads, so that is asked for once a second only."""
+    asked = [0.0]
+    over = [False]
+
+    def ended() -> bool:
+        if os.path.exists(run.summary):
+            return True
+        if time.monotonic() - asked[0] >= 1.0:
+            asked[0] = time.monotonic()
+            over[0] = not may_grow()
+        return over[0]
+
+    return ended
 
 
 def _may_grow(run: Header) -> bool:

@@ -16,8 +16,7 @@ from podops_runners.frames import FrameDecoder, FrameError, encode_frame
 from podops_runners.gpu import GpuSource
 from podops_runners.host import HostSampler, host_info
 from podops_runners.link_ops import LinkOps, OpError
-from podops_runners.rundir import Layout
-from podops_runners.runfiles import is_plain_name
+from podops_runners.runfiles import layout_of
 from podops_runners.scan import Project, Scanner
 
 _WORKERS = 4
@@ -241,14 +240,10 @@ def _projects(asked: Any) -> Tuple[List[Project], List[Header]]:
         if not isinstance(entry, dict) or not isinstance(entry.get("outputs_dir"), str):
             continue
         directory = os.path.abspath(os.path.expanduser(entry["outputs_dir"]))
-        names = entry.get("layout") if isinstance(entry.get("layout"), dict) else {}
-        standard = Layout()
-        layout = Layout(
-            names["heartbeat"] if is_plain_name(names.get("heartbeat")) else standard.heartbeat,
-            names["completion"] if is_plain_name(names.get("completion")) else standard.completion,
+        projects.append(Project(str(entry.get("name") or ""), directory, layout_of(entry)))
+        told.append(
+            {"name": projects[-1].name, "outputs_dir": directory, "problem": _root_problem(directory)}
         )
-        projects.append(Project(str(entry.get("name") or ""), directory, layout))
-        told.append({"name": projects[-1].name, "outputs_dir": directory, "problem": _root_problem(directory)})
     return projects, told
 
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict
 
 from podops_runners.inotify import FileWatch
 
@@ -98,7 +98,13 @@ class LogFollower:
         self._acked = max(self._acked, target)
 
     def _emit(self, data: bytes, eof: bool = False) -> None:
-        header = {"push": "log", "sub": self._sub, "offset": self._offset, "skipped": self._skipped, "eof": eof}
+        header = {
+            "push": "log",
+            "sub": self._sub,
+            "offset": self._offset,
+            "skipped": self._skipped,
+            "eof": eof,
+        }
         self._offset += len(data)
         self._skipped = 0
         self._push(header, data)

@@ -5,7 +5,7 @@ A pid alone names nothing for long: an identity is pid, start time (clock ticks 
 
 import os
 import signal
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+from typing import Any, List, NamedTuple, Optional, Set
 
 
 class Identity(NamedTuple):
@@ -93,7 +93,7 @@ def become_subreaper() -> bool:
     try:
         import ctypes
 
-        return ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) == 0
+        return bool(ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) == 0)
     except (OSError, AttributeError, ImportError):
         return False
 

@@ -27,7 +27,13 @@ def layout_of(spec: Optional[Dict[str, Any]]) -> Layout:
 
 
 def is_plain_name(name: object) -> bool:
-    return isinstance(name, str) and bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name
+    return (
+        isinstance(name, str)
+        and bool(name)
+        and name not in (".", "..")
+        and "/" not in name
+        and "\0" not in name
+    )
 
 
 def event(run: RunDir, name: str, **facts: Any) -> None:
@@ -65,7 +71,10 @@ def parse_heartbeat(line: str) -> Dict[str, str]:
     if len(words) < 2 or "T" not in words[0]:
         return {}
     facts = {"time": words[0], "state": words[1]}
-    facts.update(word.split("=", 1) for word in words[2:] if "=" in word)  # type: ignore[arg-type]
+    for word in words[2:]:
+        key, separator, value = word.partition("=")
+        if separator:
+            facts[key] = value
     return facts
 
 

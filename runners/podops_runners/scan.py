@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from podops_runners import process, records, states
 from podops_runners.derive import Evidence, derive_state
-from podops_runners.rundir import COMMAND, PRIVATE, RunDir, SPEC, STDOUT_LOG, Layout
+from podops_runners.rundir import COMMAND, PRIVATE, SPEC, STDOUT_LOG, Layout, RunDir
 from podops_runners.runfiles import parse_heartbeat
 from podops_runners.runid import is_valid_run_id
 
@@ -140,7 +140,7 @@ class Scanner:
         record, problem = known[1]
         if problem:
             problems.append(problem)
-        return record  # type: ignore[no-any-return]
+        return record
 
 
 def _run_ids(root: str) -> List[str]:
@@ -194,7 +194,11 @@ def _times(
     state: str,
 ) -> Dict[str, Any]:
     created = _moment(spec.get("created_at") or metadata.get("created"))
-    started = _number(summary.get("started")) or _moment(summary.get("started_at")) or _moment(metadata.get("started"))
+    started = (
+        _number(summary.get("started"))
+        or _moment(summary.get("started_at"))
+        or _moment(metadata.get("started"))
+    )
     ended = _number(summary.get("ended")) or _moment(summary.get("ended_at"))
     elapsed = _number(summary.get("elapsed_s"))
     if elapsed is None and started is not None and state in states.ACTIVE:

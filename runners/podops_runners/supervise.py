@@ -77,6 +77,7 @@ class Supervisor:
             self._look(time.monotonic())
             status = child.reap()
         self._read_output()
+        self._keep(self._index)
         return self._finish(status)
 
     def _catch_signals(self) -> int:
@@ -127,7 +128,9 @@ class Supervisor:
         if self._stop:
             self._stop.shorten(grace_s)
         else:
-            self._begin_stop("user_kill", grace_s, now, "asked for by {}".format(request.get("by") or "a user"))
+            self._begin_stop(
+                "user_kill", grace_s, now, "asked for by {}".format(request.get("by") or "a user")
+            )
 
     def _begin_stop(self, cause: str, grace_s: float, now: float, why: str) -> None:
         if self._stop or self._child is None:
@@ -272,7 +275,9 @@ class Supervisor:
         return [
             name
             for name in required
-            if isinstance(name, str) and name not in own and not os.path.exists(os.path.join(self.run.path, name))
+            if isinstance(name, str)
+            and name not in own
+            and not os.path.exists(os.path.join(self.run.path, name))
         ]
 
     def _write_summary(self, summary: Dict[str, Any]) -> None:

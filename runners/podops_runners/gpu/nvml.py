@@ -47,7 +47,9 @@ class NvmlGpus:
                 utilization_percent=None if usage is None else float(usage.gpu),
                 memory_used_bytes=None if memory is None else int(memory.used),
                 memory_total_bytes=None if memory is None else int(memory.total),
-                temperature_c=self._ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU, errors=errors),
+                temperature_c=self._ask(
+                    nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU, errors=errors
+                ),
                 power_w=_watts(self._ask(nvml.nvmlDeviceGetPowerUsage, handle, errors=errors)),
                 power_limit_w=_watts(self._ask(nvml.nvmlDeviceGetEnforcedPowerLimit, handle, errors=errors)),
                 processes=self._processes(handle),
@@ -59,7 +61,9 @@ class NvmlGpus:
         found = {}  # type: Dict[int, Optional[int]]
         for query in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
             for process in self._ask(getattr(self._nvml, query), handle) or ():
-                found[int(process.pid)] = None if process.usedGpuMemory is None else int(process.usedGpuMemory)
+                found[int(process.pid)] = (
+                    None if process.usedGpuMemory is None else int(process.usedGpuMemory)
+                )
         return [{"pid": pid, "memory_bytes": used, "name": _command_name(pid)} for pid, used in found.items()]
 
     def _ask(self, query: Callable[..., Any], *arguments: Any, errors: Optional[List[str]] = None) -> Any:

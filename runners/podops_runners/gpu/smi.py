@@ -3,9 +3,11 @@
 import shutil
 import subprocess
 import threading
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
-_FIELDS = "index,uuid,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw,enforced.power.limit"
+_FIELDS = (
+    "index,uuid,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw,enforced.power.limit"
+)
 _MIB = 1024 * 1024
 
 

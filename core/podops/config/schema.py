@@ -1,0 +1,298 @@
+"""From a parsed document to the typed project: which keys there are, and what each takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from podops.config.document import Value
+from podops.config.model import (
+    ArtifactContract,
+    GpuRequest,
+    OverrideStyle,
+    PodConfig,
+    Policies,
+    PresetConfig,
+    ProjectConfig,
+    ServiceConfig,
+    StorageConfig,
+    TmuxConfig,
+    WandbConfig,
+    WandbMode,
+)
+from podops.config.reader import Section, is_name
+from podops.errors import ConfigFault
+
+#: Keys of the design that this version does not know yet.
+_LATER = {"pod_sources": "pods from a provider", "provision": "making pods", "docker": "containers as pods"}
+
+_OVERRIDE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+
+
+def build_project(
+    document: Value, sources: tuple[Path, ...], environ: Mapping[str, str], faults: list[ConfigFault]
+) -> ProjectConfig:
+    """The typed project. Every fault found is added to `faults`; the result is only good when there are none."""
+    top = Section(document, "", faults, environ)
+    _refuse_later(top, ("pod_sources", "provision"))
+    project = top.section("project")
+    name = project.name("name", "")
+    if not name and not project.has("name"):
+        project.fault(None, "project.name is missing", "every project file needs `project: {name: …}`")
+    outputs = environ.get("REMOTE_OUTPUTS_DIR") or project.path_text("remote_outputs_dir")
+    project.raw("remote_outputs_dir")
+    outputs = outputs or f"/mnt/runs/{name or 'project'}"
+    _check_pod_path(project, "remote_outputs_dir", outputs)
+    repo_dir, repo_url = project.path_text("remote_repo_dir"), project.text("remote_repo_url")
+    python = project.path_text("venv_python")
+    project.done()
+    policies = _policies(top.section("defaults"), Policies(), done=True)
+    config = ProjectConfig(
+        name=name,
+        outputs_dir=outputs,
+        repo_dir=repo_dir,
+        repo_url=repo_url,
+        venv_python=python,
+        storage=_storage(top.section("storage")),
+        tmux=_tmux(top.section("tmux")),
+        artifacts=_artifacts(top.section("artifact_contract")),
+        pods={
+            key: _pod(entry, key, outputs, repo_dir, python) for key, entry in _entries(top.section("pods"))
+        },
+        presets={key: _preset(entry, key, policies) for key, entry in _entries(top.section("presets"))},
+        sources=sources,
+    )
+    top.done()
+    return config
+
+
+def _entries(section: Section) -> list[tuple[str, Section]]:
+    found = []
+    for key in section.keys():
+        entry = section.section(key)
+        if is_name(key):
+            found.append((key, entry))
+        else:
+            entry.fault(
+                entry.value, f"{key!r} cannot be a name in {section.path}", "use letters, digits, . _ -"
+            )
+    return found
+
+
+def _refuse_later(section: Section, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = section.raw(name)
+        if value is not None:
+            section.fault(value, f"{name!r} ({_LATER[name]}) is not supported by this version yet")
+
+
+def _storage(section: Section) -> StorageConfig:
+    wandb = section.section("wandb")
+    storage = StorageConfig(
+        hf_home=section.path_text("hf_home"),
+        datasets_root=section.path_text("datasets_root"),
+        wandb=WandbConfig(
+            mode=cast(WandbMode, wandb.choice("mode", get_args(WandbMode), "auto")),
+            project=wandb.text("project"),
+            ensure_creds_script=wandb.path_text("ensure_creds_script"),
+        ),
+    )
+    wandb.done()
+    section.done()
+    return storage
+
+
+def _tmux(section: Section) -> TmuxConfig:
+    standard = TmuxConfig()
+    interval = section.duration("watch_interval_sec", standard.watch_interval_s)
+    if interval is None or interval < 0.2:
+        section.fault(
+            section.raw("watch_interval_sec"), "tmux.watch_interval_sec must be 0.2 seconds or more"
+        )
+        interval = standard.watch_interval_s
+    tmux = TmuxConfig(
+        enabled=section.flag("enabled", standard.enabled),
+        session_prefix=section.name("session_prefix", standard.session_prefix),
+        watch_interval_s=interval,
+        heartbeat_file=section.name("heartbeat_file", standard.heartbeat_file),
+        socket=section.name("socket", standard.socket),
+    )
+    section.done()
+    return tmux
+
+
+def _artifacts(section: Section) -> ArtifactContract:
+    standard = ArtifactContract()
+    required = section.texts("required")
+    for name in required or ():
+        if name.startswith("/") or ".." in name.split("/"):
+            section.fault(
+                section.raw("required"), f"artifact_contract.required: {name!r} leaves the run directory"
+            )
+    contract = ArtifactContract(
+        required=standard.required if required is None else required,
+        completion_file=section.name("completion_file", standard.completion_file),
+    )
+    section.done()
+    return contract
+
+
+def _policies(section: Section, standard: Policies, *, done: bool = False) -> Policies:
+    grace = section.duration("grace", standard.grace_s)
+    policies = Policies(
+        timeout_s=section.duration("timeout", standard.timeout_s),
+        stall_timeout_s=section.duration("stall_timeout", standard.stall_timeout_s),
+        grace_s=standard.grace_s if grace is None else grace,
+    )
+    if done:
+        section.done()
+    return policies
+
+
+def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python: str | None) -> PodConfig:
+    _refuse_later(section, ("docker",))
+    ssh, local = section.text("ssh"), section.flag("local", False)
+    if (ssh is not None) == local and not section.has("docker"):
+        section.fault(None, f"{section.path} needs exactly one of `ssh: HOST` and `local: true`")
+    if ssh is not None and (ssh.startswith("-") or not ssh.strip() or any(c.isspace() for c in ssh)):
+        section.fault(
+            section.raw("ssh"), f"{section.path}.ssh: {ssh!r} is not a host", "write alias, host or user@host"
+        )
+    own_outputs = section.path_text("remote_outputs_dir")
+    if own_outputs is not None:
+        _check_pod_path(section, "remote_outputs_dir", own_outputs)
+    pod = PodConfig(
+        name=name,
+        local=local,
+        ssh=ssh,
+        port=section.whole("port", 1, 65535),
+        identity_file=section.path_text("identity_file"),
+        ssh_config=section.path_text("ssh_config"),
+        price_per_hour=section.number("price_per_hour"),
+        tags=section.texts("tags") or (),
+        outputs_dir=own_outputs or outputs,
+        repo_dir=section.path_text("remote_repo_dir") or repo_dir,
+        venv_python=section.path_text("venv_python") or python,
+    )
+    section.done()
+    return pod
+
+
+def _check_pod_path(section: Section, key: str, path: str) -> None:
+    if not path.startswith(("/", "~/")):
+        section.fault(
+            section.raw(key), f"{key}: {path!r} must start with / or ~/", "it is a directory on the pod"
+        )
+
+
+def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:
+    from podops.kinds.registry import kind_names, kind_options
+
+    kind = section.text("kind")
+    if kind is None:
+        section.fault(None, f"{section.path}.kind is missing", f"known: {', '.join(sorted(kind_names()))}")
+        kind = "command"
+    else:
+        kind = section.choice("kind", kind_names(), "command")
+    service = section.section("service") if section.has("service") else None
+    preset = PresetConfig(
+        name=name,
+        kind=kind,
+        command=section.text("command"),
+        overrides=_overrides(section),
+        override_style=_style(section),
+        gpus=_gpus(section),
+        env=_environment(section),
+        workdir=section.path_text("workdir"),
+        policies=_policies(section, standard),
+        service=_service(service) if service is not None else None,
+        metrics_pattern=_pattern(section),
+        tags=section.texts("tags") or (),
+        description=section.text("description") or "",
+        options={key: section.plain(key) for key in kind_options(kind) if section.has(key)},
+    )
+    for key in kind_options(kind):
+        section.raw(key)
+    if kind in ("command", "train", "eval") and not preset.command:
+        section.fault(None, f"{section.path}.command is missing", f"kind {kind!r} runs a shell line")
+    section.done()
+    return preset
+
+
+def _overrides(section: Section) -> dict[str, Any]:
+    value = section.plain("overrides")
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        section.fault(section.raw("overrides"), f"{section.path}.overrides must be a mapping")
+        return {}
+    for key in value:
+        if not _OVERRIDE_KEY.match(key):
+            section.fault(section.raw("overrides"), f"{section.path}.overrides: {key!r} cannot be a key")
+    return value
+
+
+def _style(section: Section) -> OverrideStyle | None:
+    if not section.has("override_style"):
+        section.raw("override_style")
+        return None
+    return cast(OverrideStyle, section.choice("override_style", get_args(OverrideStyle), "keyval"))
+
+
+def _gpus(section: Section) -> GpuRequest:
+    value = section.raw("gpus")
+    if value is None:
+        return None
+    data = value.plain()
+    if data == "all":
+        return "all"
+    if isinstance(data, int) and not isinstance(data, bool) and 0 <= data <= 1024:
+        return data or None
+    if isinstance(data, list) and data and all(type(item) is int and item >= 0 for item in data):
+        return tuple(data)
+    section.fault(value, f"{section.path}.gpus must be a number, `all`, or a list of indices")
+    return None
+
+
+def _environment(section: Section) -> dict[str, str]:
+    value = section.plain("env")
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        section.fault(section.raw("env"), f"{section.path}.env must be a mapping of names to texts")
+        return {}
+    return {key: _env_text(item) for key, item in value.items()}
+
+
+def _env_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def _service(section: Section) -> ServiceConfig | None:
+    port = section.whole("port", 1, 65535)
+    health = section.text("health", "/v1/models") or "/v1/models"
+    if port is None and not section.has("port"):
+        section.fault(None, f"{section.path}.port is missing")
+    if not health.startswith("/") or not health.isprintable() or " " in health:
+        section.fault(section.raw("health"), f"{section.path}.health must be a path such as /v1/models")
+    section.done()
+    return None if port is None else ServiceConfig(port, health)
+
+
+def _pattern(section: Section) -> str | None:
+    text = section.text("metrics_pattern")
+    if text is None:
+        return None
+    try:
+        groups = re.compile(text).groupindex
+    except re.error as error:
+        section.fault(section.raw("metrics_pattern"), f"{section.path}.metrics_pattern: {error}")
+        return None
+    if not groups:
+        hint = r"such as (?P<step>\d+) … (?P<loss>[\d.]+)"
+        section.fault(section.raw("metrics_pattern"), f"{section.path}.metrics_pattern names no group", hint)
+    return text

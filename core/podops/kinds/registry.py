@@ -1,0 +1,72 @@
+"""Which kinds of presets there are: our own, and those packages add through `podops.kinds`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from podops.config.model import OverrideStyle, PodConfig, PresetConfig, ProjectConfig, ServiceConfig
+
+
+@dataclass(frozen=True, slots=True)
+class KindInput:
+    """What a kind may look at. `overrides` are typed, the command line's over the preset's."""
+
+    config: ProjectConfig
+    pod: PodConfig
+    preset: PresetConfig
+    overrides: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KindOutput:
+    """What a kind makes of it. `parts` are the command in the form of docs/protocol.md."""
+
+    parts: tuple[Any, ...]
+    workdir: str | None = None
+    config: str | None = None
+    service: ServiceConfig | None = None
+    derived: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind: a pure function, the preset keys that are its own, and how it writes overrides by default."""
+
+    build: Callable[[KindInput], KindOutput]
+    style: OverrideStyle = "keyval"
+    options: tuple[str, ...] = ()
+
+
+@functools.cache
+def kinds() -> Mapping[str, Kind]:
+    """Every kind by name. A package's kind never replaces one of ours."""
+    from podops.kinds.nanogpt import nanogpt_train
+    from podops.kinds.template import run_template
+    from podops.kinds.vllm import vllm_serve
+
+    found = {
+        entry.name: entry.load() for entry in entry_points(group="podops.kinds") if is_kind_name(entry.name)
+    }
+    return found | {
+        "command": Kind(run_template),
+        "train": Kind(run_template),
+        "eval": Kind(run_template, "flags"),
+        "nanogpt_train": Kind(nanogpt_train, "literal", ("config", "script", "override_prefix")),
+        "vllm_serve": Kind(vllm_serve, "flags", ("model", "port", "args")),
+    }
+
+
+def is_kind_name(name: str) -> bool:
+    return name.isidentifier()
+
+
+def kind_names() -> tuple[str, ...]:
+    return tuple(kinds())
+
+
+def kind_options(name: str) -> tuple[str, ...]:
+    return kinds()[name].options
