@@ -116,7 +116,6 @@ def project(world: Path, client_home: Path, tmux_socket: str) -> MakeProject:
 
     def make(*pods: SshPod | str, presets: Mapping[str, Any] | None = None, **keys: Any) -> Project:
         directory = world / "project"
-        directory.mkdir(exist_ok=True)
         content = {
             "project": {"name": "demo", "remote_outputs_dir": "~/runs"},
             "tmux": {"socket": tmux_socket, "watch_interval_sec": 1},
@@ -124,7 +123,8 @@ def project(world: Path, client_home: Path, tmux_socket: str) -> MakeProject:
             "presets": dict(presets or {"hello": {"kind": "command", "command": "echo hello"}}),
             **keys,
         }
-        file = directory / "project.yaml"
+        file = directory / "configs/ops/project.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(yaml.safe_dump(content, sort_keys=False))
         return Project(directory, file, tmux_socket, client_home / "runs")
 
