@@ -53,9 +53,7 @@ def plan_submit(
     """
     chosen, target = _preset(config, preset), _pod(config, pod)
     if run_id is not None and not is_valid_run_id(run_id):
-        raise UsageError(
-            f"{run_id!r} cannot be a run id", "use letters, digits, '.', '_' and '-', no '..', up to 100"
-        )
+        raise UsageError(f"{run_id!r} cannot be a run id", "use letters, digits, '.', '_' and '-', no '..', up to 100")
     parsed = parse_overrides(overrides, chosen.overrides)
     values = dict(chosen.overrides) | parsed
     output = kinds()[chosen.kind].build(KindInput(config, target, chosen, values))

@@ -49,7 +49,7 @@ class Child:
 
 def environment(spec: Dict[str, Any], run: RunDir) -> Dict[str, str]:
     """What a run sees: the pod's own basics, what the preset declares, and where it is. Nothing else."""
-    declared = {}  # type: Dict[str, str]
+    declared: Dict[str, str] = {}
     for source in (spec.get("base_env"), spec.get("env")):
         if isinstance(source, dict):
             declared.update({str(key): str(value) for key, value in source.items()})

@@ -19,11 +19,7 @@ def _part(part: Any, run: RunDir, have_creds: bool) -> str:
         return part
     if isinstance(part, dict) and isinstance(part.get("yes"), str) and isinstance(part.get("no"), str):
         return str(part["yes"] if have_creds else part["no"])
-    value = (
-        {"run_dir": run.path, "run_id": run.run_id}.get(part.get("ref", ""))
-        if isinstance(part, dict)
-        else None
-    )
+    value = {"run_dir": run.path, "run_id": run.run_id}.get(part.get("ref", "")) if isinstance(part, dict) else None
     if value is None:
         raise SubmitError(protocol.E_USAGE, "the command has a part of unknown form: {!r}".format(part))
     value += str(part.get("suffix") or "")
@@ -37,9 +33,7 @@ def render_script(spec: Dict[str, Any]) -> str:
     """`command.sh`: runnable by hand, in the same directory and environment. It holds no secret, as the spec holds none."""
     lines = [
         "#!/usr/bin/env bash",
-        "# Run {} of preset {}. Runs by hand too: bash command.sh".format(
-            spec["run_id"], _one_line(spec["preset"])
-        ),
+        "# Run {} of preset {}. Runs by hand too: bash command.sh".format(spec["run_id"], _one_line(spec["preset"])),
     ]
     for name, value in sorted(spec["env"].items()):
         lines.append("export {}={}".format(name, shlex.quote(str(value))))

@@ -12,9 +12,7 @@ def has_wandb_credentials(path: Optional[str] = None) -> bool:
         hosts = netrc.netrc(path or os.path.expanduser("~/.netrc")).hosts
     except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
         return False
-    return any(
-        (host == "wandb.ai" or host.endswith(".wandb.ai")) and bool(entry[2]) for host, entry in hosts.items()
-    )
+    return any((host == "wandb.ai" or host.endswith(".wandb.ai")) and bool(entry[2]) for host, entry in hosts.items())
 
 
 def ensure_wandb_credentials(script: Optional[str], environment: "dict[str, str]") -> bool:

@@ -42,7 +42,7 @@ class FrameDecoder:
     def feed(self, data: bytes) -> List[Frame]:
         """The frames completed by `data`, in order. Raises `FrameError`, after which the link must be closed."""
         self._buffer += data
-        frames = []  # type: List[Frame]
+        frames: List[Frame] = []
         while True:
             frame = self._next()
             if frame is None:

@@ -87,7 +87,7 @@ def _holds(entry: Dict[str, Any]) -> bool:
 def _load() -> Dict[int, Dict[str, Any]]:
     record, _ = records.read_record(_path())
     entries = (record or {}).get("claims")
-    found = {}  # type: Dict[int, Dict[str, Any]]
+    found: Dict[int, Dict[str, Any]] = {}
     for key, entry in entries.items() if isinstance(entries, dict) else ():
         if key.isdigit() and isinstance(entry, dict) and isinstance(entry.get("run_dir"), str):
             found[int(key)] = {
@@ -112,9 +112,7 @@ def _path() -> str:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    descriptor = os.open(
-        os.path.join(_directory(), "gpus.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-    )
+    descriptor = os.open(os.path.join(_directory(), "gpus.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -106,9 +106,7 @@ def _tmux_version() -> Optional[str]:
     if program is None:
         return None
     try:
-        said = subprocess.run(
-            [program, "-V"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5
-        ).stdout
+        said = subprocess.run([program, "-V"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
     return said.decode("utf-8", "replace").replace("tmux", "").strip() or None

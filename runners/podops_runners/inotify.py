@@ -4,6 +4,7 @@ import ctypes
 import os
 import select
 import time
+from typing import Optional
 
 _IN_MODIFY = 0x2
 _IN_CREATE = 0x100
@@ -21,7 +22,7 @@ class FileWatch:
     """Waits for changes of one file or directory; closes with `close`."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = None  # type: Optional[int]
+        self._descriptor: Optional[int] = None
         try:
             libc = ctypes.CDLL(None, use_errno=True)
             descriptor = libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)

@@ -36,9 +36,9 @@ class LinkOps:
         self._projects = projects
         self._gpus = gpus
         self._subs = itertools.count(1)
-        self._followers = {}  # type: Dict[int, LogFollower]
+        self._followers: Dict[int, LogFollower] = {}
         self._submitting = threading.Lock()
-        self._answered = {}  # type: Dict[str, Header]
+        self._answered: Dict[str, Header] = {}
 
     def find(self, op: Any) -> Optional[Callable[[Header], Any]]:
         ops = {
@@ -82,11 +82,7 @@ class LinkOps:
                 "run {} belongs to another pod".format(run.run_id),
                 "kill it through the pod that started it",
             )
-        if (
-            wire["state"] not in states.ACTIVE
-            and wire["state"] not in states.ENDED
-            and not os.path.exists(run.claim)
-        ):
+        if wire["state"] not in states.ACTIVE and wire["state"] not in states.ENDED and not os.path.exists(run.claim):
             raise OpError(protocol.E_REFUSED, "run {} was never started by podops".format(run.run_id))
         grace = request.get("grace_s")
         try:

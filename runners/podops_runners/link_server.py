@@ -42,11 +42,11 @@ class LinkServer:
         self._heard = time.monotonic()
         self._write_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="request")
-        self._gpus = None  # type: Optional[GpuSource]
-        self._last_gpus = {}  # type: Header
+        self._gpus: Optional[GpuSource] = None
+        self._last_gpus: Header = {}
         self._interval = 1.0
         self._rescan = threading.Event()
-        self._ops = None  # type: Optional[LinkOps]
+        self._ops: Optional[LinkOps] = None
 
     def serve(self) -> None:
         """Read frames until stdin ends, then end the process at once, whatever its threads are doing."""
@@ -112,7 +112,7 @@ class LinkServer:
             starting.append(follower)
             return answer
 
-        starting = []  # type: List[Any]
+        starting: List[Any] = []
         self._answer(number, work, request)
         for follower in starting:
             follower.start()
@@ -149,7 +149,7 @@ class LinkServer:
     def _gpu_samples(self) -> List[Header]:
         """Fresh GPU samples for a submit: the pushed ones may be a second old."""
         assert self._gpus is not None
-        gpus = self._gpus.report(_claims())["gpus"]  # type: List[Header]
+        gpus: List[Header] = self._gpus.report(_claims())["gpus"]
         return gpus
 
     def _sample(self, sampler: HostSampler) -> None:
@@ -160,7 +160,7 @@ class LinkServer:
             time.sleep(self._interval)
 
     def _push_runs(self, scanner: Scanner) -> None:
-        sent = None  # type: Optional[Dict[Tuple[str, str], Header]]
+        sent: Optional[Dict[Tuple[str, str], Header]] = None
         trouble = ""
         while True:
             try:
@@ -241,9 +241,7 @@ def _projects(asked: Any) -> Tuple[List[Project], List[Header]]:
             continue
         directory = os.path.abspath(os.path.expanduser(entry["outputs_dir"]))
         projects.append(Project(str(entry.get("name") or ""), directory, layout_of(entry)))
-        told.append(
-            {"name": projects[-1].name, "outputs_dir": directory, "problem": _root_problem(directory)}
-        )
+        told.append({"name": projects[-1].name, "outputs_dir": directory, "problem": _root_problem(directory)})
     return projects, told
 
 

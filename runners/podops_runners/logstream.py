@@ -2,7 +2,7 @@
 
 import os
 import threading
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional
 
 from podops_runners.inotify import FileWatch
 
@@ -53,7 +53,7 @@ class LogFollower:
             self._room.notify()
 
     def _run(self) -> None:
-        watch = None  # type: Optional[FileWatch]
+        watch: Optional[FileWatch] = None
         try:
             while not self._stopped:
                 if watch is None and os.path.exists(self._path):

@@ -3,15 +3,13 @@
 import ast
 import math
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Pattern
 
 #: A longer line is cut before it is searched; metrics stand in short lines.
 MAX_LINE = 4096
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
-_NANOGPT_ITER = re.compile(
-    r"^iter (\d+): loss ({0})(?:, time ({0})ms)?(?:, mfu ({0})%)?".format(_NUMBER), re.I
-)
+_NANOGPT_ITER = re.compile(r"^iter (\d+): loss ({0})(?:, time ({0})ms)?(?:, mfu ({0})%)?".format(_NUMBER), re.I)
 _NANOGPT_EVAL = re.compile(r"^step (\d+): train loss ({0}), val loss ({0})".format(_NUMBER), re.I)
 _PROGRESS = re.compile(r"(\d+)/(\d+) \[(?:\d+:)?\d+:\d+<")
 _PROGRESS_VALUE = re.compile(r"([A-Za-z_][\w/]*)=({0})(?=[,\s\]]|$)".format(_NUMBER))
@@ -26,10 +24,10 @@ class Scraper:
     """
 
     def __init__(self, pattern: Optional[str] = None) -> None:
-        self._pattern = re.compile(pattern) if pattern else None  # type: Optional[Pattern[str]]
+        self._pattern: Optional[Pattern[str]] = re.compile(pattern) if pattern else None
         self._rest = b""
-        self.step = None  # type: Optional[int]
-        self.total = None  # type: Optional[int]
+        self.step: Optional[int] = None
+        self.total: Optional[int] = None
         self.wandb_url = ""
         self.last_line = ""
 
@@ -58,7 +56,7 @@ class Scraper:
         match = self._pattern.search(line) if self._pattern else None
         if match is None:
             return None
-        values = {}  # type: Dict[str, Any]
+        values: Dict[str, Any] = {}
         for name, text in match.groupdict().items():
             number = _number(text)
             if number is not None:
@@ -70,7 +68,7 @@ class Scraper:
         if match is None:
             return None
         self.step, self.total = int(match.group(1)), int(match.group(2))
-        values = {}  # type: Dict[str, Any]
+        values: Dict[str, Any] = {}
         for name, text in _PROGRESS_VALUE.findall(line[match.end() :]):
             number = _number(text)
             if number is not None:
@@ -86,7 +84,7 @@ class Scraper:
 def _nanogpt(line: str) -> Optional[Dict[str, Any]]:
     match = _NANOGPT_ITER.match(line)
     if match:
-        values = {"step": int(match.group(1)), "loss": _number(match.group(2))}  # type: Dict[str, Any]
+        values: Dict[str, Any] = {"step": int(match.group(1)), "loss": _number(match.group(2))}
         if match.group(3):
             values["time_ms"] = _number(match.group(3))
         if match.group(4):
@@ -110,7 +108,7 @@ def _hugging_face(line: str) -> Optional[Dict[str, Any]]:
         printed = ast.literal_eval(line)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    values = {}  # type: Dict[str, Any]
+    values: Dict[str, Any] = {}
     for name, value in printed.items() if isinstance(printed, dict) else ():
         number = _number(str(value)) if isinstance(value, (int, float, str)) else None
         if isinstance(name, str) and number is not None:

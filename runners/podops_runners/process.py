@@ -5,7 +5,7 @@ A pid alone names nothing for long: an identity is pid, start time (clock ticks 
 
 import os
 import signal
-from typing import Any, List, NamedTuple, Optional, Set
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 
 class Identity(NamedTuple):
@@ -52,8 +52,8 @@ def run_tree(root: Optional[int], run_dir: str) -> Set[int]:
 
     The second finds grandchildren that left the process group or whose parent has died.
     """
-    parents = {}  # type: Dict[int, int]
-    marked = set()  # type: Set[int]
+    parents: Dict[int, int] = {}
+    marked: Set[int] = set()
     needle = b"\0OPS_RUN_DIR=" + os.fsencode(run_dir) + b"\0"
     for pid in _all_pids():
         fields = _stat_fields(pid)

@@ -34,9 +34,7 @@ def write_record(path: str, record: Dict[str, Any]) -> None:
     """Write one JSON record atomically; `"schema"` is added in front. Raises `OSError`."""
     body = {"schema": SCHEMA}
     body.update(record)
-    write_bytes(
-        path, (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
-    )
+    write_bytes(path, (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
 
 
 def read_record(path: str) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:

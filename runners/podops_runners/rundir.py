@@ -33,10 +33,14 @@ class Layout(NamedTuple):
     completion: str = SUMMARY
 
 
+#: The names a project gets that chooses none.
+STANDARD = Layout()
+
+
 class RunDir:
     """Every path of one run."""
 
-    def __init__(self, path: str, layout: Layout = Layout()) -> None:
+    def __init__(self, path: str, layout: Layout = STANDARD) -> None:
         self.path = path
         self.layout = layout
         self.run_id = os.path.basename(os.path.normpath(path))

@@ -18,27 +18,21 @@ def layout_of(spec: Optional[Dict[str, Any]]) -> Layout:
     names = (spec or {}).get("layout")
     if not isinstance(names, dict):
         return Layout()
-    heartbeat, completion = names.get("heartbeat"), names.get("completion")
     standard = Layout()
     return Layout(
-        heartbeat if is_plain_name(heartbeat) else standard.heartbeat,
-        completion if is_plain_name(completion) else standard.completion,
+        _plain_name(names.get("heartbeat"), standard.heartbeat),
+        _plain_name(names.get("completion"), standard.completion),
     )
 
 
-def is_plain_name(name: object) -> bool:
-    return (
-        isinstance(name, str)
-        and bool(name)
-        and name not in (".", "..")
-        and "/" not in name
-        and "\0" not in name
-    )
+def _plain_name(name: Any, default: str) -> str:
+    plain = isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "\0" not in name
+    return str(name) if plain else default
 
 
 def event(run: RunDir, name: str, **facts: Any) -> None:
     """Add one line to the run's timeline. Trouble with the disk is not the run's trouble, so it is passed over."""
-    line = {"time": round(time.time(), 3), "event": name}
+    line: Dict[str, Any] = {"time": round(time.time(), 3), "event": name}
     line.update(facts)
     try:
         records.append_line(run.events, line)

@@ -33,12 +33,12 @@ class Scanner:
         self.projects = projects
         self._machine = process.machine_id()
         self._boot = process.boot_id()
-        self._ended = {}  # type: Dict[Tuple[str, str], Tuple[float, Dict[str, Any]]]
-        self._records = {}  # type: Dict[str, Tuple[Tuple[int, int, int], Any]]
+        self._ended: Dict[Tuple[str, str], Tuple[float, Dict[str, Any]]] = {}
+        self._records: Dict[str, Tuple[Tuple[int, int, int], Any]] = {}
 
     def scan(self) -> Dict[Tuple[str, str], Dict[str, Any]]:
         """Wire runs by `(project, run_id)`. A root that cannot be listed raises `OSError`; a run never does."""
-        found = {}  # type: Dict[Tuple[str, str], Dict[str, Any]]
+        found: Dict[Tuple[str, str], Dict[str, Any]] = {}
         for project in self.projects:
             for run_id in _run_ids(project.outputs_dir):
                 found[(project.name, run_id)] = self.one(project, run_id)
@@ -63,7 +63,7 @@ class Scanner:
 
     def _read(self, project: Project, run_id: str) -> Dict[str, Any]:
         run = RunDir(os.path.join(project.outputs_dir, run_id), project.layout)
-        problems = []  # type: List[str]
+        problems: List[str] = []
         summary = self._record(run.summary, problems)
         spec = self._record(run.spec, problems) or {}
         metadata = self._record(run.metadata, problems) or {}
@@ -194,11 +194,7 @@ def _times(
     state: str,
 ) -> Dict[str, Any]:
     created = _moment(spec.get("created_at") or metadata.get("created"))
-    started = (
-        _number(summary.get("started"))
-        or _moment(summary.get("started_at"))
-        or _moment(metadata.get("started"))
-    )
+    started = _number(summary.get("started")) or _moment(summary.get("started_at")) or _moment(metadata.get("started"))
     ended = _number(summary.get("ended")) or _moment(summary.get("ended_at"))
     elapsed = _number(summary.get("elapsed_s"))
     if elapsed is None and started is not None and state in states.ACTIVE:
@@ -225,7 +221,7 @@ def _log(path: str, now: float) -> Dict[str, Any]:
 
 def _metrics(path: str, summary: Optional[Dict[str, Any]]) -> Dict[str, float]:
     """The last value of each metric in the end of the file."""
-    last = {}  # type: Dict[str, float]
+    last: Dict[str, float] = {}
     stored = _dict((summary or {}).get("last_metrics"))
     for record in [stored] + _last_lines(path):
         for name, value in record.items():

@@ -15,7 +15,7 @@ class GracefulStop:
         self._grace_s = max(0.0, grace_s)
         self._started = now
         self._sent = 0
-        self.last_signal = None  # type: Optional[int]
+        self.last_signal: Optional[int] = None
 
     def shorten(self, grace_s: float) -> None:
         """A second, more impatient request may bring the next step forward, never push it back."""

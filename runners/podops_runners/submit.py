@@ -91,9 +91,7 @@ def _outputs_root(text: str) -> str:
 
 def _disk_error(error: OSError, path: str) -> SubmitError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SubmitError(
-            protocol.E_DISK_FULL, "no space left on {}".format(path), "free some space on that volume"
-        )
+        return SubmitError(protocol.E_DISK_FULL, "no space left on {}".format(path), "free some space on that volume")
     return SubmitError(
         protocol.E_UNWRITABLE,
         "cannot write to {}: {}".format(path, error.strerror or error),
@@ -117,11 +115,7 @@ def _refuse_existing(run: RunDir, force: bool) -> None:
 
 def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
     """The spec with everything that only the pod knows filled in."""
-    base = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _BASE_ENVIRONMENT or name.startswith("LC_")
-    }
+    base = {name: value for name, value in os.environ.items() if name in _BASE_ENVIRONMENT or name.startswith("LC_")}
     wandb = spec.get("wandb") or {}
     have_creds = creds.ensure_wandb_credentials(wandb.get("ensure_creds_script"), base)
     declared = dict(spec.get("env") or {})
@@ -152,9 +146,7 @@ def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
     )
 
 
-def _claim_gpus(
-    request: Any, run: RunDir, gpus: Callable[[], List[Dict[str, Any]]]
-) -> Optional[Dict[str, Any]]:
+def _claim_gpus(request: Any, run: RunDir, gpus: Callable[[], List[Dict[str, Any]]]) -> Optional[Dict[str, Any]]:
     if not isinstance(request, dict):
         return None
     try:
@@ -248,9 +240,7 @@ def _launch(run: RunDir, spec: Dict[str, Any], pyz: str, session: Optional[str])
             tmux.new_session(str(spec["tmux"].get("socket") or "podops"), session, command, run.path)
     except (tmux.TmuxError, OSError) as error:
         summary = {"run_id": run.run_id, "ok": False, "state": states.FAILED, "reason": "spawn_failed"}
-        summary.update(
-            detail=str(error), exit_code=None, signal=None, ended_at=iso(), ended=time.time(), attempts=1
-        )
+        summary.update(detail=str(error), exit_code=None, signal=None, ended_at=iso(), ended=time.time(), attempts=1)
         records.write_record(run.summary, summary)
         raise SubmitError(protocol.E_FAILED, "run {} could not be started: {}".format(run.run_id, error))
 

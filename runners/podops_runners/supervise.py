@@ -5,7 +5,7 @@ import select
 import signal
 import sys
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from podops_runners import gpu_claims, process, records, service, states
 from podops_runners.child import Child, environment, outcome
@@ -47,15 +47,15 @@ class Supervisor:
         self._pane = Pane(1)
         self._started = time.time()
         self._clock = time.monotonic()
-        self._child = None  # type: Optional[Child]
-        self._stop = None  # type: Optional[GracefulStop]
-        self._cause = None  # type: Optional[str]
-        self._signals = []  # type: list[int]
+        self._child: Optional[Child] = None
+        self._stop: Optional[GracefulStop] = None
+        self._cause: Optional[str] = None
+        self._signals: List[int] = []
         self._log_read = 0
         self._log_changed = self._clock
         self._stalled = False
         self._metrics_written = 0
-        self._last_metrics = {}  # type: Dict[str, Any]
+        self._last_metrics: Dict[str, Any] = {}
         self._phase = "loading" if spec.get("service") else ""
         self._next_beat = self._next_index = self._next_probe = self._next_kill_look = 0.0
 
@@ -128,9 +128,7 @@ class Supervisor:
         if self._stop:
             self._stop.shorten(grace_s)
         else:
-            self._begin_stop(
-                "user_kill", grace_s, now, "asked for by {}".format(request.get("by") or "a user")
-            )
+            self._begin_stop("user_kill", grace_s, now, "asked for by {}".format(request.get("by") or "a user"))
 
     def _begin_stop(self, cause: str, grace_s: float, now: float, why: str) -> None:
         if self._stop or self._child is None:
@@ -239,9 +237,7 @@ class Supervisor:
             return self._end(states.FAILED, "signal", process.signal_name(number), code, number)
         return self._end(states.FAILED, "nonzero_exit", detail or "exit status {}".format(code), code)
 
-    def _end(
-        self, state: str, reason: str, detail: str, code: Optional[int], number: Optional[int] = None
-    ) -> str:
+    def _end(self, state: str, reason: str, detail: str, code: Optional[int], number: Optional[int] = None) -> str:
         ended = time.time()
         summary = {
             "run_id": self.run.run_id,
@@ -275,9 +271,7 @@ class Supervisor:
         return [
             name
             for name in required
-            if isinstance(name, str)
-            and name not in own
-            and not os.path.exists(os.path.join(self.run.path, name))
+            if isinstance(name, str) and name not in own and not os.path.exists(os.path.join(self.run.path, name))
         ]
 
     def _write_summary(self, summary: Dict[str, Any]) -> None:

@@ -35,9 +35,7 @@ def new_session(socket: str, session: str, command: List[str], directory: str) -
     """
     _tmux(socket, ["start-server", ";", "set-option", "-g", "exit-empty", "off"], clean_server=True)
     # A pane that is big enough for any log line one attaches to; clients resize it to their own terminal.
-    _tmux(
-        socket, ["new-session", "-d", "-s", session, "-x", "200", "-y", "50", "-c", directory, "--"] + command
-    )
+    _tmux(socket, ["new-session", "-d", "-s", session, "-x", "200", "-y", "50", "-c", directory, "--"] + command)
 
 
 def has_session(socket: str, session: str) -> bool:

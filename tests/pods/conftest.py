@@ -32,9 +32,7 @@ class Project:
 
 
 class MakeProject(Protocol):
-    def __call__(
-        self, *pods: SshPod | str, presets: Mapping[str, Any] | None = None, **keys: Any
-    ) -> Project: ...
+    def __call__(self, *pods: SshPod | str, presets: Mapping[str, Any] | None = None, **keys: Any) -> Project: ...
 
 
 @dataclass(frozen=True)

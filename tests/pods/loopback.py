@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SSHD = (
-    shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin") or "/usr/sbin/sshd"
-)
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin") or "/usr/sbin/sshd"
 
 #: What a pod has on its PATH unless a test says else.
 POD_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -87,9 +85,7 @@ class SshPod:
         make_key(self.host_key)
         make_key(self.user_key)
         (self.root / "authorized_keys").write_text(self.user_key.with_suffix(".pub").read_text())
-        self.known_hosts.write_text(
-            f"[127.0.0.1]:{self.port} {self.host_key.with_suffix('.pub').read_text()}"
-        )
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {self.host_key.with_suffix('.pub').read_text()}")
         self.ssh_config.write_text(
             f"Host {self.alias}\n  HostName 127.0.0.1\n  Port {self.port}\n  IdentityFile {self.user_key}\n"
             f"  IdentitiesOnly yes\n  UserKnownHostsFile {self.known_hosts}\n"

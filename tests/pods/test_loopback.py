@@ -22,9 +22,7 @@ def test_a_loopback_pod_answers_ssh_with_its_own_home(ssh_pod: MakeSshPod) -> No
         "echo $HOME; command -v python3",
     ]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    assert answer.stdout.splitlines() == [str(pod.home), shutil.which("python3", path=POD_PATH)], (
-        answer.stderr
-    )
+    assert answer.stdout.splitlines() == [str(pod.home), shutil.which("python3", path=POD_PATH)], answer.stderr
 
 
 def test_the_project_file_for_tests_is_one_the_engine_takes(

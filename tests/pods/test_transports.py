@@ -155,9 +155,7 @@ async def test_an_agent_that_is_gone_and_keys_that_are_missing_are_passed_over(
     ssh_pod: MakeSshPod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pod = ssh_pod()
-    config = pod.ssh_config.read_text().replace(
-        "  IdentityFile", "  IdentityFile ~/.ssh/no-such-key\n  IdentityFile"
-    )
+    config = pod.ssh_config.read_text().replace("  IdentityFile", "  IdentityFile ~/.ssh/no-such-key\n  IdentityFile")
     pod.ssh_config.write_text(config.replace("  IdentitiesOnly yes\n", ""))
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
     async with started(pod_config(pod)) as link:
@@ -182,9 +180,7 @@ async def test_a_key_that_only_the_agent_holds_is_used(
     assert "the SSH agent's keys" in (await failure(pod)).message
 
 
-async def test_a_destination_can_be_spelled_out_without_an_alias(
-    ssh_pod: MakeSshPod, client_home: Path
-) -> None:
+async def test_a_destination_can_be_spelled_out_without_an_alias(ssh_pod: MakeSshPod, client_home: Path) -> None:
     pod = ssh_pod()
     (client_home / ".ssh").mkdir()
     (client_home / ".ssh/known_hosts").write_text(pod.known_hosts.read_text())

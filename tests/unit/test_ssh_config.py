@@ -31,9 +31,7 @@ def test_what_is_no_destination_is_refused(text: str) -> None:
         Destination.parse(text)
 
 
-def test_aliases_matches_and_home_folders_are_resolved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_aliases_matches_and_home_folders_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh/config").write_text(

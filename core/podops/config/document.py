@@ -52,9 +52,7 @@ def read_document(path: Path, faults: list[ConfigFault]) -> Value | None:
         return None
     try:
         # JSON is YAML but for tabs between tokens; inside a JSON string a tab cannot stand.
-        node = yaml.compose(
-            text.replace("\t", " ") if path.suffix == ".json" else text, Loader=yaml.SafeLoader
-        )
+        node = yaml.compose(text.replace("\t", " ") if path.suffix == ".json" else text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         faults.append(ConfigFault(file, line, f"is not valid YAML: {error.problem or error}"))
@@ -105,9 +103,7 @@ class _Builder:
         for key_node, value_node in node.value:
             key, line = str(key_node.value), key_node.start_mark.line + 1
             if key in seen:
-                self._faults.append(
-                    ConfigFault(self._file, line, f"{key!r} stands twice, first in line {seen[key]}")
-                )
+                self._faults.append(ConfigFault(self._file, line, f"{key!r} stands twice, first in line {seen[key]}"))
                 continue
             seen[key] = line
             value = self.build(value_node)

@@ -70,9 +70,7 @@ def load_project(
             return config
     faults.sort(key=lambda fault: (fault.file, fault.line))
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    raise ConfigError(
-        f"the project file has {count}", "docs/configuration.md tells every key", faults=tuple(faults)
-    )
+    raise ConfigError(f"the project file has {count}", "docs/configuration.md tells every key", faults=tuple(faults))
 
 
 def _local_files(chosen: Path) -> Iterator[Path]:

@@ -27,9 +27,7 @@ def nearest(word: str, known: Collection[str]) -> str:
 class Section:
     """One mapping of the file at the dotted `path`. Every key must be taken; `done` reports those that were not."""
 
-    def __init__(
-        self, value: Value, path: str, faults: list[ConfigFault], environ: Mapping[str, str]
-    ) -> None:
+    def __init__(self, value: Value, path: str, faults: list[ConfigFault], environ: Mapping[str, str]) -> None:
         self.value = value
         self.path = path
         self.faults = faults
@@ -131,9 +129,7 @@ class Section:
         """Text that is one safe word: a session prefix, a file name, a project."""
         text, value = self.text(key, default) or default, self.raw(key)
         if value is not None and isinstance(value.data, str) and not is_name(text):
-            self.fault(
-                self.raw(key), f"{self._name(key)}: {text!r} must be one word of letters, digits, . _ -"
-            )
+            self.fault(self.raw(key), f"{self._name(key)}: {text!r} must be one word of letters, digits, . _ -")
             return default
         return text
 
@@ -171,9 +167,7 @@ class Section:
     def _clean(self, value: Value, key: str) -> str:
         kind = secret_kind(value.data)
         if kind is not None:
-            self.fault(
-                value, f"{self._name(key)} seems to hold {kind}", "keep secrets out; name a file on the pod"
-            )
+            self.fault(value, f"{self._name(key)} seems to hold {kind}", "keep secrets out; name a file on the pod")
             return ""
         return str(value.data)
 

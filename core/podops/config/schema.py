@@ -58,9 +58,7 @@ def build_project(
         storage=_storage(top.section("storage")),
         tmux=_tmux(top.section("tmux")),
         artifacts=_artifacts(top.section("artifact_contract")),
-        pods={
-            key: _pod(entry, key, outputs, repo_dir, python) for key, entry in _entries(top.section("pods"))
-        },
+        pods={key: _pod(entry, key, outputs, repo_dir, python) for key, entry in _entries(top.section("pods"))},
         presets={key: _preset(entry, key, policies) for key, entry in _entries(top.section("presets"))},
         sources=sources,
     )
@@ -75,9 +73,7 @@ def _entries(section: Section) -> list[tuple[str, Section]]:
         if is_name(key):
             found.append((key, entry))
         else:
-            entry.fault(
-                entry.value, f"{key!r} cannot be a name in {section.path}", "use letters, digits, . _ -"
-            )
+            entry.fault(entry.value, f"{key!r} cannot be a name in {section.path}", "use letters, digits, . _ -")
     return found
 
 
@@ -108,9 +104,7 @@ def _tmux(section: Section) -> TmuxConfig:
     standard = TmuxConfig()
     interval = section.duration("watch_interval_sec", standard.watch_interval_s)
     if interval is None or interval < 0.2:
-        section.fault(
-            section.raw("watch_interval_sec"), "tmux.watch_interval_sec must be 0.2 seconds or more"
-        )
+        section.fault(section.raw("watch_interval_sec"), "tmux.watch_interval_sec must be 0.2 seconds or more")
         interval = standard.watch_interval_s
     tmux = TmuxConfig(
         enabled=section.flag("enabled", standard.enabled),
@@ -128,9 +122,7 @@ def _artifacts(section: Section) -> ArtifactContract:
     required = section.texts("required")
     for name in required or ():
         if name.startswith("/") or ".." in name.split("/"):
-            section.fault(
-                section.raw("required"), f"artifact_contract.required: {name!r} leaves the run directory"
-            )
+            section.fault(section.raw("required"), f"artifact_contract.required: {name!r} leaves the run directory")
     contract = ArtifactContract(
         required=standard.required if required is None else required,
         completion_file=section.name("completion_file", standard.completion_file),
@@ -182,9 +174,7 @@ def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python
 
 def _check_pod_path(section: Section, key: str, path: str) -> None:
     if not path.startswith(("/", "~/")):
-        section.fault(
-            section.raw(key), f"{key}: {path!r} must start with / or ~/", "it is a directory on the pod"
-        )
+        section.fault(section.raw(key), f"{key}: {path!r} must start with / or ~/", "it is a directory on the pod")
 
 
 def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:

@@ -58,8 +58,7 @@ class Fleet:
         gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
         self._config = config
         self._links = {
-            name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout)
-            for name in names
+            name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout) for name in names
         }
         self._tasks: list[asyncio.Task[None]] = []
         self._callbacks: list[Callback] = []
@@ -120,9 +119,7 @@ class Fleet:
         client = await self._client(plan.pod)
         request_id = uuid.uuid4().hex
         try:
-            answer = await client.request(
-                "submit", within=SUBMIT_S, spec=plan.spec, force=force, request_id=request_id
-            )
+            answer = await client.request("submit", within=SUBMIT_S, spec=plan.spec, force=force, request_id=request_id)
         except UnreachableError as error:
             raise UnreachableError(
                 f"pod {plan.pod} did not confirm run {plan.run_id}, which may have started: {error.message}",
@@ -131,9 +128,7 @@ class Fleet:
             ) from error
         return answer.header
 
-    async def kill(
-        self, pod: str, run_id: str, *, project: str = "", grace_s: float | None = None
-    ) -> dict[str, Any]:
+    async def kill(self, pod: str, run_id: str, *, project: str = "", grace_s: float | None = None) -> dict[str, Any]:
         """The pod's answer to `kill`: the request is on disk, the run ends on its own time."""
         fields: dict[str, Any] = {"by": who()}
         if grace_s is not None:

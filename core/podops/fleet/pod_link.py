@@ -155,9 +155,7 @@ class PodLink:
         client = LinkClient(started.process, self._pod.name, self._take_push, started.early)
         try:
             client.start()
-            await client.request(
-                "hello", on_answer=lambda answer: self._take_hello(answer, client), **self._hello()
-            )
+            await client.request("hello", on_answer=lambda answer: self._take_hello(answer, client), **self._hello())
         except BaseException:
             with contextlib.suppress(Exception):
                 await client.close()

@@ -20,9 +20,7 @@ def nanogpt_train(given: KindInput) -> KindOutput:
     options, preset = given.preset.options, given.preset
     config = options.get("config")
     if not isinstance(config, str) or not config:
-        raise UsageError(
-            f"preset {preset.name} has no `config`", "nanogpt_train needs `config: path/to/config.py`"
-        )
+        raise UsageError(f"preset {preset.name} has no `config`", "nanogpt_train needs `config: path/to/config.py`")
     folder, name = posixpath.split(config)
     base = posixpath.dirname(folder) if posixpath.basename(folder) == "config" else folder
     script = options.get("script")
@@ -37,8 +35,6 @@ def nanogpt_train(given: KindInput) -> KindOutput:
     if "out_dir" not in given.overrides:
         parts += [f" {prefix}out_dir=", {"ref": "run_dir", "suffix": "/checkpoints", "style": "literal"}]
     style = preset.override_style or "literal"
-    parts += write_overrides(
-        given.overrides, style, prefix=prefix, wandb_mode=given.config.storage.wandb.mode
-    )
+    parts += write_overrides(given.overrides, style, prefix=prefix, wandb_mode=given.config.storage.wandb.mode)
     derived = {"script": posixpath.join(base, script), "config_name": name}
     return KindOutput(tuple(parts), workdir=workdir, config=config, derived=derived)

@@ -51,9 +51,7 @@ def _typed(key: str, text: str, like: object) -> Any:
     else:
         fits = isinstance(scalar, (list, dict))
     if not fits:
-        wanted = {bool: "true or false", int: "a number", float: "a number"}.get(
-            type(like), "a list or mapping"
-        )
+        wanted = {bool: "true or false", int: "a number", float: "a number"}.get(type(like), "a list or mapping")
         raise UsageError(f"{key} takes {wanted}, not {text!r}", f"the preset has {key}: {like}")
     return float(scalar) if isinstance(like, float) and isinstance(scalar, int) else scalar
 

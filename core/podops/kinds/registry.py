@@ -48,9 +48,7 @@ def kinds() -> Mapping[str, Kind]:
     from podops.kinds.template import run_template
     from podops.kinds.vllm import vllm_serve
 
-    found = {
-        entry.name: entry.load() for entry in entry_points(group="podops.kinds") if is_kind_name(entry.name)
-    }
+    found = {entry.name: entry.load() for entry in entry_points(group="podops.kinds") if is_kind_name(entry.name)}
     return found | {
         "command": Kind(run_template),
         "train": Kind(run_template),

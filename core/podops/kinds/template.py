@@ -60,9 +60,7 @@ def _joined(overrides: list[Any]) -> list[Any]:
 def _brace(token: str, given: KindInput) -> str:
     if token in ("{{", "}}"):
         return token[0]
-    raise UsageError(
-        f"preset {given.preset.name}: a single {token!r} in its command", "write {{ or }} for a brace"
-    )
+    raise UsageError(f"preset {given.preset.name}: a single {token!r} in its command", "write {{ or }} for a brace")
 
 
 def _placeholder(name: str, given: KindInput) -> Any:
@@ -80,6 +78,4 @@ def _placeholder(name: str, given: KindInput) -> Any:
         raise UsageError(f"preset {preset}: {{resume_from}} is not supported by this version yet")
     close = difflib.get_close_matches(name, _KNOWN, n=1)
     hint = f"did you mean {{{close[0]}}}?" if close else "known: " + ", ".join(f"{{{key}}}" for key in _KNOWN)
-    raise UsageError(
-        f"preset {preset}: unknown placeholder {{{name}}} in its command", hint + " ({{ is a brace)"
-    )
+    raise UsageError(f"preset {preset}: unknown placeholder {{{name}}} in its command", hint + " ({{ is a brace)")

@@ -21,9 +21,7 @@ def vllm_serve(given: KindInput) -> KindOutput:
     model = overrides.pop("model", options.get("model"))
     port = overrides.pop("port", options.get("port", _DEFAULT_PORT))
     if not isinstance(model, str) or not model:
-        raise UsageError(
-            f"preset {preset.name} has no `model`", "vllm_serve needs `model: organisation/name`"
-        )
+        raise UsageError(f"preset {preset.name} has no `model`", "vllm_serve needs `model: organisation/name`")
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
         raise UsageError(f"preset {preset.name}: port {port!r} is not a port number", "1 to 65535")
     args = options.get("args") or {}

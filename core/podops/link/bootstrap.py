@@ -141,9 +141,7 @@ class _Reports:
                 "install Python 3.8 or later there, or put it on the PATH of a login without a terminal",
             )
         if status is None:
-            return PodSetupError(
-                f"the connection to pod {self._pod} closed while the link was starting", said
-            )
+            return PodSetupError(f"the connection to pod {self._pod} closed while the link was starting", said)
         shown = f": {said}" if said else ""
         return PodSetupError(f"the login shell of pod {self._pod} ended with status {status}{shown}")
 
@@ -189,9 +187,7 @@ def _check(report: dict[str, Any], pod: str) -> None:
         return
     if error == "python":
         version = ".".join(str(part) for part in _numbers(report.get("python")))
-        raise PodSetupError(
-            f"python3 on pod {pod} is {version}, which is too old", "install Python 3.8 or later there"
-        )
+        raise PodSetupError(f"python3 on pod {pod} is {version}, which is too old", "install Python 3.8 or later there")
     if error == "place":
         raise PodSetupError(
             f"pod {pod} has no place for the pod side: ~/.cache/podops and /tmp are read-only or not private",

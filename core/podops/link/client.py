@@ -54,9 +54,7 @@ class LinkClient:
     the reason, and `closed` returns it.
     """
 
-    def __init__(
-        self, process: PodProcess, pod: str, on_push: Callable[[Frame], None], early: bytes = b""
-    ) -> None:
+    def __init__(self, process: PodProcess, pod: str, on_push: Callable[[Frame], None], early: bytes = b"") -> None:
         self._process = process
         self._pod = pod
         self._on_push = on_push

@@ -126,9 +126,7 @@ class SshTransport:
         try:
             named = Destination.parse(self._pod.ssh or "")
             destination = Destination(named.host, named.user, self._pod.port or named.port)
-            host = await asyncio.to_thread(
-                resolve, destination, self._pod.ssh_config, self._pod.identity_file
-            )
+            host = await asyncio.to_thread(resolve, destination, self._pod.ssh_config, self._pod.identity_file)
         except (ValueError, OSError) as error:
             raise RefusedError(
                 f"the SSH settings of pod {self._pod.name} cannot be used: {error}",
@@ -146,9 +144,7 @@ class SshTransport:
     ) -> None:
         """Connect to `host` through its jump hosts, adding each connection to `connections` as it is made."""
         if jumps_left <= 0:
-            raise RefusedError(
-                f"the jump hosts of {self._pod.ssh} form a loop", "check ProxyJump in your ssh config"
-            )
+            raise RefusedError(f"the jump hosts of {self._pod.ssh} form a loop", "check ProxyJump in your ssh config")
         for index, jump in enumerate(host.jumps):
             resolved = await asyncio.to_thread(resolve, jump, self._pod.ssh_config)
             if index:

@@ -84,16 +84,12 @@ class ResolvedHost:
         return f"{self.user}@{self.hostname}" + (f":{self.port}" if self.port != 22 else "")
 
 
-def resolve(
-    destination: Destination, ssh_config: str | None, identity_file: str | None = None
-) -> ResolvedHost:
+def resolve(destination: Destination, ssh_config: str | None, identity_file: str | None = None) -> ResolvedHost:
     """Read the configuration for `destination`. Raises `ValueError` or `OSError` for a bad file."""
     files = config_files(ssh_config)
     user, port = destination.user or (), destination.port or ()
     local_user = getpass.getuser()
-    config: Any = SSHClientConfig.load(
-        None, list(files), False, False, False, local_user, user, destination.host, port
-    )
+    config: Any = SSHClientConfig.load(None, list(files), False, False, False, local_user, user, destination.host, port)
     configured = [identity_file] if identity_file else config.get("IdentityFile", None)
     identities = _identities(configured)
     return ResolvedHost(
@@ -104,9 +100,7 @@ def resolve(
         files=files,
         host_keys=_host_keys(config),
         identity_files=identities,
-        client_keys=None
-        if configured is None
-        else tuple(str(path) for path in identities if _is_private(path)),
+        client_keys=None if configured is None else tuple(str(path) for path in identities if _is_private(path)),
         agent_keys=_public_keys(identities) if config.get("IdentitiesOnly", False) else None,
         explicit_identity=identity_file,
         jumps=_jumps(config.get("ProxyJump", None)),
@@ -127,9 +121,7 @@ def config_files(ssh_config: str | None) -> tuple[str, ...]:
 def _host_keys(config: Any) -> HostKeys:
     """Unlike asyncssh, `UserKnownHostsFile none` trusts nothing instead of everything."""
     user_files = config.get("UserKnownHostsFile", ("~/.ssh/known_hosts", "~/.ssh/known_hosts2"))
-    system_files = config.get(
-        "GlobalKnownHostsFile", ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
-    )
+    system_files = config.get("GlobalKnownHostsFile", ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"))
     store = SSHKnownHosts()
     files = tuple(_expand(name) for name in (*user_files, *system_files))
     for file in files:

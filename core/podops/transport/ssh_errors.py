@@ -35,9 +35,7 @@ def explain(error: BaseException, host: ResolvedHost) -> UnreachableError:
         )
     if isinstance(error, (asyncssh.Error, OSError, TimeoutError)):
         return _network(error, host)
-    return RefusedError(
-        f"the SSH settings for {host.host} cannot be used: {error}", "check your ssh config file"
-    )
+    return RefusedError(f"the SSH settings for {host.host} cannot be used: {error}", "check your ssh config file")
 
 
 def _known_hosts_file(host: ResolvedHost) -> str:
@@ -72,9 +70,7 @@ def _ssh_arguments(host: ResolvedHost) -> str:
 def _key_exchange(error: asyncssh.KeyExchangeFailed, host: ResolvedHost) -> UnreachableError:
     if "host key" in str(error) and host.host_keys.found:
         return _host_key(host)
-    return RefusedError(
-        f"{host.login} and this client share no method: {error.reason}", "update sshd on the pod"
-    )
+    return RefusedError(f"{host.login} and this client share no method: {error.reason}", "update sshd on the pod")
 
 
 def _permission(host: ResolvedHost) -> RefusedError:
@@ -82,18 +78,14 @@ def _permission(host: ResolvedHost) -> RefusedError:
     tried += ["the SSH agent's keys"] if host.agent else []
     missing = [str(path) for path in host.identity_files if not path.is_file()]
     encrypted = [str(path) for path in host.identity_files if _is_encrypted(path)]
-    message = f"{host.hostname} refused the login of {host.user}; tried " + (
-        ", ".join(tried) or "no key: none found"
-    )
+    message = f"{host.hostname} refused the login of {host.user}; tried " + (", ".join(tried) or "no key: none found")
     if encrypted:
         hint = f"the key {encrypted[0]} is encrypted: load it into an agent with ssh-add {encrypted[0]}"
     elif missing and not tried:
         hint = f"there is no key at {missing[0]}: correct identity_file, or make it with ssh-keygen"
     else:
         key = f"{tried[0]}.pub" if tried and not tried[0].startswith("the ") else "your public key"
-        hint = (
-            f"add {key} to ~/.ssh/authorized_keys of {host.user} on the pod, or correct the user or the key"
-        )
+        hint = f"add {key} to ~/.ssh/authorized_keys of {host.user} on the pod, or correct the user or the key"
     return RefusedError(message, hint, code="auth_refused")
 
 

@@ -8,7 +8,7 @@ class GpuSource:
 
     def __init__(self, simulate: int = 0) -> None:
         self._simulate = simulate
-        self._source = None  # type: Optional[Any]
+        self._source: Optional[Any] = None
         self._message = ""
 
     def report(self, claims: Dict[int, str]) -> Dict[str, Any]:
@@ -17,8 +17,8 @@ class GpuSource:
             self._choose()
         if self._source is None:
             return {"source": "none", "message": self._message, "driver": "", "gpus": []}
-        report = self._source.report()  # type: Dict[str, Any]
-        gpus = report["gpus"]  # type: List[Dict[str, Any]]
+        report: Dict[str, Any] = self._source.report()
+        gpus: List[Dict[str, Any]] = report["gpus"]
         for gpu in gpus:
             gpu["claimed_by"] = claims.get(gpu["index"])
         return report

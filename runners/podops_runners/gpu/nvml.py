@@ -35,8 +35,8 @@ class NvmlGpus:
 
     def _gpu(self, index: int) -> Dict[str, Any]:
         nvml = self._nvml
-        errors = []  # type: List[str]
-        gpu = {"index": index, "uuid": "", "name": "GPU {}".format(index), "processes": []}  # type: Dict[str, Any]
+        errors: List[str] = []
+        gpu: Dict[str, Any] = {"index": index, "uuid": "", "name": "GPU {}".format(index), "processes": []}
         handle = self._ask(nvml.nvmlDeviceGetHandleByIndex, index, errors=errors)
         if handle is not None:
             memory = self._ask(nvml.nvmlDeviceGetMemoryInfo, handle, errors=errors)
@@ -58,12 +58,10 @@ class NvmlGpus:
         return gpu
 
     def _processes(self, handle: Any) -> List[Dict[str, Any]]:
-        found = {}  # type: Dict[int, Optional[int]]
+        found: Dict[int, Optional[int]] = {}
         for query in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
             for process in self._ask(getattr(self._nvml, query), handle) or ():
-                found[int(process.pid)] = (
-                    None if process.usedGpuMemory is None else int(process.usedGpuMemory)
-                )
+                found[int(process.pid)] = None if process.usedGpuMemory is None else int(process.usedGpuMemory)
         return [{"pid": pid, "memory_bytes": used, "name": _command_name(pid)} for pid, used in found.items()]
 
     def _ask(self, query: Callable[..., Any], *arguments: Any, errors: Optional[List[str]] = None) -> Any:

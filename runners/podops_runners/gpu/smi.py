@@ -3,11 +3,9 @@
 import shutil
 import subprocess
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
-_FIELDS = (
-    "index,uuid,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw,enforced.power.limit"
-)
+_FIELDS = "index,uuid,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw,enforced.power.limit"
 _MIB = 1024 * 1024
 
 
@@ -18,9 +16,7 @@ def start() -> "Optional[SmiGpus]":
         return None
     command = [program, "--query-gpu=" + _FIELDS, "--format=csv,noheader,nounits", "-l", "1"]
     try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError:
         return None
     return SmiGpus(process)
@@ -31,7 +27,7 @@ class SmiGpus:
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
-        self._gpus = {}  # type: Dict[int, Dict[str, Any]]
+        self._gpus: Dict[int, Dict[str, Any]] = {}
         threading.Thread(target=self._read, name="nvidia-smi", daemon=True).start()
 
     def report(self) -> Dict[str, Any]:
@@ -59,7 +55,7 @@ def parse_row(line: str) -> Optional[Dict[str, Any]]:
         return None
     numbers = [_number(cell) for cell in cells[3:]]
     used, total = (None if value is None else int(value * _MIB) for value in numbers[1:3])
-    lost = [cell for cell in cells[3:] if "lost" in cell.lower() or "err" in cell.lower()]  # type: List[str]
+    lost: List[str] = [cell for cell in cells[3:] if "lost" in cell.lower() or "err" in cell.lower()]
     return {
         "index": int(cells[0]),
         "uuid": cells[1],
