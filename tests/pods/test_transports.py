@@ -194,7 +194,8 @@ async def test_a_pod_behind_a_jump_host_is_reached(ssh_pod: MakeSshPod) -> None:
     config = jump.ssh_config.read_text() + inner.ssh_config.read_text() + f"  ProxyJump {jump.alias}\n"
     inner.ssh_config.write_text(config)
     async with started(pod_config(inner)) as link:
-        assert link.uploaded and link_processes(inner.home)
+        assert link.uploaded
+        wait_for(lambda: bool(link_processes(inner.home)), "the link process")
     jump.stop()
     jump.known_hosts.write_text("")
     jump.start()
@@ -220,14 +221,14 @@ async def test_a_missing_identity_file_is_named(client_home: Path) -> None:
 async def test_the_pod_side_ends_when_its_connection_dies(ssh_pod: MakeSshPod) -> None:
     pod = ssh_pod()
     async with started(pod_config(pod)):
-        assert len(link_processes(pod.home)) == 1
+        wait_for(lambda: len(link_processes(pod.home)) == 1, "the link process")
         assert pod.kill_sessions()
         wait_for(lambda: not link_processes(pod.home), "the link process to end", 5.0)
 
 
 async def test_closing_a_local_link_ends_its_process(client_home: Path) -> None:
     async with started(pod_config("laptop")):
-        assert len(link_processes(client_home)) == 1
+        wait_for(lambda: len(link_processes(client_home)) == 1, "the link process")
     assert not link_processes(client_home)
 
 

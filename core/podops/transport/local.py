@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from asyncio.subprocess import PIPE
 
 from podops.errors import UnreachableError
@@ -45,10 +46,15 @@ class LocalProcess:
         try:
             if not await self._ends():
                 self._process.terminate()
-                await self._ends()
+                if not await self._ends():
+                    self._process.kill()
+                    await self._ends()
+        except ProcessLookupError:
+            pass
         finally:
             if self._process.returncode is None:
-                self._process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
             self._drain.cancel()
 
     async def _ends(self) -> bool:
