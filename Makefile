@@ -1,0 +1,21 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check
+BIN := .venv/bin
+
+help:  ## show these lines
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
+
+setup:  ## make .venv and install what is missing
+	@scripts/setup.sh
+
+demo: setup  ## open the app on three local pods with small real runs
+	@$(BIN)/ops demo
+
+test: setup  ## every test, against real sshd and tmux on loopback
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+check: setup  ## lint, format, types, layers
+	@$(BIN)/ruff check core tui runners tests
+	@$(BIN)/ruff format --check core tui runners tests
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
