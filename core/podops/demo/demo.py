@@ -1,0 +1,118 @@
+"""A fleet of three local pods in one directory, with small real runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import yaml
+
+from podops.config.load import load_project
+from podops.config.model import ProjectConfig
+from podops.fleet.fleet import Fleet
+from podops.plan import plan_submit
+
+PODS = ("alder", "birch", "cedar")
+
+#: What opens the demo: (preset, pod).
+FIRST_RUNS = (("train", "alder"), ("train", "birch"), ("crash", "cedar"), ("serve", "cedar"))
+
+
+@dataclass(slots=True)
+class Demo:
+    """A prepared demo; `close` ends its runs, and removes its directory when that is temporary."""
+
+    directory: Path
+    config: ProjectConfig
+    temporary: bool
+
+    async def first_runs(self, fleet: Fleet, overrides: tuple[str, ...] = ()) -> dict[str, list[str]]:
+        """Submit the first set; run ids by preset. `overrides` go to the trainings."""
+        await fleet.settled(20)
+        ids: dict[str, list[str]] = {}
+        for preset, pod in FIRST_RUNS:
+            plan = plan_submit(self.config, preset, pod, overrides=overrides if preset == "train" else ())
+            answer = await fleet.submit(plan)
+            ids.setdefault(preset, []).append(str(answer["run_id"]))
+        return ids
+
+    def close(self) -> None:
+        """End every run of this demo (its own tmux server). Returns once the directory is gone or kept."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(["tmux", "-L", self.config.tmux.socket, "kill-server"], capture_output=True, timeout=10)
+        if self.temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def prepare_demo(directory: Path | None = None, simulate_gpus: int = 0) -> Demo:
+    """Write the demo's scripts and `project.yaml` to `directory` (kept), or to a temporary one."""
+    temporary = directory is None
+    root = (Path(tempfile.mkdtemp(prefix="podops-demo-")) if directory is None else directory).resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    with as_file(files("podops.demo") / "assets") as assets:
+        shutil.copytree(assets, root / "repo", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    path = root / "project.yaml"
+    if not path.exists():
+        header = "# The project of `ops demo`; use it with `ops --config <this file>`.\n"
+        path.write_text(header + yaml.safe_dump(_project(root), sort_keys=False), encoding="utf-8")
+    config = load_project(path=path)
+    pods = {name: replace(pod, simulated_gpus=simulate_gpus) for name, pod in config.pods.items()}
+    return Demo(root, replace(config, pods=pods), temporary)
+
+
+def _project(root: Path) -> dict[str, object]:
+    port = _free_port()
+    return {
+        "project": {
+            "name": "demo",
+            "remote_outputs_dir": str(root / "runs"),
+            "remote_repo_dir": str(root / "repo"),
+            "venv_python": sys.executable,
+        },
+        "tmux": {
+            "watch_interval_sec": 2,
+            "socket": "podops-demo-" + hashlib.sha256(str(root).encode()).hexdigest()[:8],
+        },
+        "pods": {name: {"local": True, "remote_outputs_dir": str(root / "runs" / name)} for name in PODS},
+        "presets": {
+            "train": {"kind": "nanogpt_train", "config": "config/train_declaration.py"},
+            "eval": {"kind": "eval", "command": "{python} eval.py {overrides}", "overrides": {"num_examples": 300}},
+            "serve": {
+                "kind": "command",
+                "command": f"{{python}} serve.py {port}",
+                "service": {"port": port, "health": "/v1/models"},
+            },
+            "crash": {"kind": "train", "command": "{python} crash.py"},
+        },
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def wait_for(fleet: Fleet, run_id: str, *, phase: str | None = None, timeout: float = 300) -> None:  # noqa: ASYNC109
+    """Return when the run has ended, or has reached `phase`. Raises `TimeoutError` after `timeout` seconds."""
+    changed = asyncio.Event()
+    stop = fleet.subscribe(lambda _names: changed.set())
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                run = next((r for r in fleet.snapshot.runs() if r.run_id == run_id), None)
+                if run is not None and (run.ended or (phase is not None and run.phase == phase)):
+                    return
+                changed.clear()
+                await changed.wait()
+    finally:
+        stop()
