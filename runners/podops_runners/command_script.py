@@ -30,7 +30,7 @@ def _part(part: Any, run: RunDir, have_creds: bool) -> str:
 
 
 def render_script(spec: Dict[str, Any]) -> str:
-    """`command.sh`: runnable by hand, in the same directory and environment. It holds no secret, as the spec holds none."""
+    """`command.sh`: runnable by hand in the same directory and environment. It holds no secret: the spec has none."""
     lines = [
         "#!/usr/bin/env bash",
         "# Run {} of preset {}. Runs by hand too: bash command.sh".format(spec["run_id"], _one_line(spec["preset"])),

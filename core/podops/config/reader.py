@@ -44,7 +44,7 @@ class Section:
     def has(self, key: str) -> bool:
         return key in self._data
 
-    def keys(self) -> Iterator[str]:
+    def names(self) -> Iterator[str]:
         return iter(self._data)
 
     def raw(self, key: str) -> Value | None:

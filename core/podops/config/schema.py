@@ -68,7 +68,7 @@ def build_project(
 
 def _entries(section: Section) -> list[tuple[str, Section]]:
     found = []
-    for key in section.keys():
+    for key in section.names():
         entry = section.section(key)
         if is_name(key):
             found.append((key, entry))

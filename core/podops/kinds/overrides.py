@@ -103,9 +103,8 @@ def write_overrides(
             yes, no = (_words(key, flag, style, prefix) for flag in (True, False))
             parts.append({"auto": key, "yes": _spaced(yes), "no": _spaced(no)})
             continue
-        if value == AUTO:
-            value = wandb_mode != "disabled"
-        parts.append(_spaced(_words(key, value, style, prefix)))
+        known = wandb_mode != "disabled" if value == AUTO else value
+        parts.append(_spaced(_words(key, known, style, prefix)))
     return [part for part in parts if part != ""]
 
 

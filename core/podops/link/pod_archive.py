@@ -1,4 +1,4 @@
-"""The pod side as one file: a zipapp of `podops_runners` and NVIDIA's `pynvml.py`, the same bytes for the same sources."""
+"""The pod side as one file: a zipapp of `podops_runners` and `pynvml.py`, the same bytes for the same sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """Fails on purpose after a few steps, as a real training might."""
+
 import time
 
 

@@ -1,4 +1,5 @@
 """Score a checkpoint: `eval.py --checkpoint PATH --num_examples N`; without a path, the newest finished training's."""
+
 import argparse
 import json
 import math
@@ -26,7 +27,11 @@ with open(os.path.join(run_dir, "results.jsonl"), "w", encoding="utf-8") as out:
         p = model.forward(context)[2]
         guess = max(range(len(p)), key=p.__getitem__)
         total, right = total - math.log(p[target] + 1e-12), right + (guess == target)
-        row = {"context": "".join(model.chars[c] for c in context), "target": model.chars[target],
-               "guess": model.chars[guess], "p": p[target]}
+        row = {
+            "context": "".join(model.chars[c] for c in context),
+            "target": model.chars[target],
+            "guess": model.chars[guess],
+            "p": p[target],
+        }
         out.write(json.dumps(row) + "\n")
 print("{'eval_loss': %.4f, 'accuracy': %.4f}" % (total / args.num_examples, right / args.num_examples))

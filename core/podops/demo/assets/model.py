@@ -1,4 +1,5 @@
 """A character-level language model with one hidden layer: forward, backward and Adam in plain Python."""
+
 import json
 import math
 import os
@@ -52,14 +53,14 @@ class Model:
                 gw[j] = [g + d * v for g, v in zip(gw[j], x)]
                 dx = [a + d * v for a, v in zip(dx, self.w[j])]
             for k, c in enumerate(context):
-                part = dx[k * self.embed:(k + 1) * self.embed]
+                part = dx[k * self.embed : (k + 1) * self.embed]
                 ge[c] = [g + v for g, v in zip(ge[c], part)]
         self._adam((ge, gw, gu), rate)
         return loss / n
 
     def _adam(self, grads, rate):
         self.steps += 1
-        rate *= math.sqrt(1 - 0.99 ** self.steps) / (1 - 0.9 ** self.steps)
+        rate *= math.sqrt(1 - 0.99**self.steps) / (1 - 0.9**self.steps)
         for table, grad, moments in zip((self.e, self.w, self.u), grads, self.moments):
             for i, g in enumerate(grad):
                 m, v = moments[i]
@@ -73,9 +74,9 @@ class Model:
         index = {c: i for i, c in enumerate(self.chars)}
         ids = [index.get("\n", 0)] * self.block + [index[c] for c in prompt if c in index]
         for _ in range(count):
-            p = self.forward(ids[-self.block:])[2]
+            p = self.forward(ids[-self.block :])[2]
             ids.append(draw.choices(range(len(p)), p)[0])
-        return "".join(self.chars[i] for i in ids[self.block:])
+        return "".join(self.chars[i] for i in ids[self.block :])
 
     def save(self, path, **more):
         """Replace `path` at once, so that a reader never sees half a checkpoint."""
@@ -100,12 +101,12 @@ def texts():
     for name in ("declaration.txt", "constitution.txt"):
         with open(os.path.join(here, name), encoding="utf-8") as f:
             text += f.read()
-    return text[:len(text) * 9 // 10], text[len(text) * 9 // 10:]
+    return text[: len(text) * 9 // 10], text[len(text) * 9 // 10 :]
 
 
 def examples(ids, block, count, draw):
     starts = [draw.randrange(len(ids) - block) for _ in range(count)]
-    return [(ids[s:s + block], ids[s + block]) for s in starts]
+    return [(ids[s : s + block], ids[s + block]) for s in starts]
 
 
 def newest_checkpoint(root):

@@ -1,4 +1,5 @@
 """Serve the newest checkpoint: `serve.py PORT`; /v1/models and /v1/completions on loopback."""
+
 import json
 import os
 import sys

@@ -1,4 +1,5 @@
 """Train the character model. `train.py config/x.py key=<Python literal> …`, as in nanoGPT."""
+
 import ast
 import os
 import random

@@ -1,0 +1,93 @@
+"""What every command shares: the options that stand before it, the project, and a fleet that is open while it works."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from podops.errors import NotFoundError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from podops.config.model import ProjectConfig
+    from podops.fleet.fleet import Fleet
+    from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The global options, wherever on the line they stood."""
+
+    config: Path | None = None
+    timeout_s: float = 15.0
+    json: bool = False
+
+    def project(self) -> ProjectConfig:
+        from podops.config.load import load_project
+
+        return load_project(path=self.config, environ=os.environ)
+
+
+def json_option(command: F) -> F:
+    """`--json`, accepted after the command as well as before it."""
+
+    def chosen(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.obj = replace(context.obj, json=True)
+
+    option = click.option(
+        "--json", is_flag=True, expose_value=False, callback=chosen, help="Print one JSON document on standard output."
+    )
+    return option(command)
+
+
+def run_async(work: Awaitable[T]) -> T:
+    async def main() -> T:
+        return await work
+
+    return asyncio.run(main())
+
+
+@asynccontextmanager
+async def open_fleet(options: Options, pods: Sequence[str] | None = None) -> AsyncIterator[Fleet]:
+    """The fleet with every pod live or failed once, at the latest after the time limit."""
+    from podops.fleet.fleet import Fleet
+
+    config = options.project()
+    async with Fleet(config, pods=pods, connect_timeout=options.timeout_s) as fleet:
+        await fleet.settled(options.timeout_s)
+        yield fleet
+
+
+def unreachable(fleet: Fleet) -> list[PodSnapshot]:
+    return [pod for pod in fleet.snapshot.pods.values() if pod.state != "live"]
+
+
+def find_run(fleet: Fleet, text: str) -> RunSnapshot:
+    """The run named `text`, in full or by a unique prefix.
+
+    Raises `NotFoundError`; `UnreachableError` when a pod that does not answer may have it; `UsageError` for a prefix
+    of several.
+    """
+    runs = fleet.snapshot.runs()
+    exact = [run for run in runs if run.run_id == text]
+    found = exact or [run for run in runs if run.run_id.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(f"{run.run_id} on {run.pod}" for run in found[:8])
+        raise UsageError(f"{text!r} names {len(found)} runs: {names}", "write more of its id, or name the pod")
+    silent = unreachable(fleet)
+    if silent:
+        told = "; ".join(f"{pod.name}: {pod.reason or 'no answer yet'}" for pod in silent)
+        raise UnreachableError(f"no pod that answers has a run {text!r} ({told})", "it may be on one that does not")
+    raise NotFoundError(f"there is no run {text!r}", "see `ops run list`")

@@ -1,0 +1,123 @@
+"""The `ops` command: global options, the commands by name, and what happens to an error."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from podops import __version__
+from podops.cli.context import Options
+from podops.errors import ConfigError, PodopsError
+
+#: Each command lives in a module of its own that is imported when it is asked for.
+_COMMANDS = {
+    "completion": "podops.cli.completion:completion",
+    "demo": "podops.cli.demo:demo",
+    "doctor": "podops.cli.doctor:doctor",
+    "pod": "podops.cli.pod:pod",
+    "run": "podops.cli.run:run",
+    "status": "podops.cli.pod:status",
+    "tui": "podops.cli.tui:tui",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is used, so that each pays only for what it needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ops")
+@click.option("--config", type=click.Path(path_type=Path), envvar="OPS_CONFIG", help="Project file to use.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0.1),
+    default=15.0,
+    show_default=True,
+    help="Seconds to wait for pods to answer.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+@click.pass_context
+def ops(context: click.Context, config: Path | None, timeout_s: float, as_json: bool) -> None:
+    """Watch a fleet of GPU pods, and submit, follow and end runs on them.
+
+    Without a command: the app on a terminal, else `ops status`.
+    """
+    context.obj = Options(config, timeout_s, as_json)
+    if context.invoked_subcommand is None:
+        name = "tui" if sys.stdout.isatty() and sys.stdin.isatty() and not as_json else "status"
+        command = ops.get_command(context, name)
+        assert command is not None
+        context.exit(context.invoke(command) or 0)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the command; always leaves through `sys.exit`."""
+    words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
+    try:
+        code = ops.main(args=words, prog_name="ops", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except PodopsError as error:
+        _fail(error.error_code, error.message, error.hint, error.exit_code, as_json, _faults(error))
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail("interrupted", "interrupted", "", 130, as_json)
+    except click.ClickException as error:
+        _fail("usage", error.format_message(), _usage_hint(error), 2, as_json)
+    except BrokenPipeError:
+        # The reader has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("OPS_DEBUG"):
+            raise
+        told = f"a fault in podops itself: {type(error).__name__}: {error}"
+        _fail("internal", told, "set OPS_DEBUG=1 to see where, and please report it", 1, as_json)
+
+
+def _faults(error: PodopsError) -> list[str]:
+    return [str(fault) for fault in error.faults] if isinstance(error, ConfigError) else []
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see `{context.command_path} --help`" if context is not None else "see `ops --help`"
+
+
+def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults: list[str] | None = None) -> None:
+    from podops.cli.output import clean
+
+    if as_json:
+        body: dict[str, Any] = {"code": code, "message": message, "hint": hint}
+        if faults:
+            body["faults"] = faults
+        click.echo(json.dumps({"ok": False, "error": body}, ensure_ascii=False))
+    for fault in faults or ():
+        click.echo(clean(fault), err=True)
+    click.echo(f"error: {clean(message)}", err=True)
+    if hint:
+        click.echo(f"hint: {clean(hint)}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

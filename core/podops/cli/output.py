@@ -1,0 +1,107 @@
+"""What commands print: tables and sentences for people, one JSON document for scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+STATE_COLOURS = {
+    "live": "green",
+    "running": "green",
+    "succeeded": "green",
+    "starting": "cyan",
+    "stopping": "yellow",
+    "connecting": "cyan",
+    "stale": "yellow",
+    "cancelled": "yellow",
+    "unreachable": "red",
+    "refused": "red",
+    "failed": "red",
+    "lost": "red",
+}
+
+
+def print_json(document: Any) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def say(text: str) -> None:
+    """A message for a person, on standard error."""
+    click.echo(clean(text), err=True)
+
+
+def clean(text: str) -> str:
+    """`text` without anything that could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def colour_state(state: str) -> str:
+    return click.style(state, fg=STATE_COLOURS.get(state)) if use_colour() else state
+
+
+def use_colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, state_column: int | None = None) -> str:
+    """Aligned columns. The last one is cut at the terminal's width, the others never."""
+    cells = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
+    widths = [max([len(header), *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)]
+    room = _width() - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    lines = ["  ".join(h.ljust(w) for h, w in zip(headers, widths, strict=True)).rstrip()]
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        padded[-1] = _cut(row[-1], max(10, room))
+        if state_column is not None and use_colour():
+            padded[state_column] = click.style(padded[state_column], fg=STATE_COLOURS.get(row[state_column]))
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _width() -> int:
+    # Cut lines would spoil a pipe: only a terminal has a width.
+    return os.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def size(count: int | None) -> str:
+    """Bytes as `12.3 GiB`."""
+    if count is None:
+        return "-"
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as `42s`, `3m10s`, `5h02m`, `3d04h`."""
+    if seconds is None:
+        return "-"
+    whole = int(max(0.0, seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def ago(moment: float | None) -> str:
+    return "never" if moment is None else f"{duration(time.time() - moment)} ago"
+
+
+def iso(moment: float | None) -> str | None:
+    return None if moment is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

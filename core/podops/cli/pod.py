@@ -1,0 +1,160 @@
+"""`ops status`, `ops pod list` and `ops pod status`: what the fleet looks like now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from podops.cli.context import Options, json_option, open_fleet, run_async
+from podops.cli.output import ago, duration, iso, print_json, size, table
+from podops.cli.run_view import run_rows, run_summary
+from podops.errors import UnreachableError
+from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def status(options: Options) -> int:
+    """The fleet in one screen: pods, GPUs, runs."""
+    fleet = run_async(_snapshot(options, None))
+    if options.json:
+        told = [run_summary(run) for run in fleet.runs()]
+        print_json({"ok": True, "pods": [pod_view(pod) for pod in fleet.pods.values()], "runs": told})
+        return 0
+    click.echo(_pod_table(fleet))
+    runs = fleet.runs()
+    active = [run for run in runs if not run.ended]
+    shown = active + [run for run in runs if run.ended][: max(0, 12 - len(active))]
+    click.echo("\n" + (run_rows(shown) if shown else "no runs yet: `ops run submit --preset NAME`"))
+    if len(shown) < len(runs):
+        click.echo(f"… and {len(runs) - len(shown)} more: `ops run list`")
+    return 0
+
+
+@click.group()
+def pod() -> None:
+    """Pods of the fleet."""
+
+
+@pod.command("list")
+@json_option
+@click.pass_obj
+def list_pods(options: Options) -> int:
+    """Every pod, with its state, GPUs and disk."""
+    fleet = run_async(_snapshot(options, None))
+    if options.json:
+        print_json({"ok": True, "pods": [pod_view(pod) for pod in fleet.pods.values()]})
+    else:
+        click.echo(_pod_table(fleet))
+    return 0
+
+
+@pod.command("status")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def pod_status(options: Options, name: str) -> int:
+    """One pod in full: host, disks, each GPU, its runs."""
+    found = run_async(_snapshot(options, [name])).pods[name]
+    if options.json:
+        print_json({"ok": found.state == "live", "pod": pod_view(found)})
+        return 0 if found.state == "live" else UnreachableError.exit_code
+    if found.state != "live":
+        raise UnreachableError(f"pod {name} is {found.state}: {found.reason or 'no answer'}", found.hint)
+    click.echo(_pod_text(found))
+    return 0
+
+
+async def _snapshot(options: Options, pods: list[str] | None) -> FleetSnapshot:
+    async with open_fleet(options, pods) as fleet:
+        return fleet.snapshot
+
+
+def pod_view(pod: PodSnapshot) -> dict[str, Any]:
+    """A pod as `--json` shows it."""
+    return {
+        "name": pod.name,
+        "state": pod.state,
+        "transport": pod.transport,
+        "address": pod.address,
+        "reason": pod.reason,
+        "hint": pod.hint,
+        "gpus": [asdict(gpu) for gpu in pod.gpus.gpus],
+        "gpu_source": pod.gpus.source,
+        "gpu_message": pod.gpus.message,
+        "host": asdict(pod.host) | {"sample": asdict(pod.sample) if pod.sample else None},
+        "disk": [asdict(disk) for disk in pod.sample.disks] if pod.sample else [],
+        "last_seen": iso(pod.last_seen),
+        "tags": list(pod.tags),
+        "price_per_hour": pod.price_per_hour,
+        "active_runs": sum(not run.ended for run in pod.runs.values()),
+    }
+
+
+def _pod_table(fleet: FleetSnapshot) -> str:
+    if not fleet.pods:
+        return "no pods yet: add one under `pods:` in the project file"
+    headers = ("POD", "STATE", "VIA", "GPUS", "CPU", "MEMORY", "DISK FREE", "RUNS", "$/H", "NOTE")
+    return table(headers, [_pod_row(pod) for pod in fleet.pods.values()], state_column=1)
+
+
+def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:
+    sample, gpus = pod.sample, pod.gpus.gpus
+    busy = sum(not gpu.is_free() for gpu in gpus)
+    note = pod.reason if pod.state != "live" else _gpu_note(pod)
+    if pod.state != "live" and pod.last_seen is not None:
+        note += f" (last seen {ago(pod.last_seen)})"
+    memory = disk = "-"
+    if sample and sample.memory_total_bytes:
+        memory = f"{size(sample.memory_used_bytes)}/{size(sample.memory_total_bytes)}"
+    if sample and sample.disks:
+        last = sample.disks[-1]
+        disk = size(last.total_bytes - last.used_bytes)
+    return (
+        pod.name,
+        pod.state,
+        pod.transport,
+        f"{busy}/{len(gpus)} busy" if gpus else "none" if pod.state == "live" else "-",
+        f"{sample.cpu_percent:.0f}%" if sample and sample.cpu_percent is not None else "-",
+        memory,
+        disk,
+        str(sum(not run.ended for run in pod.runs.values())),
+        f"{pod.price_per_hour:g}" if pod.price_per_hour is not None else "-",
+        note,
+    )
+
+
+def _gpu_note(pod: PodSnapshot) -> str:
+    if pod.gpus.simulated:
+        return "GPUs are SIMULATED"
+    return pod.gpus.message if not pod.gpus.gpus else ""
+
+
+def _pod_text(pod: PodSnapshot) -> str:
+    host, sample = pod.host, pod.sample
+    lines = [
+        f"{pod.name}  {pod.state}  {pod.address}",
+        f"host     {host.hostname} · {host.os} · {host.cpu_count} cores · {host.user}",
+        f"tools    python {host.python} · tmux {host.tmux or 'missing'}",
+    ]
+    if sample:
+        load = "-" if sample.load1 is None else f"{sample.load1:.2f}"
+        lines.append(f"load     {load}   memory {size(sample.memory_used_bytes)} of {size(sample.memory_total_bytes)}")
+        for disk in sample.disks:
+            lines.append(
+                f"disk     {disk.path}: {size(disk.total_bytes - disk.used_bytes)} free of {size(disk.total_bytes)}"
+            )
+    lines.append(f"latency  {'-' if pod.latency_s is None else f'{pod.latency_s * 1000:.1f} ms'}")
+    for gpu in pod.gpus.gpus:
+        usage = "-" if gpu.utilization_percent is None else f"{gpu.utilization_percent:.0f}%"
+        memory = f"{size(gpu.memory_used_bytes)}/{size(gpu.memory_total_bytes)}"
+        owner = gpu.error or gpu.claimed_by or ("free" if gpu.is_free() else "in use")
+        lines.append(f"gpu {gpu.index}    {gpu.name}  {usage}  {memory}  {owner}")
+    if note := _gpu_note(pod):
+        lines.append(f"gpus     {note}")
+    for run in sorted(pod.runs.values(), key=lambda run: run.created_at or 0.0, reverse=True)[:20]:
+        lines.append(f"run      {run.run_id}  {run.state}  {duration(run.elapsed_s)}")
+    return "\n".join(lines)

@@ -1,0 +1,33 @@
+"""A run named by position or by `--run-id`, and the pod it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from podops.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def pod_option(command: F) -> F:
+    return click.option("--pod", help="Look on this pod only.")(command)
+
+
+def run_argument(command: F) -> F:
+    """Adds `RUN` and `--run-id` as `position` and `run_id`; `one_run` joins them."""
+    command = click.option("--run-id", help="The run, in full or by a unique prefix.")(command)
+    return click.argument("position", metavar="RUN", required=False)(command)
+
+
+def one_run(position: str | None, run_id: str | None) -> str:
+    """Raises `UsageError` unless exactly one way was used."""
+    if (position is None) == (run_id is None):
+        raise UsageError("name one run", "`RUN` or `--run-id RUN`; see `ops run list`")
+    return position or run_id or ""
+
+
+def pods_of(pod: str | None) -> list[str] | None:
+    return [pod] if pod is not None else None

@@ -1,0 +1,164 @@
+"""`ops run wait`, `kill` and `attach`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from podops.attach import attach_argv
+from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
+from podops.cli.output import print_json, say
+from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
+from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
+from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import RunSnapshot
+
+#: A pod that stays silent for so long while one waits for its run ends the waiting, seconds.
+_SILENCE_S = 120.0
+
+
+async def wait_until_ended(
+    fleet: Fleet, runs: Sequence[RunSnapshot], tell: Callable[[RunSnapshot], None]
+) -> list[RunSnapshot]:
+    """Tell each change of state until every run has ended (or is lost), and return them as they ended.
+
+    Raises `UnreachableError` when a pod stays away.
+    """
+    changed = asyncio.Event()
+    stop = fleet.subscribe(lambda _: changed.set())
+    told: dict[str, str] = {}
+    try:
+        while True:
+            now = [fleet.snapshot.pods[run.pod].runs.get(run.run_id, run) for run in runs]
+            for run in now:
+                if told.get(run.run_id) != run.state:
+                    told[run.run_id] = run.state
+                    tell(run)
+            if all(run.ended or run.state == "lost" for run in now):
+                return now
+            changed.clear()
+            try:
+                await asyncio.wait_for(changed.wait(), _SILENCE_S)
+            except TimeoutError:
+                raise UnreachableError("the pod stopped answering", "the run goes on without us; try again") from None
+    finally:
+        stop()
+
+
+def _tell_json(run: RunSnapshot) -> None:
+    click.echo(json.dumps(_brief(run)))
+
+
+def _tell_person(run: RunSnapshot) -> None:
+    reason = f" ({run.reason})" if run.reason and run.reason != "ok" else ""
+    click.echo(f"{run.run_id}  {run.state}{reason}", err=True)
+
+
+def _brief(run: RunSnapshot) -> dict[str, object]:
+    return {"run_id": run.run_id, "pod": run.pod, "state": run.state, "reason": run.reason}
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.option("--run-id", help="The run, in full or by a unique prefix.")
+@pod_option
+@click.option("--timeout-s", type=click.FloatRange(min=0), help="Give up after so many seconds, with exit code 1.")
+@json_option
+@click.pass_obj
+def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str | None, timeout_s: float | None) -> int:
+    """Wait until runs have ended; exit code 0 when all of them succeeded."""
+    wanted = [*runs, *([run_id] if run_id else [])]
+    if not wanted:
+        raise UsageError("name at least one run", "see `ops run list`")
+
+    async def work() -> list[RunSnapshot]:
+        async with open_fleet(options, pods_of(pod)) as fleet, asyncio.timeout(timeout_s):
+            chosen = [find_run(fleet, text) for text in wanted]
+            return await wait_until_ended(fleet, chosen, _tell_json if options.json else _tell_person)
+
+    try:
+        ended = run_async(work())
+    except TimeoutError:
+        raise PodopsError(f"not all ended within {timeout_s:g} s", "they go on; wait again") from None
+    return 0 if all(run.state == "succeeded" for run in ended) else 1
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.option("--run-id", help="The run, in full or by a unique prefix.")
+@pod_option
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--grace", type=click.FloatRange(min=0), help="Seconds from SIGINT to SIGTERM, and again to SIGKILL.")
+@click.option("--no-wait", is_flag=True, help="Return as soon as the request is stored on the pod.")
+@json_option
+@click.pass_obj
+def kill(
+    options: Options,
+    runs: tuple[str, ...],
+    run_id: str | None,
+    pod: str | None,
+    yes: bool,
+    grace: float | None,
+    no_wait: bool,
+) -> int:
+    """End runs: SIGINT, after a grace period SIGTERM, after another SIGKILL to the whole process tree."""
+    wanted = [*runs, *([run_id] if run_id else [])]
+    if not wanted:
+        raise UsageError("name at least one run", "see `ops run list --active`")
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("kill asks first, and there is no terminal to ask on", "add --yes")
+
+    async def work() -> list[RunSnapshot]:
+        async with open_fleet(options, pods_of(pod)) as fleet:
+            chosen = [find_run(fleet, text) for text in wanted]
+            alive = [run for run in chosen if not run.ended]
+            for run in chosen:
+                if run.ended:
+                    say(f"{run.run_id} has ended already: {run.state}")
+            if alive and not yes and not await asyncio.to_thread(_confirm, alive):
+                raise RefusedActionError("nothing was killed")
+            for run in alive:
+                await fleet.kill(run.pod, run.run_id, project=run.project, grace_s=grace)
+                say(f"asked {run.run_id} on {run.pod} to stop")
+            if no_wait or not alive:
+                return chosen
+            ended = await wait_until_ended(fleet, alive, _tell_person)
+            return [*(run for run in chosen if run.ended), *ended]
+
+    ended = run_async(work())
+    if options.json:
+        print_json({"ok": True, "runs": [_brief(run) for run in ended]})
+    return 0
+
+
+def _confirm(runs: Sequence[RunSnapshot]) -> bool:
+    for run in runs:
+        click.echo(f"  {run.run_id}  on {run.pod}  {run.state}  {run.preset}", err=True)
+    return click.confirm(
+        f"Kill {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}?", default=False, err=True
+    )
+
+
+@click.command()
+@run_argument
+@pod_option
+@click.pass_obj
+def attach(options: Options, position: str | None, run_id: str | None, pod: str | None) -> int:
+    """Open a run's tmux session on its pod in this terminal; ctrl-b d comes back."""
+    wanted = one_run(position, run_id)
+
+    async def look() -> RunSnapshot:
+        async with open_fleet(options, pods_of(pod)) as fleet:
+            return find_run(fleet, wanted)
+
+    run = run_async(look())
+    if run.session is None or run.ended:
+        why = "has ended" if run.ended else "has no tmux session"
+        raise RefusedActionError(f"run {run.run_id} {why}", f"read it with: ops run tail {run.run_id}")
+    config = options.project()
+    return subprocess.run(attach_argv(config.pods[run.pod], run.session, config.tmux.socket), check=False).returncode

@@ -1,0 +1,142 @@
+"""`ops run submit`."""
+
+from __future__ import annotations
+
+import click
+
+from podops.cli.context import Options, json_option, open_fleet, run_async
+from podops.cli.output import print_json, say
+from podops.config.model import GpuRequest, ProjectConfig
+from podops.errors import UnreachableError, UsageError
+from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
+from podops.plan import SubmitPlan, plan_submit
+
+
+class GpuType(click.ParamType):
+    """`2`, `all` or `0,1,3`."""
+
+    name = "gpus"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> GpuRequest:
+        text = str(value)
+        if text == "all":
+            return "all"
+        try:
+            numbers = tuple(int(part) for part in text.split(","))
+        except ValueError:
+            self.fail(f"{text!r} is not a number, `all`, or indices such as 0,1", param, ctx)
+        if any(number < 0 for number in numbers):
+            self.fail("a GPU number cannot be negative", param, ctx)
+        return numbers[0] if "," not in text else numbers
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.option("--preset", required=True, help="What to run: a preset of the project file.")
+@click.option("--pod", help="Where to run it; without it, the live pod that has most room.")
+@click.option("--run-id", help="The run's id; without it, one made from the time and the preset.")
+@click.option("--gpus", type=GpuType(), help="How many GPUs, `all`, or which: 0,1. Overrides the preset.")
+@click.option("--ref", help="Git ref this run stands for; recorded.")
+@click.option("--tag", "tags", multiple=True, help="A tag to record; may be given several times.")
+@click.option("--dry-run", is_flag=True, help="Show the exact command, directory and session; touch no pod.")
+@click.option("--force", is_flag=True, help="Run again in an existing directory; old files become *.bak-<time>.")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@json_option
+@click.pass_obj
+def submit(
+    options: Options,
+    preset: str,
+    pod: str | None,
+    run_id: str | None,
+    gpus: GpuRequest,
+    ref: str | None,
+    tags: tuple[str, ...],
+    dry_run: bool,
+    force: bool,
+    overrides: tuple[str, ...],
+) -> int:
+    """Start a run of a preset on a pod."""
+    config = options.project()
+
+    def plan(on: str) -> SubmitPlan:
+        return plan_submit(config, preset, on, overrides=overrides, run_id=run_id, gpus=gpus, ref=ref, tags=tags)
+
+    if pod is None and len(config.pods) == 1:
+        pod = next(iter(config.pods))
+    if dry_run:
+        _show_plan(options, plan(pod or _one_pod(config)))
+        return 0
+    # Whatever is wrong with preset, overrides or id is said before any pod is asked.
+    plan(pod or _any_pod(config))
+
+    async def start() -> tuple[str, dict[str, object]]:
+        async with open_fleet(options, [pod] if pod else None) as fleet:
+            chosen = pod or _roomiest(fleet.snapshot, gpus or config.presets[preset].gpus)
+            return chosen, await fleet.submit(plan(chosen), force=force)
+
+    chosen, answer = run_async(start())
+    if options.json:
+        print_json(
+            {"ok": True, "pod": chosen}
+            | {key: answer.get(key) for key in ("run_id", "state", "run_dir", "command", "session")}
+        )
+        return 0
+    click.echo(answer["run_id"])
+    say(f"submitted to {chosen}: {answer['run_dir']}")
+    say(f"follow it with: ops run tail -f {answer['run_id']}")
+    return 0
+
+
+def _one_pod(config: ProjectConfig) -> str:
+    names = ", ".join(config.pods) or "none: add one under `pods:`"
+    raise UsageError("a dry run touches no pod, so it cannot choose one", f"name it with --pod ({names})")
+
+
+def _any_pod(config: ProjectConfig) -> str:
+    if not config.pods:
+        raise UsageError("the project has no pods", "add one under `pods:` in the project file")
+    return next(iter(config.pods))
+
+
+def _show_plan(options: Options, plan: SubmitPlan) -> None:
+    if options.json:
+        print_json(
+            {
+                "ok": True,
+                "dry_run": True,
+                "run_id": plan.run_id,
+                "pod": plan.pod,
+                "state": "planned",
+                "run_dir": plan.run_dir,
+                "session": plan.session,
+                "workdir": plan.workdir,
+                "command": plan.command,
+                "spec": plan.spec,
+            }
+        )
+        return
+    click.echo(f"pod        {plan.pod}")
+    click.echo(f"command    {plan.command}")
+    click.echo(f"workdir    {plan.workdir or plan.run_dir}")
+    click.echo(f"directory  {plan.run_dir}")
+    click.echo(f"session    {plan.session or '(no tmux)'}")
+
+
+def _roomiest(fleet: FleetSnapshot, wanted: GpuRequest) -> str:
+    """The live pod with enough free GPUs and the fewest active runs; says which and why."""
+    live = [pod for pod in fleet.pods.values() if pod.state == "live"]
+    if not live:
+        told = "; ".join(f"{pod.name}: {pod.reason or pod.state}" for pod in fleet.pods.values())
+        raise UnreachableError(f"no pod answers ({told})", "see `ops doctor`")
+    count = wanted if isinstance(wanted, int) else len(wanted) if isinstance(wanted, tuple) else 0
+    fitting = [pod for pod in live if _free(pod) >= count] or live
+    best = min(fitting, key=lambda pod: (_active(pod), -_free(pod), pod.name))
+    say(f"choosing {best.name}: {_active(best)} active runs, {_free(best)} of {len(best.gpus.gpus)} GPUs free")
+    return best.name
+
+
+def _free(pod: PodSnapshot) -> int:
+    return sum(gpu.is_free() for gpu in pod.gpus.gpus)
+
+
+def _active(pod: PodSnapshot) -> int:
+    return sum(run.state in ("starting", "running", "stopping") for run in pod.runs.values())

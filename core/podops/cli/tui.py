@@ -1,0 +1,18 @@
+"""`ops tui`: the app."""
+
+from __future__ import annotations
+
+import click
+
+from podops.cli.context import Options
+
+
+@click.command()
+@click.option("--read-only", is_flag=True, help="Leave out every action that changes something.")
+@click.pass_obj
+def tui(options: Options, read_only: bool = False) -> int:
+    """Open the app: every pod, every run, live."""
+    config = options.project()
+    from podops_tui.app import run_app
+
+    return run_app(config, read_only=read_only)
