@@ -48,7 +48,8 @@ class Demo:
     def close(self) -> None:
         """End every run of this demo (its own tmux server). Returns once the directory is gone or kept."""
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(["tmux", "-L", self.config.tmux.socket, "kill-server"], capture_output=True, timeout=10)
+            command = ["tmux", "-L", self.config.tmux.socket, "kill-server"]
+            subprocess.run(command, check=False, capture_output=True, timeout=10)
         if self.temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
