@@ -8,7 +8,7 @@ from podops.config.model import PodConfig
 from podops.errors import UsageError
 
 
-def attach_argv(pod: PodConfig, socket: str, session: str | None) -> list[str]:
+def attach_argv(pod: PodConfig, session: str | None, socket: str) -> list[str]:
     """Argument list to run on a terminal. Raises `UsageError` for a run without a session."""
     if session is None:
         raise UsageError("this run has no tmux session to attach to")

@@ -1,0 +1,26 @@
+"""What a person's terminal is given to run when attaching to a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from podops.attach import attach_argv
+from podops.config.model import PodConfig
+from podops.errors import UsageError
+
+
+def test_a_pod_behind_ssh_is_reached_with_its_own_options_and_the_session_is_matched_exactly() -> None:
+    pod = PodConfig("a", ssh="me@host", port=2200, identity_file="key", ssh_config="conf")
+    argv = attach_argv(pod, "run_x y", "sock")
+    assert argv[:10] == ["ssh", "-t", "-F", "conf", "-p", "2200", "-i", "key", "--", "me@host"]
+    assert argv[10:] == ["tmux -L sock attach-session -t '=run_x y'"]
+
+
+def test_a_local_pod_is_attached_to_also_from_inside_tmux() -> None:
+    argv = attach_argv(PodConfig("a", local=True), "run_x", "sock")
+    assert argv == ["env", "-u", "TMUX", "tmux", "-L", "sock", "attach-session", "-t", "=run_x"]
+
+
+def test_a_run_without_a_session_cannot_be_attached_to() -> None:
+    with pytest.raises(UsageError):
+        attach_argv(PodConfig("a", local=True), None, "sock")
