@@ -1,0 +1,71 @@
+"""The pods, one line each; one that is not live says why and what to do."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+
+from podops.fleet.snapshot import PodSnapshot
+from podops_tui.ansi import clean
+from podops_tui.format import age, bar, ratio
+from podops_tui.widgets.row_list import RowList, cell
+
+_MARKS = {
+    "live": ("●", "green"),
+    "connecting": ("◌", "cyan"),
+    "stale": ("◑", "yellow"),
+    "unreachable": ("✗", "red"),
+    "refused": ("⊘", "red"),
+    "gone": ("–", "magenta"),
+}
+
+
+class PodsTable(RowList[PodSnapshot]):
+    BORDER_TITLE = "Pods"
+
+    def key_of(self, item: PodSnapshot) -> object:
+        return item.name
+
+    def line_of(self, item: PodSnapshot | None, width: int) -> Text:
+        if item is None:
+            row = Text.assemble(cell("POD", 14), cell("STATE", 13), Text("GPUS / WHY"))
+        else:
+            mark, colour = _MARKS.get(item.state, ("·", "white"))
+            live = item.state == "live"
+            row = Text.assemble(cell(clean(item.name), 14), cell(f"{mark} {item.state}", 13, colour))
+            row.append_text(_facts(item) if live else _trouble(item))
+            if not live:
+                row.stylize("dim")
+        return row
+
+
+def _facts(pod: PodSnapshot) -> Text:
+    active = sum(not run.ended and run.state != "lost" for run in pod.runs.values())
+    text = Text(f"{_gpus(pod):<17} {active:>2} active  ")
+    sample = pod.sample
+    if sample is not None:
+        memory = ratio(sample.memory_used_bytes, sample.memory_total_bytes)
+        cpu = None if sample.cpu_percent is None else sample.cpu_percent / 100
+        text.append(f"cpu {bar(cpu, 6)}  mem {bar(memory, 6)}  ")
+    text.append(clean(pod.host.hostname or pod.address), "dim")
+    return text
+
+
+def _gpus(pod: PodSnapshot) -> str:
+    if not pod.gpus.gpus:
+        return "no GPU"
+    free = sum(gpu.is_free() for gpu in pod.gpus.gpus)
+    return f"{free}/{len(pod.gpus.gpus)} free" + (" SIMULATED" if pod.gpus.simulated else "")
+
+
+def _trouble(pod: PodSnapshot) -> Text:
+    now = time.time()
+    parts = [clean(pod.reason)] if pod.reason else []
+    if pod.retry_at is not None:
+        parts.append(f"retry in {age(pod.retry_at - now)}")
+    if pod.hint:
+        parts.append(clean(pod.hint))
+    seen = pod.last_seen
+    parts.append("never seen" if seen is None else f"seen {age(now - seen)} ago")
+    return Text(" · ".join(parts))

@@ -1,0 +1,112 @@
+"""A list with a cursor that draws only the rows in view."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, TypeVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.events import Click
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+T = TypeVar("T")
+
+
+class RowList(ScrollView, Generic[T], can_focus=True):
+    """Subclasses give each item a key and one line; the cursor stays on its key when the items change."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("pagedown", "move(10)", "Page down", show=False),
+        Binding("pageup", "move(-10)", "Page up", show=False),
+        Binding("home,g", "move(-1000000)", "First", show=False),
+        Binding("end,G", "move(1000000)", "Last", show=False),
+    ]
+
+    class Selected(Message):
+        """The cursor came to another item."""
+
+        def __init__(self, rows: RowList[T]) -> None:
+            super().__init__()
+            self.rows = rows
+
+        @property
+        def control(self) -> RowList[T]:
+            return self.rows
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.items: list[T] = []
+        self.cursor = 0
+
+    def key_of(self, item: T) -> object:
+        raise NotImplementedError
+
+    def line_of(self, item: T | None, width: int) -> Text:
+        """The row of one item, or the header for `None`."""
+        raise NotImplementedError
+
+    @property
+    def selected(self) -> T | None:
+        return self.items[self.cursor] if self.cursor < len(self.items) else None
+
+    def show(self, items: list[T]) -> None:
+        """Replace the items, keeping the cursor on the same one where it is still there."""
+        before = None if self.selected is None else self.key_of(self.selected)
+        self.items = items
+        keys = [self.key_of(item) for item in items]
+        self.cursor = keys.index(before) if before in keys else max(0, min(self.cursor, len(items) - 1))
+        self.virtual_size = Size(0, len(items) + 1)
+        self.refresh()
+        after = None if self.selected is None else self.key_of(self.selected)
+        if after != before:
+            self.post_message(self.Selected(self))
+
+    def action_move(self, by: int) -> None:
+        self._go(self.cursor + by)
+
+    def on_click(self, event: Click) -> None:
+        if event.y > 0:
+            self._go(int(event.y - 1 + self.scroll_y))
+
+    def _go(self, index: int) -> None:
+        index = max(0, min(index, len(self.items) - 1))
+        if index == self.cursor:
+            return
+        self.cursor = index
+        # The header always covers the first line, so one more row has to be in view.
+        self.scroll_to_region(Region(0, index, 1, 2), animate=False, force=True)
+        self.refresh()
+        self.post_message(self.Selected(self))
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        index = y - 1 + int(self.scroll_offset.y)
+        base = self.rich_style
+        if y == 0:
+            return self._strip(self.line_of(None, width), width, base + Style(bold=True, dim=True))
+        if index >= len(self.items):
+            return Strip.blank(width, base)
+        on_cursor = index == self.cursor
+        style = base + Style(reverse=self.has_focus, bold=True, underline=not self.has_focus) if on_cursor else base
+        return self._strip(self.line_of(self.items[index], width), width, style)
+
+    def _strip(self, text: Text, width: int, style: Style) -> Strip:
+        line = text.copy()
+        line.truncate(width, overflow="ellipsis")
+        line.end = ""
+        return Strip(line.render(self.app.console)).apply_style(style).adjust_cell_length(width, style)
+
+
+def cell(text: str, width: int, style: str = "", *, right: bool = False) -> Text:
+    """`text` in exactly `width` cells and a blank after it."""
+    shown = Text(text, style)
+    shown.truncate(width, overflow="ellipsis")
+    shown.align("right" if right else "left", width)
+    shown.append(" ")
+    return shown
