@@ -153,11 +153,14 @@ class LinkServer:
         return gpus
 
     def _sample(self, sampler: HostSampler) -> None:
+        first_done = False
         while True:
             assert self._gpus is not None
             gpus = self._gpus.report(_claims())
             self._send({"push": "sample", "host": sampler.sample(), "gpus": gpus})
-            time.sleep(self._interval)
+            # The first sample has no CPU share yet; the second follows soon, so that nobody waits a second for it.
+            time.sleep(self._interval if first_done else min(0.2, self._interval))
+            first_done = True
 
     def _push_runs(self, scanner: Scanner) -> None:
         sent: Optional[Dict[Tuple[str, str], Header]] = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,12 @@ from podops.cli.output import ago, duration, iso, print_json, size, table
 from podops.cli.run_view import run_rows, run_summary
 from podops.errors import UnreachableError
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
+
+if TYPE_CHECKING:
+    from podops.fleet.fleet import Fleet
+
+#: How long a command waits for figures once a pod is live, seconds.
+_SAMPLE_S = 3.0
 
 
 @click.command()
@@ -70,7 +77,27 @@ def pod_status(options: Options, name: str) -> int:
 
 async def _snapshot(options: Options, pods: list[str] | None) -> FleetSnapshot:
     async with open_fleet(options, pods) as fleet:
+        await _sampled(fleet)
         return fleet.snapshot
+
+
+async def _sampled(fleet: Fleet) -> None:
+    """Wait for a live pod's second sample, because a CPU share needs two; no longer than a moment."""
+    changed = asyncio.Event()
+    stop = fleet.subscribe(lambda _: changed.set())
+    try:
+        async with asyncio.timeout(_SAMPLE_S):
+            while any(_unsampled(pod) for pod in fleet.snapshot.pods.values()):
+                changed.clear()
+                await changed.wait()
+    except TimeoutError:
+        pass
+    finally:
+        stop()
+
+
+def _unsampled(pod: PodSnapshot) -> bool:
+    return pod.state == "live" and (pod.sample is None or pod.sample.cpu_percent is None)
 
 
 def pod_view(pod: PodSnapshot) -> dict[str, Any]:

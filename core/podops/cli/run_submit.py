@@ -12,7 +12,7 @@ from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
 from podops.plan import SubmitPlan, plan_submit
 
 
-class GpuType(click.ParamType):
+class GpuType(click.ParamType[GpuRequest]):
     """`2`, `all` or `0,1,3`."""
 
     name = "gpus"

@@ -274,5 +274,14 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 def who() -> str:
     """Who asks: `user@host` of this machine, for a run's records."""
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or _account()
     return f"{user}@{socket.gethostname()}"
+
+
+def _account() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
