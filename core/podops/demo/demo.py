@@ -18,8 +18,10 @@ import yaml
 
 from podops.config.load import load_project
 from podops.config.model import ProjectConfig
+from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.plan import plan_submit
+from podops_runners import states
 
 PODS = ("alder", "birch", "cedar")
 
@@ -46,12 +48,25 @@ class Demo:
         return ids
 
     def close(self) -> None:
-        """End every run of this demo (its own tmux server). Returns once the directory is gone or kept."""
+        """End every run of this demo and its tmux server. Returns once the directory is gone or kept."""
+        # Supervisors outlive their tmux server on purpose, so the runs are ended as a user would end them.
+        with contextlib.suppress(PodopsError, TimeoutError):
+            asyncio.run(self._end_runs())
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             command = ["tmux", "-L", self.config.tmux.socket, "kill-server"]
             subprocess.run(command, check=False, capture_output=True, timeout=10)
         if self.temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+    async def _end_runs(self) -> None:
+        async with Fleet(self.config) as fleet:
+            await fleet.settled(10)
+            active = [run for run in fleet.snapshot.runs() if run.state in states.ACTIVE]
+            for run in active:
+                await fleet.kill(run.pod, run.run_id, project=run.project, grace_s=1.0)
+            for run in active:
+                await wait_for(fleet, run.run_id, timeout=10)
 
 
 def prepare_demo(directory: Path | None = None, simulate_gpus: int = 0) -> Demo:

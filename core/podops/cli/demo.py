@@ -1,0 +1,42 @@
+"""`ops demo`: an embedded fleet of local pods with small real runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from podops.cli.context import Options, json_option
+from podops.cli.output import say
+
+
+@click.command()
+@click.option("--headless", is_flag=True, help="Without the app: submit, wait, print the fleet, exit 0 if all is well.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
+@click.option("--simulate-gpus", type=click.IntRange(0, 64), default=0, help="Show so many simulated GPUs per pod.")
+@json_option
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.pass_obj
+def demo(
+    options: Options, headless: bool, directory: Path | None, simulate_gpus: int, overrides: tuple[str, ...]
+) -> int:
+    """Try podops on three local pods: two trainings, a server and a crash, all real, all small.
+
+    Overrides such as max_iters=50 go to the trainings. The runs end with the demo.
+    """
+    from podops.demo.demo import prepare_demo
+
+    prepared = prepare_demo(directory, simulate_gpus)
+    try:
+        if headless:
+            from podops.demo.headless import run_headless
+
+            say(f"demo fleet in {prepared.directory}; this takes a minute or two")
+            return asyncio.run(run_headless(prepared, options.json, overrides))
+        from podops_tui.app import run_app
+
+        return run_app(prepared.config, on_start=lambda fleet: prepared.first_runs(fleet, overrides))
+    finally:
+        say("ending the demo's runs…")
+        prepared.close()
