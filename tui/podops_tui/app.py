@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Awaitable, Callable, Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -75,7 +75,7 @@ class OpsApp(App[None]):
         self._stop()
         await self.fleet.__aexit__()
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         for action in available(self.read_only):
             yield SystemCommand(action.label, action.description, lambda name=action.id: self.action_op(name))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.style import Style
 from rich.text import Text
@@ -31,12 +31,12 @@ class RowList(ScrollView, Generic[T], can_focus=True):
     class Selected(Message):
         """The cursor came to another item."""
 
-        def __init__(self, rows: RowList[T]) -> None:
+        def __init__(self, rows: RowList[Any]) -> None:
             super().__init__()
             self.rows = rows
 
         @property
-        def control(self) -> RowList[T]:
+        def control(self) -> RowList[Any]:
             return self.rows
 
     def __init__(self, *, id: str) -> None:

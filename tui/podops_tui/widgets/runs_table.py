@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.text import Text
+from textual.markup import escape
 
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean
@@ -29,8 +30,8 @@ class RunsTable(RowList[RunSnapshot]):
         if self.sort != "newest":
             shown.sort(key=lambda run: str(getattr(run, self.sort)))
         title = f"Runs {len(shown)}/{len(runs)} · {self.sort}"
-        # A title given as text would be read as markup.
-        self.border_title = Text(title + (f" · /{self.text_filter}" if wanted else "")).markup
+        # Square brackets of the filter would be read as markup.
+        self.border_title = escape(title + (f" · /{self.text_filter}" if wanted else ""))
         self.show(shown)
 
     def next_sort(self) -> None:

@@ -1,0 +1,51 @@
+"""Lines from bytes, however they are cut into chunks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podops_tui.log_buffer import LogBuffer
+
+
+def lines(*chunks: bytes, max_lines: int = 100, max_chars: int = 100) -> list[str]:
+    buffer = LogBuffer(max_lines, max_chars)
+    for chunk in chunks:
+        buffer.feed(chunk)
+    return buffer.lines()
+
+
+def test_a_progress_bar_folds_to_its_last_state_across_chunks() -> None:
+    assert lines(b" 1%\r 5", b"0%\r", b"100%\nnext") == ["100%", "next"]
+
+
+def test_windows_line_ends_keep_the_line_also_when_cut_between() -> None:
+    assert lines(b"one\r", b"\ntwo\r\n") == ["one", "two"]
+
+
+def test_a_long_line_is_cut_and_marked() -> None:
+    assert lines(b"x" * 50, b"y" * 60, b"\nz", max_chars=60) == ["x" * 50 + "y" * 10 + "…", "z"]
+
+
+def test_old_lines_fall_off() -> None:
+    buffer = LogBuffer(max_lines=2)
+    buffer.feed(b"1\n2\n3\n")
+    assert buffer.lines() == ["2", "3"] and buffer.dropped == 1
+
+
+def test_a_gap_is_named() -> None:
+    buffer = LogBuffer()
+    buffer.feed("half \u00e9".encode()[:-1])
+    buffer.skipped(2048)
+    buffer.feed(b"after\n")
+    assert buffer.lines() == ["half ", "⋯ 2.0 KiB skipped ⋯", "after"]
+
+
+@given(st.text(alphabet="aé漢🙂\r\n", max_size=60), st.lists(st.integers(0, 200), max_size=5))
+def test_where_chunks_are_cut_never_matters(text: str, cuts: list[int]) -> None:
+    data = text.encode()
+    edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    chunks = [data[start:end] for start, end in pairwise(edges)]
+    assert lines(*chunks) == lines(data)
