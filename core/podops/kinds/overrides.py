@@ -71,7 +71,7 @@ def _scalar(text: str) -> Any:
     if isinstance(value, (list, dict)):
         return value if text[0] in "[{" and _is_plain(value) else text
     if value is None:
-        return None if text in ("null", "~", "None") else text
+        return None if text in ("null", "~") else text
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_number(text):
         return text  # YAML reads 12:30 and 0o17 as numbers; nobody who types them means that
     return value if isinstance(value, (bool, int, float)) else text

@@ -1,0 +1,244 @@
+"""The project file: what it accepts, how it complains, and that every key is documented and does something."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from podops.config.load import find_project, load_project
+from podops.config.model import ProjectConfig
+from podops.config.reader import Section
+from podops.errors import ConfigError
+from podops.plan import plan_submit
+
+REPOSITORY = Path(__file__).parents[3]
+EXAMPLE = REPOSITORY / "configs/ops/project.yaml"
+SEED = Path(__file__).with_name("seed_project.json")
+
+
+def load(tmp_path: Path, text: str, **environ: str) -> ProjectConfig:
+    path = tmp_path / "project.yaml"
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return load_project(path=path, environ=environ)
+
+
+def faults_of(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    return [str(fault).removeprefix(str(tmp_path) + "/") for fault in caught.value.faults]
+
+
+def test_the_blueprints_example_loads_unchanged_and_both_presets_plan(tmp_path: Path) -> None:
+    folder = tmp_path / "configs/ops"
+    folder.mkdir(parents=True)
+    (folder / "project.json").write_bytes(SEED.read_bytes())
+    (folder / "project.local.yaml").write_text("pods: {here: {local: true}}\n")
+    (tmp_path / "deep/inside").mkdir(parents=True)
+    config = load_project(tmp_path / "deep/inside", environ={})
+    assert find_project(tmp_path / "deep/inside") == folder / "project.json"
+    plans = {name: plan_submit(config, name, "here", run_id="r") for name in config.presets}
+    assert set(plans) == {"hc_small", "mhc_small"}
+    assert "train.py config/train_fineweb10B_hc.py" in plans["hc_small"].command
+    assert plans["hc_small"].run_dir == "/mnt/runs/mhc/r"
+    assert plans["hc_small"].session == "run-r"
+
+
+def test_every_fault_is_told_at_once_with_its_line_and_the_nearest_name(tmp_path: Path) -> None:
+    told = faults_of(
+        tmp_path,
+        """\
+        project: {name: x, remote_outputs_dir: "${NOPE}/runs"}
+        tmux: {watch_intervall_sec: 3}
+        pods:
+          a: {local: true}
+          a: {ssh: host}
+          b: {ssh: host, port: many}
+        presets:
+          p: {kind: trian, command: x, timeout: 3 fortnights}
+        """,
+    )
+    assert [line.partition(": ")[0] for line in told] == [f"project.yaml:{n}" for n in (1, 2, 5, 6, 8, 8)]
+    joined = "\n".join(told)
+    for expected in ("${NOPE}", "'watch_interval_sec'?", "first in line 4", "pods.b.port", "did you mean 'train'?"):
+        assert expected in joined
+    assert "3 fortnights" in joined
+
+
+@pytest.mark.parametrize("secret", ["hf_" + "a" * 30, "0123456789abcdef" * 2 + "01234567", "sk-" + "b" * 40])
+def test_a_value_that_looks_like_a_key_is_refused_and_never_repeated(tmp_path: Path, secret: str) -> None:
+    text = f"project: {{name: x}}\npresets: {{p: {{kind: command, command: x, env: {{K: '{secret}'}}}}}}\n"
+    told = "\n".join(faults_of(tmp_path, text))
+    assert "presets.p.env" in told
+    assert secret not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"project: {name: [", "not valid YAML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"- a\n- b\n", "must be a mapping"),
+        (b"", "project.name is missing"),
+        (b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+         b"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n", "too many values"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_is_one_clear_error(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "project.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_project(path=path, environ={})
+    assert expected in "\n".join(str(fault) for fault in caught.value.faults)
+
+
+def test_local_file_then_environment_then_flags_win(tmp_path: Path) -> None:
+    (tmp_path / "project.local.yaml").write_text("tmux: {socket: local, session_prefix: local}\n")
+    text = "project: {name: x}\ntmux: {socket: file, session_prefix: file, watch_interval_sec: 7}\n"
+    config = load(tmp_path, text, OPS_TMUX__SOCKET="env")
+    assert (config.tmux.socket, config.tmux.session_prefix, config.tmux.watch_interval_s) == ("env", "local", 7)
+    path = tmp_path / "project.yaml"
+    flags = {"tmux.socket": "flag"}
+    assert load_project(path=path, environ={"OPS_TMUX__SOCKET": "env"}, flags=flags).tmux.socket == "flag"
+
+
+def test_remote_outputs_dir_of_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path, "project: {name: x, remote_outputs_dir: /a}\n", REMOTE_OUTPUTS_DIR="/b")
+    assert config.outputs_dir == "/b"
+
+
+def known_keys(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every key the schema asks for, as the documentation writes it."""
+    asked: set[str] = set()
+    done = Section.done
+
+    def collect(section: Section) -> None:
+        path = re.sub(r"^(pods|presets)\.\w+", r"\1.<name>", section.path)
+        asked.update(f"{path}.{key}" for key in section._known if path)
+        done(section)
+
+    monkeypatch.setattr(Section, "done", collect)
+    load_project(path=EXAMPLE, environ={})
+    tables = {"pods.<name>.docker", "storage.wandb", "presets.<name>.service"}
+    return {key for key in asked if key not in tables and not re.fullmatch(r"(pods|presets)\.<name>", key)}
+
+
+def test_every_key_is_documented_and_stands_in_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = known_keys(monkeypatch)
+    text = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([\w.<>]+)` \|", text, re.MULTILINE))
+    assert documented == known
+    assert keys_of(yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))) == known
+
+
+def keys_of(document: dict[str, Any]) -> set[str]:
+    found: set[str] = set()
+    for top, section in document.items():
+        groups = section.values() if top in ("pods", "presets") else [section]
+        prefix = f"{top}.<name>" if top in ("pods", "presets") else top
+        for group in groups:
+            for key, value in group.items():
+                nested = isinstance(value, dict) and key in ("wandb", "service")
+                found |= {f"{prefix}.{key}.{inner}" for inner in value} if nested else {f"{prefix}.{key}"}
+    return found
+
+
+#: For each key: a value that must change what is planned, or what is known of the pod.
+EFFECTS = {
+    "project.name": "other",
+    "project.remote_outputs_dir": "/elsewhere",
+    "project.remote_repo_dir": "/repo",
+    "project.remote_repo_url": "git@example.com:x.git",
+    "project.venv_python": "/venv/bin/python",
+    "storage.hf_home": "/hf",
+    "storage.datasets_root": "/data",
+    "storage.wandb.mode": "disabled",
+    "storage.wandb.project": "w",
+    "storage.wandb.ensure_creds_script": "/x.sh",
+    "tmux.enabled": False,
+    "tmux.session_prefix": "job",
+    "tmux.watch_interval_sec": 3,
+    "tmux.heartbeat_file": "pulse.txt",
+    "tmux.socket": "mine",
+    "artifact_contract.required": ["results.jsonl"],
+    "artifact_contract.completion_file": "done.json",
+    "defaults.timeout": "1h",
+    "defaults.stall_timeout": "1m",
+    "defaults.grace": "5s",
+    "pods.p.port": 2222,
+    "pods.p.identity_file": "/key",
+    "pods.p.ssh_config": "/config",
+    "pods.p.price_per_hour": 1.5,
+    "pods.p.tags": ["a100"],
+    "pods.p.remote_outputs_dir": "/pod/runs",
+    "pods.p.remote_repo_dir": "/pod/repo",
+    "pods.p.venv_python": "/pod/python",
+    "presets.t.command": "{python} other.py {overrides}",
+    "presets.t.overrides": {"lr": 2},
+    "presets.t.override_style": "flags",
+    "presets.t.gpus": 2,
+    "presets.t.env": {"A": "b"},
+    "presets.t.workdir": "/work",
+    "presets.t.timeout": "none",
+    "presets.t.stall_timeout": "none",
+    "presets.t.grace": "1s",
+    "presets.t.service": {"port": 9000, "health": "/health"},
+    "presets.t.metrics_pattern": r"l (?P<loss>\d+)",
+    "presets.t.tags": ["x"],
+    "presets.t.description": "what it is for",
+    "presets.t.kind": "eval",
+    "presets.n.config": "other/config/x.py",
+    "presets.n.script": "main.py",
+    "presets.n.override_prefix": "--",
+    "presets.v.model": "other/model",
+    "presets.v.port": 8123,
+    "presets.v.args": {"seed": 1},
+}
+
+BASE: dict[str, Any] = {
+    "project": {"name": "x"},
+    "pods": {"p": {"ssh": "host"}},
+    "presets": {
+        "t": {"kind": "train", "command": "{python} t.py {overrides}", "overrides": {"lr": 1, "wandb_log": "auto"}},
+        "n": {"kind": "nanogpt_train", "config": "config/c.py", "overrides": {"a": 1}},
+        "v": {"kind": "vllm_serve", "model": "m/m"},
+    },
+}
+
+
+def outcome(tmp_path: Path, document: dict[str, Any]) -> str:
+    path = tmp_path / "project.json"
+    path.write_text(yaml.safe_dump(document))
+    path = path.rename(tmp_path / "project.yaml")
+    config = load_project(path=path, environ={})
+    specs = [plan_submit(config, name, "p", run_id="r") for name in config.presets]
+    for plan in specs:
+        plan.spec.pop("created_at")
+    return (
+        repr([asdict(plan) for plan in specs])
+        + repr(config.pods)
+        + repr([p.description for p in config.presets.values()])
+    )
+
+
+@pytest.mark.parametrize("key", sorted(EFFECTS))
+def test_every_key_has_an_effect(tmp_path: Path, key: str) -> None:
+    changed = yaml.safe_load(yaml.safe_dump(BASE))
+    place = changed
+    *parents, last = key.split(".")
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    place[last] = EFFECTS[key]
+    assert outcome(tmp_path, changed) != outcome(tmp_path, BASE)
+
+
+def test_the_table_of_effects_leaves_out_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested = {re.sub(r"^(pods|presets)\.\w+", r"\1.<name>", key) for key in EFFECTS}
+    apart = {"pods.<name>.local", "pods.<name>.ssh"}  # exactly one of the two: shown by every other test
+    service = {"presets.<name>.service.port", "presets.<name>.service.health"}
+    assert (tested - {"presets.<name>.service"}) | service | apart == known_keys(monkeypatch)

@@ -1,0 +1,118 @@
+"""From a preset to a command: what is typed arrives, whatever it is."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from podops.config.load import load_project
+from podops.config.model import ProjectConfig
+from podops.errors import NotFoundError, UsageError
+from podops.plan import SubmitPlan, override_fault, plan_submit
+
+PROJECT = """
+project: {name: x, remote_outputs_dir: /runs}
+pods: {p: {local: true}}
+presets:
+  key: {kind: train, command: "PYTHON -c 'import sys, json; print(json.dumps(sys.argv[1:]))' {overrides}"}
+  flag:
+    kind: eval
+    command: "PYTHON -c 'import sys, json; print(json.dumps(sys.argv[1:]))'"
+    overrides: {n: 5, on: true}
+  nano: {kind: nanogpt_train, config: a/config/c.py, overrides: {wandb_log: auto, lr: 0.1, device: cuda}}
+  vllm: {kind: vllm_serve, model: m/m, args: {tensor_parallel_size: 8, enforce_eager: true, swap: false}}
+  odd: {kind: command, command: "echo {nope}"}
+  brace: {kind: command, command: "echo ${{HOME}} {run_id} {run_dir}"}
+""".replace("PYTHON", sys.executable)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> ProjectConfig:
+    path = tmp_path_factory.mktemp("plan") / "project.yaml"
+    path.write_text(PROJECT)
+    return load_project(path=path, environ={})
+
+
+def arguments(plan: SubmitPlan) -> list[str]:
+    """What the program is really given, by way of a real bash."""
+    done = subprocess.run(["bash", "-c", plan.command], capture_output=True, check=True)
+    words = json.loads(done.stdout)
+    assert isinstance(words, list)
+    return words
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40))
+def test_any_text_arrives_as_one_argument(config: ProjectConfig, text: str) -> None:
+    try:
+        plan = plan_submit(config, "key", "p", overrides=["note=x" + text])
+    except UsageError as error:
+        assert "seems to hold" in error.message
+        return
+    assert arguments(plan) == ["note=x" + text]
+
+
+def test_flags_are_written_as_programs_expect_them(config: ProjectConfig) -> None:
+    plan = plan_submit(config, "flag", "p", overrides=["n=-3", "off=false", "s=a b;$(id)"])
+    assert arguments(plan) == ["--n=-3", "--on", "--s", "a b;$(id)"]
+
+
+def test_nanogpt_overrides_are_python_literals(config: ProjectConfig) -> None:
+    plan = plan_submit(config, "nano", "p", run_id="r", overrides=["wandb_log=false", "device=a=b c", "top=null"])
+    words = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {plan.command}"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert words[:3] == ["python3", "train.py", "config/c.py"]
+    values = dict(word.split("=", 1) for word in words[3:])
+    assert {key: ast.literal_eval(value) for key, value in values.items()} == {
+        "out_dir": "/runs/r/checkpoints",
+        "wandb_log": False,
+        "lr": 0.1,
+        "device": "a=b c",
+        "top": None,
+    }
+    assert "wandb_log=False" in words
+
+
+def test_auto_is_left_for_the_pod_to_decide(config: ProjectConfig) -> None:
+    plan = plan_submit(config, "nano", "p")
+    assert {"auto": "wandb_log", "yes": " wandb_log=True", "no": " wandb_log=False"} in plan.spec["command_parts"]
+    assert "wandb_log=<auto>" in plan.command
+
+
+def test_vllm_gets_its_args_as_flags_and_is_a_service(config: ProjectConfig) -> None:
+    plan = plan_submit(config, "vllm", "p", overrides=["port=8123"])
+    assert plan.command == "vllm serve m/m --port 8123 --tensor-parallel-size 8 --enforce-eager"
+    assert plan.spec["service"] == {"port": 8123, "health": "/v1/models"}
+
+
+def test_placeholders_are_filled_and_unknown_ones_refused(config: ProjectConfig) -> None:
+    assert plan_submit(config, "brace", "p", run_id="r").command == "echo ${HOME} r /runs/r"
+    with pytest.raises(UsageError, match="unknown placeholder"):
+        plan_submit(config, "odd", "p")
+
+
+@pytest.mark.parametrize("run_id", ["../../x", "a/b", "", ".", "-x", "a..b", "x" * 101, "a\nb"])
+def test_a_run_id_that_could_leave_its_place_is_refused(config: ProjectConfig, run_id: str) -> None:
+    with pytest.raises(UsageError):
+        plan_submit(config, "key", "p", run_id=run_id)
+
+
+def test_faults_of_one_override_are_told_while_it_is_typed(config: ProjectConfig) -> None:
+    assert override_fault(config, "nano", "lr=0.5") is None
+    assert "lr takes a number" in (override_fault(config, "nano", "lr=fast") or "")
+    assert "not an override" in (override_fault(config, "nano", "lr") or "")
+
+
+def test_an_unknown_preset_names_the_nearest(config: ProjectConfig) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        plan_submit(config, "nanoo", "p")
+    assert "'nano'" in caught.value.hint
+    assert not Path("/runs/r").exists()
