@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class FleetScreen(Screen[None]):
     CSS = """
     PodsTable { height: auto; border: round $surface-lighten-2; }
-    RunsTable { height: 1fr; min-height: 5; border: round $surface-lighten-2; }
+    RunsTable { height: 2fr; min-height: 5; border: round $surface-lighten-2; }
     PodsTable:focus, RunsTable:focus { border: round $accent; }
     #filter { display: none; height: 1; border: none; padding: 0 1; }
     #filter.open { display: block; }

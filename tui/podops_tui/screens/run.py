@@ -80,7 +80,7 @@ class RunScreen(Screen[None]):
 
 def facts(run: RunSnapshot, now: float) -> Text:
     """Everything known about `run`, for reading."""
-    text = Text(clean(run.run_id) + "\n", "bold").append_text(heartbeat(run, now)).append("\n")
+    text = Text.assemble((clean(run.run_id) + "\n", "bold")).append_text(heartbeat(run, now)).append("\n")
     rows = {
         "pod": run.pod,
         "preset": run.preset,

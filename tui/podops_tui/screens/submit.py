@@ -114,7 +114,7 @@ class SubmitScreen(ModalScreen[SubmitPlan | None]):
 
 def plan_text(plan: SubmitPlan) -> Text:
     """The exact command, directory and session of `plan`."""
-    text = Text(clean(plan.command) + "\n", "bold")
+    text = Text.assemble((clean(plan.command) + "\n", "bold"))
     rows = {"run": plan.run_id, "directory": plan.run_dir, "workdir": plan.workdir, "session": plan.session}
     for name, value in rows.items():
         if value:

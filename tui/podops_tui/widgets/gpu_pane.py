@@ -18,9 +18,9 @@ class GpuPane(Static, can_focus=True):
 
 
 def gpus(pod: PodSnapshot, run: RunSnapshot | None) -> Text:
-    """Two lines for each GPU of `pod`."""
+    """Three lines for each GPU of `pod`."""
     report = pod.gpus
-    text = Text(clean(pod.name), "bold")
+    text = Text.assemble((clean(pod.name), "bold"))
     if report.simulated:
         text.append("  SIMULATED", "bold yellow")
     elif report.source != "none":
@@ -37,17 +37,17 @@ def gpus(pod: PodSnapshot, run: RunSnapshot | None) -> Text:
 
 def _gpu(gpu: GpuSample, run: RunSnapshot | None) -> Text:
     mine = run is not None and (gpu.claimed_by == run.run_id or (not run.ended and gpu.index in run.gpus))
-    text = Text(f"{'▶' if mine else ' '}{gpu.index} ", "bold green" if mine else "")
+    text = Text.assemble((f"{'▶' if mine else ' '}{gpu.index} ", "bold green" if mine else ""))
     text.append(clean(gpu.name), "bold" if mine else "")
     owner = "this run" if mine else (gpu.claimed_by or ("free" if gpu.is_free() else "in use"))
     text.append(f"  {clean(owner)}\n", "green" if mine else "dim")
     if gpu.error:
         return text.append(f"   {clean(gpu.error)}\n", "red")
     busy = gpu.utilization_percent
-    text.append(f"   {bar(None if busy is None else busy / 100, 8)} {_number(busy, '%'):>5} ")
+    text.append(f"   {bar(None if busy is None else busy / 100, 6)} {_number(busy, '%'):>4} ")
+    text.append(f"{_number(gpu.temperature_c, '°C')} {_number(gpu.power_w, 'W')}\n", "dim")
     memory = ratio(gpu.memory_used_bytes, gpu.memory_total_bytes)
-    text.append(f"{bar(memory, 8)} {size(gpu.memory_used_bytes)}/{size(gpu.memory_total_bytes)} ")
-    return text.append(f"{_number(gpu.temperature_c, '°C')} {_number(gpu.power_w, 'W')}\n", "dim")
+    return text.append(f"   {bar(memory, 6)} {size(gpu.memory_used_bytes)}/{size(gpu.memory_total_bytes)}\n")
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -20,7 +20,7 @@ _TITLES = {"heartbeat": "Heartbeat", "gpu": "nvidia-smi"}
 
 class RunPanes(Horizontal):
     DEFAULT_CSS = """
-    RunPanes { height: 2fr; }
+    RunPanes { height: 3fr; }
     RunPanes #log { width: 2fr; border: round $surface-lighten-2; }
     RunPanes .pane { width: 1fr; border: round $surface-lighten-2; }
     RunPanes .pane Static { height: auto; }
