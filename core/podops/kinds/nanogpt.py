@@ -26,7 +26,7 @@ def nanogpt_train(given: KindInput) -> KindOutput:
     script = options.get("script")
     script = script if isinstance(script, str) and script else "train.py"
     root = preset.workdir or given.pod.repo_dir
-    workdir = posixpath.join(root, base) if root else (base or None)
+    workdir = posixpath.join(root, base).rstrip("/") if root else (base or None)
     prefix = str(options.get("override_prefix") or "")
     relative = posixpath.relpath(config, base) if base else config
     parts: list[object] = [
