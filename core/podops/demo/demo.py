@@ -58,7 +58,6 @@ class Demo:
         if self.temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-
     async def _end_runs(self) -> None:
         async with Fleet(self.config) as fleet:
             await fleet.settled(10)
