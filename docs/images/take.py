@@ -17,7 +17,6 @@ async def take(demo: Demo) -> str:
     async with app.run_test(size=(132, 36)) as pilot:
         while not _alive(app):
             await pilot.pause(0.2)
-        await pilot.press("down")
         await pilot.pause(3.0)
         return app.export_screenshot(title="ops demo")
 

@@ -24,7 +24,7 @@ from podops_tui.screens.kill import KillScreen
 from podops_tui.screens.run import RunScreen
 from podops_tui.screens.submit import SubmitScreen
 
-OnStart = Callable[[Fleet], Awaitable[None]]
+OnStart = Callable[[Fleet], Awaitable[object]]
 
 _ACTIONS = {action.id: action for action in ACTIONS}
 
@@ -38,7 +38,7 @@ def run_app(config: ProjectConfig, *, read_only: bool = False, on_start: OnStart
 
 class OpsApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings()
-    CSS = "Screen { scrollbar-size: 1 1; } * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }"
+    CSS = "Screen { scrollbar-size: 1 1; } * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
     TITLE = "ops"
 
     def __init__(
