@@ -19,6 +19,7 @@ from podops_tui.ansi import clean
 class KillScreen(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,n", "answer(False)", "No"),
+        ("y", "answer(True)", "Yes"),
         ("left,right", "app.focus_next", "Other button"),
     ]
     CSS = """
@@ -41,8 +42,8 @@ class KillScreen(ModalScreen[bool]):
             text = Text.assemble((clean(run.run_id), "bold"), f"\non pod {clean(run.pod)}, {clean(run.state)}")
             yield Static(text.append("\n\nIt gets SIGINT, then SIGTERM, then SIGKILL.", "dim"))
             with Horizontal():
-                yield Button("No", id="no", variant="primary")
-                yield Button("End the run", id="yes", variant="error")
+                yield Button("No (n)", id="no", variant="primary")
+                yield Button("End the run (y)", id="yes", variant="error")
 
     def on_mount(self) -> None:
         self.query_one("#no").focus()

@@ -8,7 +8,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
@@ -22,7 +22,10 @@ from podops_tui.ansi import clean
 
 
 class SubmitScreen(ModalScreen[SubmitPlan | None]):
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "cancel", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "cancel", "Cancel"),
+        Binding("ctrl+s", "start", "Submit", priority=True),
+    ]
     CSS = """
     SubmitScreen { align: center middle; }
     SubmitScreen #box { width: 94%; max-width: 120; height: 94%; max-height: 34; border: round $accent;
@@ -55,7 +58,7 @@ class SubmitScreen(ModalScreen[SubmitPlan | None]):
             plan.border_title = "Will run"
             yield plan
             with Horizontal(id="buttons"):
-                yield Button("Submit", id="submit", variant="success", compact=True)
+                yield Button("Submit (ctrl+s)", id="submit", variant="success", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
 
     def on_mount(self) -> None:
@@ -101,6 +104,10 @@ class SubmitScreen(ModalScreen[SubmitPlan | None]):
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         self.dismiss(self.plan if event.button.id == "submit" else None)
+
+    def action_start(self) -> None:
+        if self.plan is not None:
+            self.dismiss(self.plan)
 
     def action_cancel(self) -> None:
         self.dismiss(None)
