@@ -1,0 +1,228 @@
+"""The supervisor on a pod, without any link: real tmux, real processes, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import pytest
+
+from podops.link.pod_archive import pod_archive
+from podops_runners import process
+from podops_runners.kill import request_kill
+from podops_runners.rundir import RunDir
+from podops_runners.submit import submit_run
+
+T = TypeVar("T")
+Start = Callable[..., RunDir]
+
+
+def eventually(look: Callable[[], T], seconds: float = 30) -> T:
+    """The first truthy value of `look`; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := look()):
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.02)
+    return value
+
+
+def read(path: str) -> dict[str, Any]:
+    try:
+        record = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        return {}
+    assert isinstance(record, dict)
+    return record
+
+
+def events(run: RunDir) -> list[str]:
+    return [json.loads(line)["event"] for line in Path(run.events).read_text().splitlines()]
+
+
+@pytest.fixture
+def socket() -> Iterator[str]:
+    name = f"podops-test-{uuid4().hex[:8]}"
+    yield name
+    subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True)
+
+
+@pytest.fixture
+def start(tmp_path: Path, socket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Submit a shell line on this machine as a pod would; whatever is still alive afterwards is ended."""
+    pyz = tmp_path / "podops.pyz"
+    pyz.write_bytes(pod_archive()[0])
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    started: list[RunDir] = []
+
+    def submit(line: str | list[Any], **spec: Any) -> RunDir:
+        parts = [line] if isinstance(line, str) else line
+        full = {
+            "run_id": f"r{len(started)}",
+            "project": "t",
+            "preset": "p",
+            "kind": "command",
+            "pod": "here",
+            "outputs_dir": str(tmp_path / "runs"),
+            "command_parts": parts,
+            "policies": {"timeout_s": None, "stall_timeout_s": None, "grace_s": 0.5},
+            "tmux": {"enabled": True, "session_prefix": "run", "socket": socket},
+            "watch_interval_s": 0.3,
+            "artifacts_required": ["command.sh", "stdout.log", "summary.json"],
+        }
+        answer = submit_run(full | spec, force=False, pyz=str(pyz), gpus=list)
+        started.append(RunDir(answer["run_dir"]))
+        return started[-1]
+
+    yield submit
+    for run in started:
+        process.signal_all(process.run_tree(None, run.path), signal.SIGKILL)
+
+
+def test_a_run_leaves_the_whole_contract_behind(start: Start) -> None:
+    run = start("echo 'iter 1: loss 3.5, time 2ms'; echo warn >&2; echo \"$OPS_RUN_ID|$OPS_RUN_DIR|$PYTHONUNBUFFERED\"")
+    summary = eventually(lambda: read(run.summary))
+    assert (summary["ok"], summary["state"], summary["reason"], summary["exit_code"]) == (True, "succeeded", "ok", 0)
+    assert summary["last_metrics"]["loss"] == 3.5
+    assert summary["missing_artifacts"] == []
+    assert Path(run.stdout_log).read_text() == f"iter 1: loss 3.5, time 2ms\nwarn\n{run.run_id}|{run.path}|1\n"
+    assert events(run) == ["submitted", "started", "ended"]
+    for path in (
+        run.spec,
+        run.command,
+        run.metadata,
+        run.config_effective,
+        run.stdout_index,
+        run.heartbeat,
+        run.metrics,
+    ):
+        assert Path(path).stat().st_size > 0, path
+    again = subprocess.run(["bash", run.command], capture_output=True, text=True, check=True)
+    assert again.stdout.startswith("iter 1: loss 3.5")
+
+
+def test_ctrl_c_in_the_attached_pane_ends_the_run_gracefully(start: Start, socket: str) -> None:
+    run = start("trap 'echo saved; exit 0' INT; echo up; while :; do sleep 0.1; done")
+    pane = ["tmux", "-L", socket]
+    target = f"run-{run.run_id}"
+    eventually(lambda: b"up" in subprocess.run([*pane, "capture-pane", "-p", "-t", target], capture_output=True).stdout)
+    subprocess.run([*pane, "send-keys", "-t", target, "C-c"], check=True)
+    summary = eventually(lambda: read(run.summary))
+    assert (summary["state"], summary["reason"]) == ("cancelled", "user_kill")
+    assert Path(run.stdout_log).read_text().endswith("saved\n")
+
+
+def test_a_kill_ends_the_whole_tree_even_what_ignores_it_and_what_left_the_group(start: Start) -> None:
+    run = start(
+        "trap '' INT TERM; setsid bash -c 'trap \"\" INT TERM; while :; do sleep 0.1; done' & echo up; "
+        "while :; do sleep 0.1; done"
+    )
+    eventually(lambda: Path(run.stdout_log).exists() and "up" in Path(run.stdout_log).read_text())
+    eventually(lambda: len(process.run_tree(None, run.path)) >= 2)
+    request_kill(run, 0.3, "a test")
+    summary = eventually(lambda: read(run.summary))
+    assert (summary["state"], summary["reason"], summary["signal"]) == ("cancelled", "user_kill", signal.SIGKILL)
+    assert process.run_tree(None, run.path) == set()
+
+
+def test_the_child_outlives_its_supervisor_and_can_still_be_killed(start: Start) -> None:
+    run = start("while :; do echo tick; sleep 0.05; done")
+    eventually(lambda: read(run.claim).get("child"))
+    claim = read(run.claim)
+    os.kill(claim["supervisor"]["pid"], signal.SIGKILL)
+    eventually(lambda: not process.is_alive(claim["supervisor"]))
+    before = Path(run.stdout_log).stat().st_size
+    eventually(lambda: Path(run.stdout_log).stat().st_size > before)
+    assert request_kill(run, 0.2, "a test")["state"] == "cancelled"
+    assert read(run.summary)["reason"] == "user_kill"
+    assert process.run_tree(None, run.path) == set()
+
+
+def test_the_child_outlives_the_tmux_server(start: Start, socket: str) -> None:
+    run = start("while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done; echo done")
+    eventually(lambda: read(run.claim).get("child"))
+    subprocess.run(["tmux", "-L", socket, "kill-server"], check=True)
+    Path(run.path, "go").touch()
+    assert eventually(lambda: read(run.summary))["state"] == "succeeded"
+
+
+def test_a_run_over_its_time_fails_with_timeout(start: Start) -> None:
+    run = start("while :; do sleep 0.1; done", policies={"timeout_s": 0.5, "grace_s": 0.3})
+    summary = eventually(lambda: read(run.summary))
+    assert (summary["state"], summary["reason"]) == ("failed", "timeout")
+
+
+def test_a_silent_run_is_flagged_as_stalled_and_left_alone(start: Start) -> None:
+    run = start(
+        "echo a; while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done; echo b",
+        policies={"timeout_s": None, "stall_timeout_s": 0.5, "grace_s": 0.3},
+    )
+    eventually(lambda: Path(run.heartbeat).exists() and "stalled=1" in Path(run.heartbeat).read_text())
+    Path(run.path, "go").touch()
+    assert eventually(lambda: read(run.summary))["state"] == "succeeded"
+    assert "stalled" in events(run)
+
+
+def test_a_service_becomes_ready_when_it_answers(start: Start) -> None:
+    import socket as sockets
+
+    with sockets.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    run = start(
+        f"mkdir -p www/v1; touch www/v1/models; {sys.executable} -m http.server {port} --bind 127.0.0.1 -d www",
+        service={"port": port, "health": "/v1/models"},
+    )
+    eventually(lambda: Path(run.heartbeat).exists() and "phase=ready" in Path(run.heartbeat).read_text())
+    assert "ready" in events(run)
+    request_kill(run, 1.0, "a test")
+    assert eventually(lambda: read(run.summary))["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("netrc", [None, "machine api.wandb.ai\n  login user\n  password xyz\n", "machine broken"])
+def test_auto_is_decided_by_the_credentials_in_netrc(start: Start, netrc: str | None) -> None:
+    if netrc is not None:
+        path = Path(os.environ["HOME"], ".netrc")
+        path.write_text(netrc)
+        path.chmod(0o600)
+    run = start(["echo", {"auto": "wandb_log", "yes": " wandb_log=True", "no": " wandb_log=False"}])
+    eventually(lambda: read(run.summary))
+    expected = netrc is not None and "password" in netrc
+    assert Path(run.stdout_log).read_text() == f"wandb_log={expected}\n"
+
+
+def test_without_tmux_a_run_still_works_when_the_project_says_so(start: Start) -> None:
+    run = start("echo hi", tmux={"enabled": False})
+    assert eventually(lambda: read(run.summary))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ("{'loss': 1.5, 'epoch': 2.0}", {"loss": 1.5}),
+        (r"\rEpoch 0:  50%|##   | 5/10 [00:01<00:01, 5.0it/s, loss=0.25]\r", {"step": 5, "loss": 0.25}),
+        ("step 20: train loss 2.5, val loss 2.75", {"step": 20, "val_loss": 2.75}),
+        ("at 7 nll=0.125", {"step": 7, "nll": 0.125}),
+        ("iter 3: loss nan, time 1ms", {"step": 3, "loss": "nan"}),
+    ],
+)
+def test_metrics_are_found_in_what_a_run_prints(start: Start, printed: str, expected: dict[str, Any]) -> None:
+    run = start(f"printf '%b\\n' {shlex.quote(printed)}", metrics_pattern=r"at (?P<step>\d+) nll=(?P<nll>[\d.]+)")
+    found = eventually(lambda: read(run.summary))["last_metrics"]
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_metrics_a_run_writes_itself_are_not_told_twice(start: Start) -> None:
+    run = start("""echo '{"step": 1, "loss": 2.0}' >> $OPS_METRICS_FILE; echo 'iter 1: loss 2.0, time 1ms'""")
+    eventually(lambda: read(run.summary))
+    assert Path(run.metrics).read_text() == '{"step": 1, "loss": 2.0}\n'
