@@ -1,24 +1,37 @@
-"""The demo's first runs, for real, on three local pods."""
+"""`ops demo --headless`, as a user runs it."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
-
 from podops.demo.demo import prepare_demo
-from podops.demo.headless import run_headless
+from podops_runners import process
 
 
-async def test_every_run_of_the_demo_ends_as_it_should(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    demo = prepare_demo(tmp_path / "demo")
-    try:
-        assert await run_headless(demo, overrides=("max_iters=40", "eval_interval=40")) == 0
-    finally:
-        demo.close()
-    table = capsys.readouterr().out
-    assert [table.count(word) for word in ("succeeded", "nonzero_exit", "user_kill")] == [3, 1, 1]
-    assert list((tmp_path / "demo").glob("runs/alder/*/results.jsonl"))
+def test_every_run_of_the_demo_ends_as_it_should_and_nothing_is_left_running(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "podops.cli.main", "demo", "--headless", "--json", "--dir", str(tmp_path / "demo")]
+    done = subprocess.run([*command, "max_iters=60", "eval_interval=30"], capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["ok"] is True
+    ends = sorted((run["preset"], run["state"], run["reason"]) for run in document["runs"])
+    assert ends == [
+        ("crash", "failed", "nonzero_exit"),
+        ("eval", "succeeded", "ok"),
+        ("serve", "cancelled", "user_kill"),
+        ("train", "succeeded", "ok"),
+        ("train", "succeeded", "ok"),
+    ]
+    runs = list((tmp_path / "demo/runs").glob("*/*"))
+    assert len(runs) == 5
+    for run in runs:
+        assert all((run / name).is_file() for name in ("command.sh", "run_metadata.json", "stdout.log", "summary.json"))
+        assert process.run_tree(None, str(run)) == set()
+    assert any((run / "results.jsonl").stat().st_size for run in runs if (run / "results.jsonl").exists())
+    assert any(list((run / "checkpoints").glob("*")) for run in runs if (run / "checkpoints").is_dir())
 
 
 def test_a_temporary_demo_leaves_nothing_behind() -> None:
