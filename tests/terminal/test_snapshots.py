@@ -1,0 +1,51 @@
+"""What the screens look like: pictures to compare with, taken from the recorded fleet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+import podops_tui.screens.run
+import podops_tui.widgets.heartbeat_pane
+import podops_tui.widgets.pods_table
+import podops_tui.widgets.runs_table
+from podops_tui.app import OpsApp
+from tests.terminal.recorded_fleet import CONFIG, recorded
+from tests.terminal.test_app_pilot import SIZES, until_drawn
+
+#: Modules that read the clock to tell an age.
+CLOCKED = (
+    podops_tui.screens.run,
+    podops_tui.widgets.heartbeat_pane,
+    podops_tui.widgets.pods_table,
+    podops_tui.widgets.runs_table,
+)
+
+#: The keys that lead to each screen, and a text that shows it is drawn.
+SCREENS = {"fleet": ([], "done"), "kill": (["x"], "End this run?"), "help": (["question_mark"], "palette")}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_screen_looks_as_it_did(
+    snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
+) -> None:
+    keys, text = SCREENS[name]
+    # Ages grow while a slow machine draws; in a picture they stand still.
+    now, ticks = time.time(), time.monotonic()
+    clock = SimpleNamespace(time=lambda: now, monotonic=lambda: ticks)
+    for module in CLOCKED:
+        monkeypatch.setattr(module, "time", clock)
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+
+    async def reach(pilot: Pilot[Any]) -> None:
+        await until_drawn(pilot, app, "done")
+        await pilot.press(*keys)
+        await until_drawn(pilot, app, text)
+
+    assert snap_compare(app, terminal_size=size, run_before=reach)
