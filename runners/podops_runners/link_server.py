@@ -22,6 +22,9 @@ from podops_runners.scan import Project, Scanner
 _WORKERS = 4
 _SCAN_S = 0.5
 
+#: Most runs in one frame.
+_BATCH = 200
+
 Header = Dict[str, Any]
 
 
@@ -164,16 +167,13 @@ class LinkServer:
 
     def _push_runs(self, scanner: Scanner) -> None:
         sent: Optional[Dict[Tuple[str, str], Header]] = None
-        trouble = ""
+        told: Dict[str, str] = {}
         while True:
-            try:
-                found = scanner.scan()
-                trouble = ""
-            except OSError as error:
-                found = dict(sent or {})
-                if str(error) != trouble:
-                    trouble = str(error)
-                    self._send({"push": "problem", "message": "the outputs root cannot be read: " + trouble})
+            found = scanner.scan()
+            for project, problem in scanner.problems.items():
+                if told.get(project) != problem:
+                    self._send({"push": "problem", "message": "{}: {}".format(project, problem)})
+            told = dict(scanner.problems)
             self._push_changes(sent, found)
             sent = found
             self._rescan.wait(_SCAN_S)
@@ -185,8 +185,11 @@ class LinkServer:
         before = sent or {}
         changed = [run for key, run in found.items() if _facts(run) != _facts(before.get(key))]
         gone = [list(key) for key in before if key not in found]
-        if sent is None or changed or gone:
-            self._send({"push": "runs", "full": sent is None, "changed": changed, "gone": gone})
+        if sent is None or gone or changed:
+            # In pieces: a frame has a limit, the number of runs has none.
+            self._send({"push": "runs", "full": sent is None, "changed": changed[:_BATCH], "gone": gone})
+        for start in range(_BATCH, len(changed), _BATCH):
+            self._send({"push": "runs", "full": False, "changed": changed[start : start + _BATCH], "gone": []})
 
     def _send(self, header: Header, payload: bytes = b"") -> None:
         data = memoryview(encode_frame(header, payload))

@@ -17,6 +17,9 @@ from podops_runners.runid import is_valid_run_id
 _RECHECK_S = 15.0
 _TAIL_BYTES = 16 * 1024
 
+#: Longest command or detail in a run list, characters; the records hold them whole.
+_LONG = 4000
+
 
 class Project(NamedTuple):
     """One outputs root a client asked about."""
@@ -34,14 +37,25 @@ class Scanner:
         self._machine = process.machine_id()
         self._boot = process.boot_id()
         self._ended: Dict[Tuple[str, str], Tuple[float, Dict[str, Any]]] = {}
+        self._found: Dict[Tuple[str, str], Dict[str, Any]] = {}
+        self.problems: Dict[str, str] = {}
         self._records: Dict[str, Tuple[Tuple[int, int, int], Any]] = {}
 
     def scan(self) -> Dict[Tuple[str, str], Dict[str, Any]]:
-        """Wire runs by `(project, run_id)`. A root that cannot be listed raises `OSError`; a run never does."""
+        """Wire runs by `(project, run_id)`. Never raises.
+
+        A root that cannot be listed keeps the runs it had, and `problems` tells why, by project.
+        """
         found: Dict[Tuple[str, str], Dict[str, Any]] = {}
+        self.problems = {}
         for project in self.projects:
-            for run_id in _run_ids(project.outputs_dir):
-                found[(project.name, run_id)] = self.one(project, run_id)
+            try:
+                for run_id in _run_ids(project.outputs_dir):
+                    found[(project.name, run_id)] = self.one(project, run_id)
+            except OSError as error:
+                self.problems[project.name] = "the outputs root cannot be read: {}".format(error)
+                found.update({key: run for key, run in self._found.items() if key[0] == project.name})
+        self._found = found
         self._ended = {key: entry for key, entry in self._ended.items() if key in found}
         return found
 
@@ -54,7 +68,7 @@ class Scanner:
             return known[1]
         try:
             run = self._read(project, run_id)
-        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        except Exception as error:  # whatever stands in one directory, the others must still be shown
             run = {"run_id": run_id, "project": project.name, "state": states.LOST, "reason": "unknown"}
             run["problems"] = ["its directory cannot be read: {}".format(error)]
         if run["state"] in states.ENDED:
@@ -170,11 +184,11 @@ def _from_records(
         "run_id": run.run_id,
         "preset": spec.get("preset") or metadata.get("preset") or "",
         "kind": spec.get("kind") or metadata.get("kind") or "",
-        "detail": summary.get("detail") or "",
+        "detail": str(summary.get("detail") or "")[:_LONG],
         "endpoint": endpoint,
         "run_dir": run.path,
         "session": tmux.get("session"),
-        "command": spec.get("command") or "",
+        "command": str(spec.get("command") or "")[:_LONG],
         "gpus": gpus if isinstance(gpus, list) else [],
         "tags": _texts(spec.get("tags")),
         "exit_code": summary.get("exit_code"),
@@ -226,7 +240,9 @@ def _metrics(path: str, summary: Optional[Dict[str, Any]]) -> Dict[str, float]:
     for record in [stored] + _last_lines(path):
         for name, value in record.items():
             if name != "time" and isinstance(value, (int, float)) and not isinstance(value, bool):
-                last[str(name)] = float(value)
+                number = _number(value)
+                if number is not None:
+                    last[str(name)] = number
     return last
 
 
@@ -275,7 +291,7 @@ def _whole(value: Any) -> Optional[int]:
 def _number(value: Any) -> Optional[float]:
     try:
         return float(value) if not isinstance(value, bool) else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -1,0 +1,78 @@
+"""The run list on the pod: whatever stands in a directory, it is listed and told, and hides no other run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from podops_runners.rundir import STANDARD
+from podops_runners.scan import Project, Scanner
+
+
+def scanner(*roots: Path) -> Scanner:
+    return Scanner([Project(root.name, str(root), STANDARD) for root in roots])
+
+
+def put(root: Path, run_id: str, **files: str) -> Path:
+    directory = root / run_id
+    directory.mkdir(parents=True)
+    for name, content in files.items():
+        (directory / name.replace("__", ".")).write_text(content)
+    return directory
+
+
+def test_a_truncated_summary_is_told_and_the_run_is_not_called_finished(tmp_path: Path) -> None:
+    put(tmp_path, "cut", run_spec__json='{"preset": "p"}', summary__json='{"ok": tr')
+    run = scanner(tmp_path).scan()[(tmp_path.name, "cut")]
+    assert run["state"] == "lost"
+    assert "summary.json is not valid JSON (truncated or edited by hand?)" in run["problems"]
+
+
+def test_a_directory_made_by_hand_is_listed_with_what_it_lacks(tmp_path: Path) -> None:
+    put(tmp_path, "mine", stdout__log="hello\n", summary__json='{"ok": true}')
+    run = scanner(tmp_path).scan()[(tmp_path.name, "mine")]
+    assert (run["state"], run["reason"], run["log_bytes"]) == ("succeeded", "ok", 6)
+    assert any("run_spec.json" in problem for problem in run["problems"])
+
+
+@pytest.mark.parametrize("odd", [json.dumps(10**400), "1e999", "[]", '"x"', "null", "{}", "true", "-1"])
+def test_absurd_values_never_hide_the_other_runs(tmp_path: Path, odd: str) -> None:
+    keys = (
+        "ok",
+        "state",
+        "reason",
+        "started",
+        "ended",
+        "elapsed_s",
+        "last_metrics",
+        "tracking",
+        "started_at",
+        "detail",
+    )
+    put(
+        tmp_path,
+        "odd",
+        summary__json="{" + ",".join(f'"{key}": {odd}' for key in keys) + "}",
+        run_spec__json="{" + ",".join(f'"{key}": {odd}' for key in ("gpus", "service", "created_at", "tags")) + "}",
+        run_metadata__json=f'{{"tmux": {odd}, "attempt": {odd}, "created": {odd}}}',
+        metrics__jsonl=f'{{"loss": {odd}, "step": {odd}}}\nnot json\n',
+        heartbeat__txt="\x00garbage = = =",
+    )
+    put(tmp_path, "good", run_spec__json="{}", summary__json='{"ok": true}')
+    found = scanner(tmp_path).scan()
+    assert found[(tmp_path.name, "good")]["state"] == "succeeded"
+    assert (tmp_path.name, "odd") in found
+
+
+def test_a_root_that_vanishes_keeps_its_runs_and_the_other_roots_go_on(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    put(first, "a", run_spec__json="{}", summary__json='{"ok": true}')
+    put(second, "b", run_spec__json="{}", summary__json='{"ok": true}')
+    watched = scanner(first, second)
+    watched.scan()
+    first.rename(tmp_path / "gone")
+    put(second, "c", run_spec__json="{}", summary__json='{"ok": true}')
+    assert set(watched.scan()) == {("first", "a"), ("second", "b"), ("second", "c")}
+    assert "cannot be read" in watched.problems["first"]
