@@ -17,7 +17,11 @@ class GpuSource:
             self._choose()
         if self._source is None:
             return {"source": "none", "message": self._message, "driver": "", "gpus": []}
-        report: Dict[str, Any] = self._source.report()
+        try:
+            report: Dict[str, Any] = self._source.report()
+        except Exception as error:  # a driver's trouble must not cost the pod its link
+            message = "GPUs cannot be read: {}".format(error)
+            return {"source": "none", "message": message, "driver": "", "gpus": []}
         gpus: List[Dict[str, Any]] = report["gpus"]
         for gpu in gpus:
             gpu["claimed_by"] = claims.get(gpu["index"])

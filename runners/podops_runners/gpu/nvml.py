@@ -59,7 +59,7 @@ class NvmlGpus:
 
     def _processes(self, handle: Any) -> List[Dict[str, Any]]:
         found: Dict[int, Optional[int]] = {}
-        for query in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
+        for query in ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3"):
             for process in self._ask(getattr(self._nvml, query), handle) or ():
                 found[int(process.pid)] = None if process.usedGpuMemory is None else int(process.usedGpuMemory)
         return [{"pid": pid, "memory_bytes": used, "name": _command_name(pid)} for pid, used in found.items()]
@@ -70,6 +70,9 @@ class NvmlGpus:
         try:
             return query(*arguments)
         except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound, nvml.NVMLError_NoPermission):
+            return None
+        except nvml.NVMLLibraryMismatchError:
+            # An older driver lacks the newest form of a query; this error is outside pynvml's own error tree.
             return None
         except nvml.NVMLError as error:
             if errors is not None:

@@ -1,0 +1,196 @@
+"""The pod side as it is shipped: one file, run by a bare Python, spoken to over its pipes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podops.link.pod_archive import pod_archive
+from podops_runners.frames import Frame, FrameDecoder, encode_frame
+from podops_runners.protocol import PROTOCOL_VERSION
+
+VERSIONS = Path(os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv"))) / "versions"
+
+
+def pythons() -> list[str]:
+    """This Python, and 3.8 and a newer one where they are found."""
+    found = [sys.executable]
+    for minor in ("3.8", "3.13"):
+        found += [str(path) for path in sorted(VERSIONS.glob(f"{minor}.*/bin/python"))[:1]]
+    return found
+
+
+class PodSide:
+    """One link process."""
+
+    def __init__(self, python: str, pyz: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        command = [python, "-I", "-S", str(pyz), "link", *arguments]
+        environment = {"PATH": os.environ["PATH"], "HOME": str(pyz.parent), **(env or {})}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+        self._decoder = FrameDecoder()
+        self._frames: list[Frame] = []
+
+    def send(self, **header: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(encode_frame(header))
+        self.process.stdin.flush()
+
+    def hello(self, root: Path, **fields: Any) -> dict[str, Any]:
+        projects = [{"name": "t", "outputs_dir": str(root), "layout": {}}]
+        self.send(id=1, op="hello", protocol=PROTOCOL_VERSION, projects=projects, sample_interval_s=0.2, **fields)
+        return self.wait_for(lambda frame: frame.header.get("id") == 1).header
+
+    def wait_for(self, wanted: Callable[[Frame], bool], seconds: float = 20) -> Frame:
+        """The first frame that fits, from now on."""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for frame in self._frames:
+                if wanted(frame):
+                    self._frames.remove(frame)
+                    return frame
+            data = os.read(self.process.stdout.fileno(), 65536)
+            assert data, self.process.stderr.read().decode() if self.process.stderr else ""
+            self._frames += self._decoder.feed(data)
+        raise AssertionError("no such frame came")
+
+    def push(self, name: str, wanted: Callable[[dict[str, Any]], bool] = lambda header: True) -> Frame:
+        return self.wait_for(lambda frame: frame.header.get("push") == name and wanted(frame.header))
+
+
+@pytest.fixture
+def pyz(tmp_path: Path) -> Path:
+    path = tmp_path / "podops.pyz"
+    path.write_bytes(pod_archive()[0])
+    return path
+
+
+@pytest.fixture
+def sides() -> Iterator[list[PodSide]]:
+    started: list[PodSide] = []
+    yield started
+    for side in started:
+        side.process.kill()
+        side.process.communicate()
+
+
+def test_the_archive_is_the_same_bytes_for_the_same_sources() -> None:
+    first = pod_archive()
+    pod_archive.cache_clear()
+    assert pod_archive() == first
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_hello_samples_and_the_run_list_under_each_python(
+    pyz: Path, tmp_path: Path, sides: list[PodSide], python: str
+) -> None:
+    side = PodSide(python, pyz)
+    sides.append(side)
+    answer = side.hello(tmp_path / "runs")
+    assert answer["ok"] is True
+    assert answer["host"]["cpu_count"] >= 1
+    assert side.push("sample").header["host"]["memory_total_bytes"] > 0
+    assert side.push("runs").header == {"push": "runs", "full": True, "changed": [], "gone": []}
+    run = tmp_path / "runs/by-hand"
+    run.mkdir()
+    (run / "stdout.log").write_text("x\n")
+    assert side.push("runs", lambda header: bool(header["changed"])).header["changed"][0]["run_id"] == "by-hand"
+    shutil.rmtree(run)
+    assert side.push("runs", lambda header: bool(header["gone"])).header["gone"] == [["t", "by-hand"]]
+
+
+def test_it_ends_within_seconds_when_its_client_goes_or_falls_silent(
+    pyz: Path, tmp_path: Path, sides: list[PodSide]
+) -> None:
+    gone, silent = PodSide(sys.executable, pyz), PodSide(sys.executable, pyz, "--dead-man", "1")
+    sides += [gone, silent]
+    for side in (gone, silent):
+        side.hello(tmp_path / "runs")
+    assert gone.process.stdin is not None
+    gone.process.stdin.close()
+    gone.process.stdin = None
+    assert gone.process.wait(5) == 0
+    assert silent.process.wait(8) == 0
+
+
+def test_a_follower_gets_every_byte_or_is_told_what_it_missed(pyz: Path, tmp_path: Path, sides: list[PodSide]) -> None:
+    run = tmp_path / "runs/r"
+    run.mkdir(parents=True)
+    log = run / "stdout.log"
+    lines = b"".join(b"line %06d\n" % number for number in range(20_000))
+    log.write_bytes(lines)
+    (run / "summary.json").write_text('{"ok": true}')
+    side = PodSide(sys.executable, pyz)
+    sides.append(side)
+    side.hello(tmp_path / "runs")
+    start = {"offset": 0}
+    side.send(id=2, op="follow", run_id="r", name="stdout.log", window=16384, lossless=True, **{"from": start})
+    sub = side.wait_for(lambda frame: frame.header.get("id") == 2).header["sub"]
+    received = b""
+    while True:
+        frame = side.push("log", lambda header: header["sub"] == sub)
+        assert (frame.header["offset"], frame.header["skipped"]) == (len(received), 0)
+        received += frame.payload
+        side.send(op="ack", sub=sub, offset=len(received))
+        if frame.header["eof"]:
+            break
+    assert received == lines
+    side.send(id=3, op="follow", run_id="r", name="stdout.log", window=4096, lossless=False, **{"from": start})
+    lossy = side.wait_for(lambda frame: frame.header.get("id") == 3).header["sub"]
+    frame = side.push("log", lambda header: header["sub"] == lossy)
+    assert frame.header["skipped"] == frame.header["offset"] > len(lines) - 3 * 4096
+    assert frame.payload.startswith(b"line ")
+    side.send(id=4, op="read", run_id="r", name="stdout.log", offset=12, length=24)
+    assert side.wait_for(lambda frame: frame.header.get("id") == 4).payload == lines[12:36]
+
+
+@pytest.mark.parametrize("run_id", ["../r", "", ".", "a/b"])
+def test_a_request_cannot_leave_the_outputs_root(pyz: Path, tmp_path: Path, sides: list[PodSide], run_id: str) -> None:
+    side = PodSide(sys.executable, pyz)
+    sides.append(side)
+    side.hello(tmp_path / "runs")
+    for number, name in enumerate(("stdout.log", "../../etc/passwd"), start=5):
+        side.send(id=number, op="read", run_id=run_id, name=name)
+        answer = side.wait_for(lambda frame, number=number: frame.header.get("id") == number).header  # type: ignore[misc]
+        assert (answer["ok"], answer["error"]["code"]) == (False, "usage")
+
+
+def test_gpus_are_read_through_nvml_and_a_lost_one_costs_its_own_cells_only(
+    pyz: Path, tmp_path: Path, sides: list[PodSide]
+) -> None:
+    source = Path(__file__).with_name("fake_nvml.c")
+    library = tmp_path / "libnvidia-ml.so.1"
+    flags = ["-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1"]
+    subprocess.run(["gcc", *flags, "-o", str(library), str(source)], check=True)
+    side = PodSide(sys.executable, pyz, env={"LD_LIBRARY_PATH": str(tmp_path)})
+    sides.append(side)
+    side.hello(tmp_path / "runs")
+    report = side.push("sample").header["gpus"]
+    assert (report["source"], report["driver"]) == ("nvml", "570.00")
+    good, lost = report["gpus"]
+    assert (good["name"], good["utilization_percent"], good["temperature_c"]) == ("Stand-in GPU 0", 97.0, 61)
+    assert (good["memory_used_bytes"], good["memory_total_bytes"]) == (60 * 2**30, 80 * 2**30)
+    assert (good["power_w"], good["power_limit_w"], good["error"]) == (412.5, None, "")
+    assert good["processes"][0] | {"name": ""} == {"pid": 1, "memory_bytes": 59 * 2**30, "name": ""}
+    assert (lost["temperature_c"], lost["utilization_percent"]) == (None, None)
+    assert "lost" in lost["error"].lower()
+    assert lost["memory_total_bytes"] == 80 * 2**30
+
+
+def test_simulated_gpus_say_so(pyz: Path, tmp_path: Path, sides: list[PodSide]) -> None:
+    side = PodSide(sys.executable, pyz)
+    sides.append(side)
+    side.hello(tmp_path / "runs", simulate_gpus=2)
+    report = side.push("sample").header["gpus"]
+    assert (report["source"], len(report["gpus"])) == ("simulated", 2)
+    assert all(gpu["name"].startswith("Simulated") for gpu in report["gpus"])
