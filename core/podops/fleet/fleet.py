@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,9 @@ SUBMIT_S = 60.0
 
 #: How long leaving a fleet may take, seconds.
 _LEAVE_S = 1.8
+
+#: A task that has not ended is cancelled again after so long, seconds.
+_CANCEL_AGAIN_S = 0.7
 
 #: What `follow` starts with when not told otherwise, bytes from the end.
 _TAIL_BYTES = 64 * 1024
@@ -72,12 +76,14 @@ class Fleet:
 
     async def __aexit__(self, *exc: object) -> None:
         self._callbacks.clear()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_LEAVE_S)
-            for task in late:
+        # Before Python 3.12 `asyncio.wait_for`, on which asyncssh rests, can swallow a cancellation that comes together
+        # with its result; so one that had no effect is sent again.
+        deadline = time.monotonic() + _LEAVE_S
+        left = set(self._tasks)
+        while left and time.monotonic() < deadline:
+            for task in left:
                 task.cancel()
+            _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
         self._tasks.clear()
 
     @property
