@@ -7,16 +7,30 @@ import shlex
 from podops.config.model import PodConfig
 from podops.errors import UsageError
 
+#: A pod that does not know this terminal by name would refuse it; what this one can do, nearly all of them can.
+_KNOWN_TERM = "infocmp >/dev/null 2>&1 || TERM=xterm-256color; export TERM; exec "
 
-def attach_argv(pod: PodConfig, session: str | None, socket: str) -> list[str]:
-    """Argument list to run on a terminal. Raises `UsageError` for a run without a session."""
+
+def attach_argv(pod: PodConfig, session: str | None, socket: str, *, nested: bool = False) -> list[str]:
+    """Argument list to run on a terminal, which is told in its status line how to come back.
+
+    `nested` says that this terminal is itself inside tmux. Raises `UsageError` for a run without a session.
+    """
     if session is None:
         raise UsageError("this run has no tmux session to attach to")
-    tmux = ["tmux", "-L", socket, "attach-session", "-t", f"={session}"]
+    # The status line belongs to the session: a `set-option` that follows `attach-session` means the one attached to.
+    status = ["set-option", "status-right", f" {leave_keys(nested)} comes back to ops "]
+    length = ["set-option", "status-right-length", "60"]
+    tmux = ["tmux", "-u", "-L", socket, "attach-session", "-t", f"={session}", ";", *length, ";", *status]
     if pod.local:
         return ["env", "-u", "TMUX", *tmux]
     argv = ["ssh", "-t"]
     for flag, value in (("-F", pod.ssh_config), ("-p", pod.port), ("-i", pod.identity_file)):
         if value is not None:
             argv += [flag, str(value)]
-    return [*argv, "--", pod.ssh or "", shlex.join(tmux)]
+    return [*argv, "--", pod.ssh or "", shlex.join(["sh", "-c", _KNOWN_TERM + shlex.join(tmux)])]
+
+
+def leave_keys(nested: bool) -> str:
+    """The keys that detach. Inside another tmux the outer one takes the first `ctrl-b`; pressed twice it passes on."""
+    return "ctrl-b ctrl-b d" if nested else "ctrl-b d"

@@ -2,85 +2,33 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-PROJECT = """
-project: {{name: t, remote_outputs_dir: {root}/runs}}
-tmux: {{socket: {socket}, watch_interval_sec: 1}}
-pods: {{here: {{local: true}}}}
-presets:
-  ticks: {{kind: command, command: 'i=0; while :; do i=$((i+1)); echo "tick $i of the run"; sleep 0.1; done'}}
-"""
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.terminal.terminal import Terminal
+
+TICKS = {
+    "kind": "command",
+    "command": 'i=0; while :; do i=$((i+1)); echo "tick $i of the run"; sleep 0.1; done',
+}
+PRESETS = {"ticks": TICKS, "short": {"kind": "command", "command": "echo done at once"}}
 
 
-class Terminal:
-    """One tmux pane that runs `ops`; what it shows can be awaited."""
-
-    def __init__(self, socket: str) -> None:
-        self._tmux = ["tmux", "-L", socket]
-
-    def start(self, columns: int, rows: int, command: str) -> None:
-        size = ["-x", str(columns), "-y", str(rows)]
-        subprocess.run([*self._tmux, "-f", "/dev/null", "new-session", "-d", *size, command], check=True)
-
-    def press(self, *keys: str) -> None:
-        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
-
-    def screen(self) -> str:
-        return subprocess.run([*self._tmux, "capture-pane", "-p"], capture_output=True, text=True).stdout
-
-    def wait_for(self, pattern: str, seconds: float = 40) -> str:
-        """The screen once `pattern` matches it; fails with the last screen otherwise."""
-        deadline = time.monotonic() + seconds
-        while not re.search(pattern, shown := self.screen()):
-            assert time.monotonic() < deadline, f"never saw {pattern!r} in:\n{shown}"
-            time.sleep(0.1)
-        return shown
-
-    def gone(self, seconds: float = 20) -> bool:
-        """Whether the program has ended, and with it the session."""
-        deadline = time.monotonic() + seconds
-        while subprocess.run([*self._tmux, "has-session"], capture_output=True).returncode == 0:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
-
-    def close(self) -> None:
-        subprocess.run([*self._tmux, "kill-server"], capture_output=True)
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    found = Terminal(f"podops-test-{uuid4().hex[:8]}")
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
-    socket = f"podops-test-{uuid4().hex[:8]}"
-    path = tmp_path / "project.yaml"
-    path.write_text(PROJECT.format(root=tmp_path, socket=socket))
-    yield path
-    subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True)
+def last_tick(screen: str) -> int:
+    return int(re.findall(r"tick (\d+) of the run", screen)[-1])
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])
 def test_a_run_is_submitted_watched_and_killed_with_keys_alone(
-    terminal: Terminal, project: Path, columns: int, rows: int
+    terminal: Terminal, project: MakeProject, client_home: Path, columns: int, rows: int
 ) -> None:
-    os.environ.setdefault("LANG", "C.UTF-8")
-    terminal.start(columns, rows, f"{sys.executable} -m podops.cli.main --config {project} tui")
+    made = project("here", presets={"ticks": TICKS})
+    terminal.start_ops(columns, rows, made.file, client_home)
     terminal.wait_for(r"here +● live")
     terminal.press("s")
     terminal.wait_for(r"Submit a run")
@@ -88,14 +36,61 @@ def test_a_run_is_submitted_watched_and_killed_with_keys_alone(
     terminal.press("C-s")
     shown = terminal.wait_for(r"● running")
     assert "ticks" in shown
-    first = int(re.findall(r"tick (\d+) of the run", terminal.wait_for(r"tick \d+ of the run"))[-1])
+    first = last_tick(terminal.wait_for(r"tick \d+ of the run"))
     terminal.wait_for(rf"tick {first + 8} of the run")
     terminal.press("x")
     terminal.wait_for(r"End this run")
     terminal.press("y")
     terminal.wait_for(r"⊘ cancelled")
-    summaries = list(project.parent.glob("runs/*/summary.json"))
+    summaries = list(made.local_outputs_dir.glob("*/summary.json"))
     assert len(summaries) == 1
-    assert '"reason": "user_kill"' in summaries[0].read_text()
+    assert json.loads(summaries[0].read_text())["reason"] == "user_kill"
     terminal.press("q")
     assert terminal.gone()
+
+
+@pytest.mark.parametrize("place", ["local", "ssh"])
+def test_attach_opens_the_runs_tmux_session_and_comes_back_to_a_living_app(
+    terminal: Terminal, project: MakeProject, ssh_pod: MakeSshPod, ops: Ops, client_home: Path, place: str
+) -> None:
+    made = project("pod" if place == "local" else ssh_pod("pod"), presets=PRESETS)
+    assert ops("run", "submit", "--preset", "ticks", "--pod", "pod", "--run-id", "watched").returncode == 0
+    terminal.start_ops(100, 30, made.file, client_home)
+    terminal.wait_for(r"● running +watched")
+    before = last_tick(terminal.wait_for(r"tick \d+ of the run"))
+    terminal.press("a")
+    shown = terminal.wait_for(r"\[run-wat.*ctrl-b ctrl-b d comes back to ops")
+    assert "Runs" not in shown
+    terminal.wait_for(rf"tick {before + 10} of the run")
+    # Keys sent to a pane do not pass the outer tmux, so its part of the two `ctrl-b` falls away.
+    terminal.press("C-b", "d")
+    shown = terminal.wait_for(r"● running +watched")
+    now = last_tick(terminal.wait_for(r"tick \d+ of the run"))
+    assert now > before
+    terminal.wait_for(rf"tick {now + 10} of the run")
+    assert "connecting" not in terminal.screen()
+    terminal.press("q")
+    assert terminal.gone()
+
+
+def test_attach_to_a_run_that_has_ended_says_so_and_a_vanished_session_is_told_before_coming_back(
+    terminal: Terminal, project: MakeProject, ops: Ops, client_home: Path
+) -> None:
+    made = project("pod", presets=PRESETS)
+    ops("run", "submit", "--preset", "short", "--pod", "pod", "--run-id", "over")
+    assert ops("run", "wait", "over").returncode == 0
+    terminal.start_ops(100, 30, made.file, client_home)
+    terminal.wait_for(r"✓ succeeded +over")
+    terminal.press("a")
+    terminal.wait_for(r"over has ended")
+    ops("run", "submit", "--preset", "ticks", "--pod", "pod", "--run-id", "orphan")
+    terminal.wait_for(r"● running +orphan")
+    kill_session(made.tmux_socket, "run-orphan")
+    terminal.press("Home", "a")
+    terminal.wait_for(r"session(?s:.*)press enter to go back")
+    terminal.press("Enter")
+    terminal.wait_for(r"attach ended with exit code 1")
+
+
+def kill_session(socket: str, session: str) -> None:
+    subprocess.run(["tmux", "-L", socket, "kill-session", "-t", f"={session}"], check=True)

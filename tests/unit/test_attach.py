@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from podops.attach import attach_argv
@@ -13,12 +15,16 @@ def test_a_pod_behind_ssh_is_reached_with_its_own_options_and_the_session_is_mat
     pod = PodConfig("a", ssh="me@host", port=2200, identity_file="key", ssh_config="conf")
     argv = attach_argv(pod, "run_x y", "sock")
     assert argv[:10] == ["ssh", "-t", "-F", "conf", "-p", "2200", "-i", "key", "--", "me@host"]
-    assert argv[10:] == ["tmux -L sock attach-session -t '=run_x y'"]
+    shell, option, script = shlex.split(argv[10])
+    assert (shell, option) == ("sh", "-c")
+    assert "exec tmux -u -L sock attach-session -t '=run_x y' ';'" in script
 
 
 def test_a_local_pod_is_attached_to_also_from_inside_tmux() -> None:
-    argv = attach_argv(PodConfig("a", local=True), "run_x", "sock")
-    assert argv == ["env", "-u", "TMUX", "tmux", "-L", "sock", "attach-session", "-t", "=run_x"]
+    argv = attach_argv(PodConfig("a", local=True), "run_x", "sock", nested=True)
+    assert argv[:9] == ["env", "-u", "TMUX", "tmux", "-u", "-L", "sock", "attach-session", "-t"]
+    assert argv[9] == "=run_x"
+    assert "ctrl-b ctrl-b d" in argv[-1]
 
 
 def test_a_run_without_a_session_cannot_be_attached_to() -> None:

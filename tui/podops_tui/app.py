@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import App, SuspendNotSupported, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
@@ -23,6 +23,7 @@ from podops_tui.screens.help import HelpScreen
 from podops_tui.screens.kill import KillScreen
 from podops_tui.screens.run import RunScreen
 from podops_tui.screens.submit import SubmitScreen
+from podops_tui.terminal import hand_over
 
 OnStart = Callable[[Fleet], Awaitable[object]]
 
@@ -139,16 +140,21 @@ class OpsApp(App[None]):
 
     def op_attach(self) -> None:
         run = self._selected_run()
-        if run is None or not run.session or run.ended:
-            self.notify("there is no tmux session to attach to", severity="warning", markup=False)
+        if run is None:
             return
-        argv = attach_argv(self.config.pods[run.pod], run.session, self.config.tmux.socket)
+        if run.ended or not run.session:
+            why = "has ended; its log can still be read" if run.ended else "has no tmux session"
+            self.notify(f"{clean(run.run_id)} {why}", severity="warning", markup=False)
+            return
+        nested = bool(os.environ.get("TMUX"))
+        argv = attach_argv(self.config.pods[run.pod], run.session, self.config.tmux.socket, nested=nested)
+        self._do(self._open_terminal(argv), "")
+
+    async def _open_terminal(self, argv: list[str]) -> None:
         try:
-            with self.suspend():
-                code = subprocess.run(argv, check=False).returncode
-        except Exception as error:  # no tty to hand over, or the program is missing
-            self.notify(f"attach: {error}", severity="error", markup=False)
-            return
+            code = await hand_over(self, argv)
+        except SuspendNotSupported:
+            raise PodopsError("this terminal cannot be handed over", "use: ops run attach") from None
         if code:
             self.notify(f"attach ended with exit code {code}", severity="warning", markup=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -161,4 +162,6 @@ def attach(options: Options, position: str | None, run_id: str | None, pod: str 
         why = "has ended" if run.ended else "has no tmux session"
         raise RefusedActionError(f"run {run.run_id} {why}", f"read it with: ops run tail {run.run_id}")
     config = options.project()
-    return subprocess.run(attach_argv(config.pods[run.pod], run.session, config.tmux.socket), check=False).returncode
+    nested = bool(os.environ.get("TMUX"))
+    argv = attach_argv(config.pods[run.pod], run.session, config.tmux.socket, nested=nested)
+    return subprocess.run(argv, check=False).returncode
