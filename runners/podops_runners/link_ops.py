@@ -83,7 +83,11 @@ class LinkOps:
                 "kill it through the pod that started it",
             )
         if wire["state"] not in states.ACTIVE and wire["state"] not in states.ENDED and not os.path.exists(run.claim):
-            raise OpError(protocol.E_REFUSED, "run {} was never started by podops".format(run.run_id))
+            raise OpError(
+                protocol.E_REFUSED,
+                "run {} was never started by podops".format(run.run_id),
+                "what works in {} was started by hand; end it where you started it".format(run.path),
+            )
         grace = request.get("grace_s")
         try:
             return request_kill(

@@ -81,9 +81,11 @@ def _outputs_root(text: str) -> str:
     try:
         os.makedirs(root, exist_ok=True)
         descriptor, probe = tempfile.mkstemp(prefix=".probe-", dir=root)
-        os.write(descriptor, b"x" * 4096)
-        os.close(descriptor)
-        os.unlink(probe)
+        try:
+            os.write(descriptor, b"x" * 4096)
+        finally:
+            os.close(descriptor)
+            os.unlink(probe)
     except OSError as error:
         raise _disk_error(error, root)
     return root
