@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
     from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 
+#: A pod whose time is up needs this long at most to say so, seconds.
+_TOLD_S = 1.5
+
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,7 +67,7 @@ async def open_fleet(options: Options, pods: Sequence[str] | None = None) -> Asy
 
     config = options.project()
     async with Fleet(config, pods=pods, connect_timeout=options.timeout_s) as fleet:
-        await fleet.settled(options.timeout_s)
+        await fleet.settled(options.timeout_s + _TOLD_S)
         yield fleet
 
 

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from podops.config.model import ProjectConfig
+from podops.config.reader import nearest
 from podops.errors import NotFoundError, UnreachableError
 from podops.fleet import wire
 from podops.fleet.log_stream import FollowRequest, followed
@@ -205,5 +206,5 @@ class Fleet:
 
 
 def _no_pod(name: str, config: ProjectConfig) -> NotFoundError:
-    known = ", ".join(config.pods) or "none"
-    return NotFoundError(f"there is no pod {name!r}", f"pods of this project: {known}")
+    hint = nearest(name, config.pods) if config.pods else "add one under `pods:` in the project file"
+    return NotFoundError(f"there is no pod {name!r}", hint)

@@ -70,6 +70,7 @@ class PodLink:
         self._retry = asyncio.Event()
         self._pushed_at = time.monotonic()
         self._problem = ("", "")
+        self._error_code = ""
         self._state_changed = asyncio.Event()
         #: Set once the pod is live with its full run list, or has failed for the first time.
         self.settled = asyncio.Event()
@@ -118,7 +119,8 @@ class PodLink:
             if self.snapshot.state in ("unreachable", "refused", "gone"):
                 kind = errors.RefusedError if self.snapshot.state == "refused" else errors.UnreachableError
                 reason = self.snapshot.reason or "not connected"
-                raise kind(f"pod {self._pod.name} cannot be reached: {reason}", self.snapshot.hint)
+                message = f"pod {self._pod.name} cannot be reached: {reason}"
+                raise kind(message, self.snapshot.hint, code=self._error_code)
             await self.state_change()
         return self._client
 
@@ -248,6 +250,7 @@ class PodLink:
             self.settled.set()
 
     def _fail(self, state: PodState, error: errors.PodopsError, retry_at: float) -> None:
+        self._error_code = error.error_code
         self._set(state=state, reason=error.message, hint=error.hint, retry_at=retry_at, latency_s=None)
         self.settled.set()
 
