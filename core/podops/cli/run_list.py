@@ -10,8 +10,9 @@ from podops.cli.context import Options, find_run, json_option, open_fleet, run_a
 from podops.cli.output import clean, print_json, say
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.run_view import run_rows, run_status, run_summary, run_text
-from podops.errors import NotFoundError, UnreachableError
+from podops.errors import NotFoundError, PodActionError, UnreachableError
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
+from podops_runners.states import STATES
 
 _TAIL_LINES = 50
 _TAIL_BYTES = 64 * 1024
@@ -19,7 +20,13 @@ _TAIL_BYTES = 64 * 1024
 
 @click.command("list")
 @pod_option
-@click.option("--state", "states", multiple=True, help="Only runs in this state; may be given several times.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES),
+    help="Only runs in this state; may be given several times.",
+)
 @click.option("--preset", help="Only runs of this preset.")
 @click.option("--active", is_flag=True, help="Only runs that have not ended.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
@@ -71,7 +78,7 @@ def run_status_command(options: Options, position: str | None, run_id: str | Non
                 _, _, data = await fleet.read(
                     run.pod, run.run_id, "stdout.log", project=run.project, offset=-_TAIL_BYTES, length=_TAIL_BYTES
                 )
-            except NotFoundError:
+            except (NotFoundError, PodActionError):
                 data = b""
             return run, fleet.snapshot.pods[run.pod], records, _last_lines(data)
 

@@ -11,6 +11,7 @@ import sys
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
+from podops.cli.output import say
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.fleet.snapshot import LogChunk
 
@@ -42,6 +43,7 @@ def tail(options: Options, position: str | None, run_id: str | None, pod: str | 
             stop_at = None if follow else run.log_bytes
             async with stream as chunks:
                 if stop_at == 0:
+                    say(f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet"))
                     return
                 async for chunk in chunks:
                     _show(chunk, options.json)
