@@ -1,0 +1,345 @@
+"""Whatever is wrong, `ops` names the thing and the cure, leaves with the right exit code, and shows no traceback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.fleet_config import hand_made_run
+from tests.pods.loopback import POD_PATH, SshPod, free_port, make_key, wait_for
+from tests.pods.volumes import fill, small_volume
+
+PRESETS = {
+    "hello": {"kind": "command", "command": "echo hello"},
+    "evaluate": {"kind": "eval", "command": "true {overrides}", "overrides": {"num_examples": 2}},
+}
+SUBMIT = ("run", "submit", "--preset", "hello")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a failed command said, to a person and as JSON."""
+
+    code: str
+    message: str
+    hint: str
+    faults: list[str]
+
+
+def told(ops: Ops, exit_code: int, *words: str, **how: Any) -> Told:
+    """Run `ops` for a person and with --json: both fail with `exit_code` and say the same, without a traceback."""
+    for_person, for_script = ops(*words, **how), ops(*words, "--json", **how)
+    assert (for_person.returncode, for_script.returncode) == (exit_code, exit_code), (for_person, for_script)
+    assert "Traceback" not in for_person.stderr + for_script.stderr, for_person
+    document = for_script.json
+    assert document["ok"] is False
+    error = document["error"]
+    assert for_person.stdout == "", "what went wrong goes to standard error"
+    assert error["message"] and error["hint"], "neither the thing nor the cure may be missing"
+    for line in (f"error: {error['message']}", f"hint: {error['hint']}", *error.get("faults", ())):
+        assert line in for_person.stderr
+    return Told(error["code"], error["message"], error["hint"], error.get("faults", []))
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A pod reached by one of the transports. `runs` is its outputs root."""
+
+    transport: str
+    name: str
+    runs: Path
+    ssh: SshPod | None
+
+
+@pytest.fixture(params=["ssh", "local"])
+def pod(request: pytest.FixtureRequest, ssh_pod: MakeSshPod, project: MakeProject, client_home: Path) -> Reached:
+    """A project with one pod of this transport."""
+    ssh = ssh_pod("a100") if request.param == "ssh" else None
+    project(ssh or "a100", presets=PRESETS)
+    return Reached(request.param, "a100", (ssh.home if ssh else client_home) / "runs", ssh)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(8)
+        yield int(server.getsockname()[1])
+
+
+def tools(folder: Path, *names: str) -> str:
+    """A PATH that has these programs and no other."""
+    folder.mkdir()
+    for name in names:
+        program = shutil.which(name, path=POD_PATH)
+        assert program is not None, name
+        (folder / name).symlink_to(program)
+    return str(folder)
+
+
+def test_no_project_file_is_told_with_the_ways_to_get_one(ops: Ops, world: Path) -> None:
+    error = told(ops, 2, "status", cwd=world)
+    assert "no project file" in error.message
+    assert "configs/ops/project.yaml" in error.hint and "--config" in error.hint and "ops demo" in error.hint
+    error = told(ops, 2, "--config", "elsewhere.yaml", "run", "list", cwd=world)
+    assert "elsewhere.yaml" in error.message
+
+
+def test_every_fault_of_a_project_file_is_told_at_once_with_its_line(ops: Ops, project: MakeProject) -> None:
+    made = project("here", presets={"x": {"kind": "trian", "command": "true", "stall_timeout": "soon"}}, podz={})
+    error = told(ops, 2, "run", "list")
+    assert error.code == "config" and "3 faults" in error.message
+    lines = made.file.read_text().splitlines()
+    for fault, key, cure in zip(
+        error.faults, ("kind:", "stall_timeout:", "podz:"), ("train", "90s", "pods"), strict=True
+    ):
+        number = next(n for n, line in enumerate(lines, 1) if line.strip().startswith(key))
+        assert fault.startswith(f"{made.file}:{number}: ") and cure in fault, fault
+
+
+def test_a_project_file_that_is_not_yaml_is_told_with_the_line(ops: Ops, project: MakeProject) -> None:
+    made = project("here")
+    made.file.write_text("project: {name: demo\npods:\n  here: {local: true}\n")
+    (fault,) = told(ops, 2, "status").faults
+    assert fault.startswith(f"{made.file}:2: is not valid YAML")
+
+
+def test_an_unknown_name_is_told_with_the_nearest_one(ops: Ops, project: MakeProject) -> None:
+    project("laptop", presets=PRESETS)
+    mistakes = {
+        ("run", "submit", "--preset", "helo"): ("preset 'helo'", "did you mean 'hello'?"),
+        ("run", "submit", "--preset", "hello", "--pod", "labtop"): ("pod 'labtop'", "did you mean 'laptop'?"),
+        ("run", "list", "--pod", "labtop"): ("pod 'labtop'", "did you mean 'laptop'?"),
+        ("pod", "status", "labtop"): ("pod 'labtop'", "did you mean 'laptop'?"),
+        ("doctor", "--pod", "zzz"): ("pod 'zzz'", "known: laptop"),
+        ("run", "wait", "nothing"): ("run 'nothing'", "ops run list"),
+    }
+    for words, (named, cure) in mistakes.items():
+        error = told(ops, 3, *words)
+        assert error.code == "not_found" and named in error.message and cure in error.hint, error
+
+
+def test_a_wrong_option_value_is_told_with_the_right_ones(ops: Ops, project: MakeProject) -> None:
+    project("laptop", presets=PRESETS)
+    mistakes = {
+        ("run", "list", "--state", "runing"): "running",
+        ("run", "submit", "--preset", "hello", "--gpus", "many"): "`all`",
+        ("run", "submit", "--preset", "evaluate", "num_examples"): "KEY=VALUE",
+        ("run", "submit", "--preset", "evaluate", "num_examples=few"): "num_examples",
+        ("run", "submit"): "--preset",
+        ("run", "sbmit"): "submit",
+    }
+    for words, named in mistakes.items():
+        error = told(ops, 2, *words)
+        assert error.code == "usage" and named in error.message + error.hint, error
+
+
+def test_a_run_id_that_could_leave_the_outputs_root_is_refused_everywhere(ops: Ops, pod: Reached) -> None:
+    before = set(pod.runs.parent.rglob("*"))
+    for run_id in ("../../x", "/etc", "a/b", ".", "..", ".hidden", "a b", "a\nb", "$(id)", "x" * 300):
+        error = told(ops, 2, *SUBMIT, f"--run-id={run_id}")
+        assert repr(run_id)[1:9] in error.message, error
+    made = {path.relative_to(pod.runs.parent).parts[0] for path in set(pod.runs.parent.rglob("*")) - before}
+    assert made <= {".cache"}, "nothing was made for a refused id"
+    for command in ("status", "tail", "wait"):
+        assert "../../x" in told(ops, 3, "run", command, "../../x").message
+    assert "../../x" in told(ops, 3, "run", "kill", "--yes", "../../x").message
+
+
+def test_a_pod_that_cannot_be_reached_is_told_within_the_time_limit(
+    ops: Ops, project: MakeProject, silent_port: int
+) -> None:
+    pods = {
+        "closed": {"ssh": "root@127.0.0.1", "port": free_port()},
+        "silent": {"ssh": "root@127.0.0.1", "port": silent_port},
+        "nowhere": {"ssh": "root@no-such-pod.invalid"},
+    }
+    project(presets=PRESETS, pods=pods)
+    expected = {"closed": "refused the connection", "silent": "within 2 s", "nowhere": "cannot be resolved"}
+    for name, reason in expected.items():
+        # Without the limit podops would wait for 15 s.
+        error = told(ops, 4, "--timeout", "2", *SUBMIT, "--pod", name, timeout=12)
+        assert error.code == "unreachable" and reason in error.message and f"pod {name}" in error.message
+        assert error.hint
+    listed = ops("--timeout", "2", "run", "list", "--json")
+    assert listed.returncode == 4
+    assert {pod["name"]: pod["state"] for pod in listed.json["unreachable"]} == dict.fromkeys(expected, "unreachable")
+    found = ops("--timeout", "2", "doctor", "--json")
+    assert found.returncode == 1
+    cures = {check["subject"]: check["hint"] for check in found.json["checks"] if check["level"] == "fail"}
+    assert set(cures) == {f"pod {name}" for name in expected} and all(cures.values())
+
+
+def test_a_refused_key_is_told_with_what_was_tried_and_the_cure(
+    ops: Ops, ssh_pod: MakeSshPod, project: MakeProject
+) -> None:
+    pod = ssh_pod("a100")
+    (pod.root / "authorized_keys").write_text("")
+    project(pod, presets=PRESETS)
+    error = told(ops, 4, *SUBMIT)
+    assert error.code == "auth_refused" and "pod a100" in error.message and str(pod.user_key) in error.message
+    assert f"add {pod.user_key}.pub to ~/.ssh/authorized_keys" in error.hint
+    assert ops("pod", "list", "--json").json["pods"][0]["state"] == "refused"
+
+
+def test_an_unknown_and_a_changed_host_key_are_told_apart(
+    ops: Ops, ssh_pod: MakeSshPod, project: MakeProject, world: Path
+) -> None:
+    pod = ssh_pod("a100")
+    project(pod, presets=PRESETS)
+    trusted = pod.known_hosts.read_text()
+    pod.known_hosts.write_text("")
+    unknown = told(ops, 4, *SUBMIT)
+    assert unknown.code == "host_key_unknown" and f"[127.0.0.1]:{pod.port}" in unknown.message
+    assert f"ssh-keyscan -p {pod.port} 127.0.0.1 >> {pod.known_hosts}" in unknown.hint
+    other = make_key(world / "other").with_suffix(".pub").read_text()
+    pod.known_hosts.write_text(f"[127.0.0.1]:{pod.port} {other}")
+    changed = told(ops, 4, "run", "status", "x")
+    assert "has changed" in changed.message
+    assert not pod.outputs_dir.exists(), "nothing was sent to a host that is not the one we know"
+    pod.known_hosts.write_text(trusted)
+    assert ops(*SUBMIT).returncode == 0
+
+
+def test_a_pod_without_python3_is_told_with_the_cure(
+    ops: Ops, ssh_pod: MakeSshPod, project: MakeProject, world: Path
+) -> None:
+    project(ssh_pod("bare", path=tools(world / "bin", "bash", "tmux")), presets=PRESETS)
+    error = told(ops, 4, *SUBMIT)
+    assert error.code == "pod_setup" and "python3 is not installed on pod bare" in error.message
+    assert "install Python 3.8 or later" in error.hint
+    failed = [check for check in ops("doctor", "--json").json["checks"] if check["level"] == "fail"]
+    assert [(check["subject"], check["hint"]) for check in failed] == [("pod bare", error.hint)]
+
+
+def test_a_pod_without_tmux_is_told_before_anything_is_made(
+    ops: Ops, ssh_pod: MakeSshPod, project: MakeProject, world: Path
+) -> None:
+    bare = ssh_pod("bare", path=tools(world / "bin", "bash", "python3"))
+    project(bare, presets=PRESETS)
+    error = told(ops, 1, *SUBMIT)
+    assert error.code == "no_tmux" and "tmux is not installed on pod bare" in error.message
+    assert "apt-get install tmux" in error.hint and "tmux.enabled: false" in error.hint
+    assert list(bare.outputs_dir.iterdir()) == []
+    assert "no tmux" in ops("doctor").stdout
+    project(bare, presets=PRESETS, tmux={"enabled": False, "watch_interval_sec": 1})
+    run_id = ops(*SUBMIT, "--json").json["run_id"]
+    assert ops("run", "wait", run_id).returncode == 0, "the cure that was told works"
+
+
+def test_an_outputs_root_that_cannot_be_made_is_told_with_the_cure(ops: Ops, pod: Reached) -> None:
+    pod.runs.write_text("in the way")
+    error = told(ops, 1, *SUBMIT)
+    assert error.code == "unwritable" and str(pod.runs) in error.message
+    assert "remote_outputs_dir" in error.hint
+    assert pod.runs.read_text() == "in the way"
+
+
+def test_a_read_only_outputs_root_is_told_and_its_runs_stay_readable(ops: Ops, pod: Reached) -> None:
+    with small_volume(pod.runs) as volume:
+        assert ops(*SUBMIT, "--run-id", "before").returncode == 0
+        assert ops("run", "wait", "before").returncode == 0
+        subprocess.run(["mount", "-o", "remount,ro", volume], check=True)
+        error = told(ops, 1, *SUBMIT)
+        assert error.code == "unwritable" and "Read-only file system" in error.message
+        assert ops("run", "tail", "before").stdout == "hello\n"
+
+
+def test_a_submit_to_a_full_volume_is_refused_and_leaves_nothing(ops: Ops, pod: Reached) -> None:
+    with small_volume(pod.runs) as volume:
+        ballast = fill(volume)
+        error = told(ops, 1, *SUBMIT)
+        assert error.code == "disk_full" and f"no space left on {volume}" in error.message
+        assert "free some space" in error.hint
+        assert list(volume.iterdir()) == [ballast]
+        ballast.unlink()
+        assert ops(*SUBMIT).returncode == 0
+
+
+def test_a_run_survives_a_volume_that_fills_up_and_is_recorded_once_there_is_room(
+    ops: Ops, pod: Reached, project: MakeProject, world: Path
+) -> None:
+    full, go, survived = (world / name for name in ("full", "go", "survived"))
+    command = (
+        f"echo begin; cat /dev/zero > ballast; touch {full}; until [ -e {go} ]; do sleep 0.1; done; "
+        f"touch {survived}; exit 0"
+    )
+    project(pod.ssh or pod.name, presets={"hog": {"kind": "command", "command": command}})
+    with small_volume(pod.runs, "size=2m") as volume:
+        assert ops("run", "submit", "--preset", "hog", "--run-id", "hog").returncode == 0
+        wait_for(full.exists, "the volume to fill up")
+        assert ops("run", "status", "hog", "--json").json["state"] == "running"
+        go.touch()
+        wait_for(survived.exists, "the run to go on after its volume was full")
+        claim = json.loads((volume / "hog/.ops/claim.json").read_text())
+        wait_for(lambda: not Path(f"/proc/{claim['child']['pid']}").exists(), "the child to end")
+        assert not (volume / "hog/summary.json").exists(), "there was no room for it"
+        (volume / "hog/ballast").unlink()
+        assert ops("run", "wait", "hog").returncode == 0
+        summary = json.loads((volume / "hog/summary.json").read_text())
+    assert (summary["ok"], summary["reason"], summary["exit_code"]) == (True, "ok", 0)
+
+
+def test_a_pod_whose_home_is_full_is_told_with_the_cure(ops: Ops, ssh_pod: MakeSshPod, project: MakeProject) -> None:
+    pod = ssh_pod("a100")
+    project(pod, presets=PRESETS)
+    with small_volume(pod.home / ".cache", "size=64k,mode=700") as volume:
+        fill(volume)
+        error = told(ops, 4, *SUBMIT)
+    assert error.code == "pod_setup" and str(pod.home / ".cache/podops") in error.message
+    assert "disk full" in error.hint
+
+
+def test_a_truncated_summary_is_told_and_the_run_is_not_taken_for_finished(ops: Ops, pod: Reached) -> None:
+    ops(*SUBMIT, "--run-id", "cut")
+    ops("run", "wait", "cut")
+    summary = pod.runs / "cut/summary.json"
+    summary.write_text(summary.read_text()[:40])
+    status = ops("run", "status", "cut", "--json")
+    assert status.returncode == 0
+    assert (status.json["ok"], status.json["state"], status.json["summary"]) == (False, "lost", None)
+    assert "summary.json is not valid JSON (truncated or edited by hand?)" in status.json["problems"]
+    assert "summary.json is not valid JSON" in ops("run", "list").stdout
+    assert ops("run", "wait", "cut").returncode == 1
+    assert ops("run", "tail", "-f", "cut").stdout == "hello\n"
+
+
+def test_directories_made_by_hand_are_shown_for_what_they_are(ops: Ops, pod: Reached) -> None:
+    hand_made_run(pod.runs, "neat").write_text("copied from elsewhere\n")
+    for run_id, name, content in (
+        ("logonly", "stdout.log", "just a log\n"),
+        ("nonsense", "run_spec.json", "[1, 2"),
+        ("shapes", "summary.json", '{"ok": "yes", "state": ["x"], "elapsed_s": {}, "last_metrics": 7, "detail": null}'),
+    ):
+        (pod.runs / run_id).mkdir(parents=True)
+        (pod.runs / run_id / name).write_text(content)
+    (pod.runs / "folder/stdout.log").mkdir(parents=True)
+    (pod.runs / "notes").mkdir()
+    (pod.runs / "README.md").write_text("not a run\n")
+    listed = ops("run", "list", "--json")
+    assert listed.returncode == 0, listed
+    runs = {run["run_id"]: run for run in listed.json["runs"]}
+    assert set(runs) == {"neat", "logonly", "nonsense", "shapes", "folder"}
+    assert {runs[name]["state"] for name in ("logonly", "nonsense", "folder")} == {"lost"}
+    assert runs["shapes"]["state"] == "failed"
+    assert any("made by hand" in problem for problem in runs["logonly"]["problems"])
+    assert ops("run", "tail", "logonly").stdout == "just a log\n"
+    assert "made by hand" in ops("run", "status", "logonly").stdout
+    for run_id in runs:
+        assert ops("run", "status", run_id, "--json").returncode == 0, run_id
+    assert told(ops, 5, "run", "kill", "--yes", "logonly").message == "run logonly was never started by podops"
+    for run_id in ("shapes", "folder"):
+        for follow in ((), ("-f",)):
+            empty = ops("run", "tail", *follow, run_id, timeout=20)
+            assert (empty.returncode, empty.stdout) == (0, ""), (follow, empty)
+    assert "shapes has printed nothing" in ops("run", "tail", "shapes").stderr
