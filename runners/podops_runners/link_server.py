@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from podops_runners import __version__, gpu_claims, protocol
+from podops_runners import __version__, gpu_claims, outputs_root, protocol
 from podops_runners.frames import FrameDecoder, FrameError, encode_frame
 from podops_runners.gpu import GpuSource
 from podops_runners.host import HostSampler, host_info
@@ -245,15 +245,7 @@ def _projects(asked: Any) -> Tuple[List[Project], List[Header]]:
     for entry in asked if isinstance(asked, list) else []:
         if not isinstance(entry, dict) or not isinstance(entry.get("outputs_dir"), str):
             continue
-        directory = os.path.abspath(os.path.expanduser(entry["outputs_dir"]))
+        directory = outputs_root.resolve(entry["outputs_dir"])
         projects.append(Project(str(entry.get("name") or ""), directory, layout_of(entry)))
-        told.append({"name": projects[-1].name, "outputs_dir": directory, "problem": _root_problem(directory)})
+        told.append({"name": projects[-1].name, "outputs_dir": directory, "problem": outputs_root.problem(directory)})
     return projects, told
-
-
-def _root_problem(directory: str) -> Optional[str]:
-    try:
-        os.makedirs(directory, exist_ok=True)
-    except OSError as error:
-        return "{} cannot be made: {}".format(directory, error.strerror or error)
-    return None if os.access(directory, os.W_OK | os.X_OK) else "{} is not writable".format(directory)

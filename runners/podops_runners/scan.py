@@ -53,8 +53,11 @@ class Scanner:
                 for run_id in _run_ids(project.outputs_dir):
                     found[(project.name, run_id)] = self.one(project, run_id)
             except OSError as error:
-                self.problems[project.name] = "the outputs root cannot be read: {}".format(error)
-                found.update({key: run for key, run in self._found.items() if key[0] == project.name})
+                known = {key: run for key, run in self._found.items() if key[0] == project.name}
+                # A root that was never there has no runs; hello tells when it will not be made.
+                if known or not isinstance(error, FileNotFoundError):
+                    self.problems[project.name] = "the outputs root cannot be read: {}".format(error)
+                found.update(known)
         self._found = found
         self._ended = {key: entry for key, entry in self._ended.items() if key in found}
         return found

@@ -8,7 +8,7 @@ import tempfile
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from podops_runners import creds, git_state, gpu_claims, process, protocol, records, states, tmux
+from podops_runners import creds, git_state, gpu_claims, outputs_root, process, protocol, records, states, tmux
 from podops_runners.command_script import render_command, render_script
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event, iso, layout_of
@@ -77,7 +77,10 @@ def _checked(spec: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _outputs_root(text: str) -> str:
-    root = os.path.abspath(os.path.expanduser(text))
+    root = outputs_root.resolve(text)
+    missing = outputs_root.missing(root)
+    if missing:
+        raise SubmitError(protocol.E_UNWRITABLE, missing, outputs_root.cure_for_missing(root))
     try:
         os.makedirs(root, exist_ok=True)
         descriptor, probe = tempfile.mkstemp(prefix=".probe-", dir=root)

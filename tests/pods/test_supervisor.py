@@ -62,6 +62,7 @@ def start(tmp_path: Path, socket: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     pyz.write_bytes(pod_archive()[0])
     home = tmp_path / "home"
     home.mkdir()
+    (tmp_path / "runs").mkdir()
     monkeypatch.setenv("HOME", str(home))
     started: list[RunDir] = []
 

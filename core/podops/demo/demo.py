@@ -80,6 +80,9 @@ def prepare_demo(directory: Path | None = None, simulate_gpus: int = 0) -> Demo:
         header = "# The project of `ops demo`; use it with `ops --config <this file>`.\n"
         path.write_text(header + yaml.safe_dump(_project(root), sort_keys=False), encoding="utf-8")
     config = load_project(path=path)
+    for pod in config.pods.values():
+        # A submit makes no outputs root outside the home directory.
+        Path(pod.outputs_dir).mkdir(parents=True, exist_ok=True)
     pods = {name: replace(pod, simulated_gpus=simulate_gpus) for name, pod in config.pods.items()}
     return Demo(root, replace(config, pods=pods), temporary)
 
