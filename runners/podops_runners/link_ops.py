@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from podops_runners import protocol, records, states
+from podops_runners import pod_check, protocol, records, states
 from podops_runners.logstream import LogFollower, Push, start_offset
 from podops_runners.rundir import RunDir
 from podops_runners.runid import is_valid_run_id
@@ -42,6 +42,7 @@ class LinkOps:
 
     def find(self, op: Any) -> Optional[Callable[[Header], Any]]:
         ops = {
+            "check": pod_check.check,
             "submit": self.submit,
             "kill": self.kill,
             "run": self.run,

@@ -102,11 +102,30 @@ def test_hello_samples_and_the_run_list_under_each_python(
     assert side.push("sample").header["host"]["memory_total_bytes"] > 0
     assert side.push("runs").header == {"push": "runs", "full": True, "changed": [], "gone": []}
     run = tmp_path / "runs/by-hand"
-    run.mkdir()
+    run.mkdir(parents=True)
     (run / "stdout.log").write_text("x\n")
     assert side.push("runs", lambda header: bool(header["changed"])).header["changed"][0]["run_id"] == "by-hand"
     shutil.rmtree(run)
     assert side.push("runs", lambda header: bool(header["gone"])).header["gone"] == [["t", "by-hand"]]
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_a_missing_outputs_root_is_told_unless_a_submit_would_make_it(
+    pyz: Path, tmp_path: Path, sides: list[PodSide], python: str
+) -> None:
+    side = PodSide(python, pyz)
+    sides.append(side)
+    unmounted = "/podops-test-no-such-volume/runs"
+    below_home = tmp_path / "new/runs"
+    problems = [side.hello(Path(root))["projects"][0]["problem"] for root in (unmounted, below_home)]
+    assert unmounted in problems[0] and "not mounted" in problems[0]
+    assert problems[1] is None
+    side.send(id=3, op="check", outputs_dir=unmounted, tmux=True)
+    answer = side.wait_for(lambda frame: frame.header.get("id") == 3).header
+    assert abs(answer["time"] - time.time()) < 60
+    levels = {finding["subject"]: finding["level"] for finding in answer["findings"]}
+    assert (levels["remote_outputs_dir"], levels["venv_python"]) == ("fail", "ok")
+    assert not Path(unmounted).parent.exists() and not below_home.exists()
 
 
 def test_it_ends_within_seconds_when_its_client_goes_or_falls_silent(

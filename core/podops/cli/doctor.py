@@ -3,72 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-import platform
-import shutil
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 
 from podops.cli.context import Options, json_option, open_fleet
-from podops.cli.output import clean, print_json
+from podops.cli.output import clean, print_json, use_colour
 from podops.config.model import ProjectConfig
-from podops.fleet.snapshot import PodSnapshot
+from podops.doctor.check import Check
+from podops.doctor.machine import machine_checks, project_checks
+from podops.errors import ConfigError
 
-#: level (ok, warn, fail), what was looked at, what was found, the cure
-Check = tuple[str, str, str, str]
-
-
-def machine_checks(config: ProjectConfig) -> list[Check]:
-    """What this machine needs for the pods of `config`."""
-    checks: list[Check] = [("ok", "python", platform.python_version(), "")]
-    for tool, needed in (
-        ("ssh", any(pod.ssh for pod in config.pods.values())),
-        ("tmux", any(pod.local for pod in config.pods.values()) and config.tmux.enabled),
-    ):
-        found = shutil.which(tool)
-        if needed:
-            checks.append(("ok", tool, found, "") if found else ("fail", tool, "not found", f"install {tool}"))
-    return checks
-
-
-def pod_checks(pod: PodSnapshot) -> list[Check]:
-    """What a connected (or failed) pod shows about itself."""
-    name = f"pod {pod.name}"
-    if pod.state != "live":
-        return [("fail", name, pod.reason or "no answer in time", pod.hint)]
-    checks: list[Check] = [("ok", name, f"answers, python {pod.host.python}", "")]
-    tmux = pod.host.tmux
-    checks.append(("ok", name, f"tmux {tmux}", "") if tmux else ("fail", name, "no tmux", "install tmux there"))
-    for disk in pod.sample.disks if pod.sample else ():
-        free = disk.total_bytes - disk.used_bytes
-        level = "ok" if free > 2**30 else "warn"
-        checks.append((level, name, f"{disk.path}: {free / 2**30:.1f} GiB free", "" if level == "ok" else "make room"))
-    gpus = pod.gpus
-    found = f"{len(gpus.gpus)} GPUs ({gpus.source}) {gpus.message}".rstrip()
-    checks.append(("ok" if gpus.gpus else "warn", name, found, ""))
-    return checks
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
-@click.option("--pod", "pods", multiple=True)
+@click.option("--pod", "pods", multiple=True, help="Check only this pod; may be given several times.")
 @json_option
 @click.pass_obj
 def doctor(options: Options, pods: tuple[str, ...]) -> int:
-    """Check this machine and every pod; exit 1 if anything fails."""
+    """Check this machine and every pod, and name the cure of each fault.
 
-    async def work() -> list[Check]:
-        checks = machine_checks(options.project())
-        async with open_fleet(options, pods or None) as fleet:
-            for pod in fleet.snapshot.pods.values():
-                checks += pod_checks(pod)
-        return checks
-
-    checks = asyncio.run(work())
-    failed = any(check[0] == "fail" for check in checks)
-    keys = ("level", "subject", "message", "hint")
-    document = {"ok": not failed, "checks": [dict(zip(keys, check, strict=True)) for check in checks]}
-    lines = [f"{c[0]:5}{clean(c[1])}: {clean(c[2])}" + (f" — {clean(c[3])}" if c[3] else "") for c in checks]
+    Exit code 0 when nothing failed (warnings are allowed), 1 when something did.
+    """
+    checks = machine_checks(os.environ)
+    try:
+        config = options.project()
+    except ConfigError:
+        if not options.json:
+            click.echo(_text(checks))
+        raise
+    checks += project_checks(config, os.environ)
+    checks += asyncio.run(_fleet_checks(options, config, pods))
+    failed = any(check.level == "fail" for check in checks)
     if options.json:
-        print_json(document)
+        print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
     else:
-        click.echo("\n".join(lines))
+        click.echo(_text(checks))
+        click.echo(f"\n{_count(checks, 'fail')}, {_count(checks, 'warn')}", err=True)
     return int(failed)
+
+
+async def _fleet_checks(options: Options, config: ProjectConfig, pods: Sequence[str]) -> list[Check]:
+    from podops.doctor.pods import pod_checks
+
+    checks: list[Check] = []
+    async with open_fleet(options, pods or None) as fleet:
+        chosen = [config.pods[name] for name in fleet.snapshot.pods]
+        if any(pod.ssh for pod in chosen):
+            from podops.doctor.ssh import ssh_checks
+
+            checks += await ssh_checks(pod for pod in chosen if pod.ssh)
+        return checks + await pod_checks(fleet, config)
+
+
+def _text(checks: Sequence[Check]) -> str:
+    """One line for each, under its subject; the cure of a fault on a line of its own."""
+    lines: list[str] = []
+    for number, check in enumerate(checks):
+        if number == 0 or check.subject != checks[number - 1].subject:
+            lines += ([""] if number else []) + [clean(check.subject)]
+        level = click.style(f"{check.level:4}", fg=_COLOURS[check.level]) if use_colour() else f"{check.level:4}"
+        lines.append(f"  {level}  {clean(check.what)}: {clean(check.message)}")
+        if check.hint:
+            lines.append(f"        → {clean(check.hint)}")
+    return "\n".join(lines)
+
+
+def _count(checks: Sequence[Check], level: str) -> str:
+    number = sum(check.level == level for check in checks)
+    name = {"fail": "fault", "warn": "warning"}[level]
+    return f"{number} {name}{'' if number == 1 else 's'}"

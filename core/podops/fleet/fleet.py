@@ -25,6 +25,9 @@ CONNECTS_AT_ONCE = 20
 #: How long a pod may take to start a run, seconds; a slow volume is common.
 SUBMIT_S = 60.0
 
+#: How long a pod may take to look at everything its project counts on, seconds.
+CHECK_S = 60.0
+
 #: How long leaving a fleet may take, seconds.
 _LEAVE_S = 1.8
 
@@ -143,6 +146,13 @@ class Fleet:
         client = await self._client(pod)
         answer = await client.request("kill", run_id=run_id, project=self._project(project), **fields)
         return answer.header
+
+    async def check(self, pod: str, **expected: Any) -> tuple[dict[str, Any], float, float]:
+        """The pod's answer to `check`, and when it was asked and came back, by this machine's clock."""
+        client = await self._client(pod)
+        asked = time.time()
+        answer = await client.request("check", within=CHECK_S, **expected)
+        return answer.header, asked, time.time()
 
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         """The pod's answer to `run`."""

@@ -107,7 +107,7 @@ class SshTransport:
 
     async def start(self, command: str) -> SshProcess:
         """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""
-        host = await self._resolve()
+        host = await self.resolve()
         connections: list[asyncssh.SSHClientConnection] = []
         try:
             await self._connect_chain(host, connections, MAX_JUMPS)
@@ -122,7 +122,8 @@ class SshTransport:
             await close_connections(connections)
             raise
 
-    async def _resolve(self) -> ResolvedHost:
+    async def resolve(self) -> ResolvedHost:
+        """What the configuration says about the pod. Raises `RefusedError` when it cannot be used."""
         try:
             named = Destination.parse(self._pod.ssh or "")
             destination = Destination(named.host, named.user, self._pod.port or named.port)

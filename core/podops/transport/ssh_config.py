@@ -78,6 +78,8 @@ class ResolvedHost:
     has_ciphers: bool = False
     agent: str = ""
     command_prefix: str = field(default="ssh")
+    #: What known_hosts calls it: `HostKeyAlias`, else the host name.
+    key_name: str = ""
 
     @property
     def login(self) -> str:
@@ -107,6 +109,7 @@ def resolve(destination: Destination, ssh_config: str | None, identity_file: str
         has_ciphers=config.get("Ciphers", None) is not None,
         agent=str(config.get("IdentityAgent", None) or os.environ.get("SSH_AUTH_SOCK", "")),
         command_prefix=f"ssh -F {ssh_config}" if ssh_config else "ssh",
+        key_name=str(config.get("HostKeyAlias", None) or config.get("Hostname", destination.host)),
     )
 
 

@@ -52,6 +52,13 @@ def _host_key(host: ResolvedHost) -> RefusedError:
             "if not, somebody may be listening in",
             code="host_key_changed",
         )
+    return unknown_host_key(host)
+
+
+def unknown_host_key(host: ResolvedHost) -> RefusedError:
+    """The error for a host whose key was never accepted on this machine."""
+    place = host.hostname if host.port == 22 else f"[{host.hostname}]:{host.port}"
+    file = _known_hosts_file(host)
     scan = f"ssh-keyscan -p {host.port} {host.hostname} >> {file}"
     return RefusedError(
         f"the host key of {place} is not in known_hosts",
@@ -77,7 +84,7 @@ def _permission(host: ResolvedHost) -> RefusedError:
     tried = [str(path) for path in host.identity_files if path.is_file()]
     tried += ["the SSH agent's keys"] if host.agent else []
     missing = [str(path) for path in host.identity_files if not path.is_file()]
-    encrypted = [str(path) for path in host.identity_files if _is_encrypted(path)]
+    encrypted = [str(path) for path in host.identity_files if is_encrypted(path)]
     message = f"{host.hostname} refused the login of {host.user}; tried " + (", ".join(tried) or "no key: none found")
     if encrypted:
         hint = f"the key {encrypted[0]} is encrypted: load it into an agent with ssh-add {encrypted[0]}"
@@ -89,7 +96,8 @@ def _permission(host: ResolvedHost) -> RefusedError:
     return RefusedError(message, hint, code="auth_refused")
 
 
-def _is_encrypted(path: object) -> bool:
+def is_encrypted(path: object) -> bool:
+    """Whether `path` is a private key under a passphrase."""
     try:
         asyncssh.read_private_key(str(path))
     except asyncssh.KeyImportError as error:
