@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -104,13 +103,13 @@ def _usage_hint(error: click.ClickException) -> str:
 
 
 def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults: list[str] | None = None) -> None:
-    from podops.cli.output import clean
+    from podops.cli.output import clean, json_text
 
     if as_json:
         body: dict[str, Any] = {"code": code, "message": message, "hint": hint}
         if faults:
             body["faults"] = faults
-        click.echo(json.dumps({"ok": False, "error": body}, ensure_ascii=False))
+        click.echo(json_text({"ok": False, "error": body}))
     for fault in faults or ():
         click.echo(clean(fault), err=True)
     click.echo(f"error: {clean(message)}", err=True)

@@ -28,7 +28,15 @@ STATE_COLOURS = {
 
 
 def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    click.echo(json_text(document, indent=2 if sys.stdout.isatty() else None))
+
+
+def json_text(document: Any, indent: int | None = None) -> str:
+    """`document` as JSON that can steer no terminal: whatever is not printable stands there as an escape."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def say(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import click
 
 from podops.attach import attach_argv
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
-from podops.cli.output import print_json, say
+from podops.cli.output import json_text, print_json, say
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
 from podops.fleet.fleet import Fleet
@@ -52,7 +51,7 @@ async def wait_until_ended(
 
 
 def _tell_json(run: RunSnapshot) -> None:
-    click.echo(json.dumps(_brief(run)))
+    click.echo(json_text(_brief(run)))
 
 
 def _tell_person(run: RunSnapshot) -> None:
