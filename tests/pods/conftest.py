@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from tests.pods.loopback import POD_PATH, SshPod, end_leftovers, free_port, kill_tmux_server
+from tests.pods.ops_process import OpsOnTerminal, PipedOps, ops_words
 
 
 class MakeSshPod(Protocol):
@@ -49,6 +49,14 @@ class OpsResult:
     @property
     def json_lines(self) -> list[Any]:
         return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+class StartOps(Protocol):
+    def __call__(self, *args: str, env: Mapping[str, str] | None = None) -> PipedOps: ...
+
+
+class OpenOps(Protocol):
+    def __call__(self, *args: str, env: Mapping[str, str] | None = None) -> OpsOnTerminal: ...
 
 
 class Ops(Protocol):
@@ -160,7 +168,7 @@ def ops(world: Path, client_home: Path) -> Ops:
     ) -> OpsResult:
         folder = cwd or (world / "project" if (world / "project").is_dir() else world)
         done = subprocess.run(
-            [sys.executable, "-m", "podops.cli.main", *args],
+            ops_words(*args),
             cwd=folder,
             env=ops_environment(client_home, env),
             input=stdin,
@@ -172,3 +180,32 @@ def ops(world: Path, client_home: Path) -> Ops:
         return OpsResult(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def start_ops(world: Path, client_home: Path) -> Iterator[StartOps]:
+    """Start `ops` in the project's folder with its output in a pipe: `start_ops("run", "tail", "-f", "r1")`."""
+    started: list[PipedOps] = []
+
+    def start(*args: str, env: Mapping[str, str] | None = None) -> PipedOps:
+        errors = world / f"ops-{len(started)}.err"
+        started.append(PipedOps(ops_words(*args), world / "project", ops_environment(client_home, env), errors))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()
+
+
+@pytest.fixture
+def open_ops(world: Path, client_home: Path) -> Iterator[OpenOps]:
+    """Start `ops` in the project's folder on a terminal of its own."""
+    started: list[OpsOnTerminal] = []
+
+    def start(*args: str, env: Mapping[str, str] | None = None) -> OpsOnTerminal:
+        started.append(OpsOnTerminal(ops_words(*args), world / "project", ops_environment(client_home, env)))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.end()
