@@ -13,17 +13,25 @@ from podops.cli.output import say
 
 @click.command()
 @click.option("--headless", is_flag=True, help="Without the app: submit, wait, print the fleet, exit 0 if all is well.")
-@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Keep everything here.")
-@click.option("--simulate-gpus", type=click.IntRange(0, 64), default=0, help="Show so many simulated GPUs per pod.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIRECTORY",
+    help="Keep everything here; without it, in a temporary directory.",
+)
+@click.option(
+    "--simulate-gpus", type=click.IntRange(0, 64), metavar="N", default=0, help="Show so many simulated GPUs per pod."
+)
 @json_option
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.pass_obj
 def demo(
     options: Options, headless: bool, directory: Path | None, simulate_gpus: int, overrides: tuple[str, ...]
 ) -> int:
-    """Try podops on three local pods: two trainings, a server and a crash, all real, all small.
+    """Try podops on three local pods with small real runs.
 
-    Overrides such as max_iters=50 go to the trainings. The runs end with the demo.
+    Two trainings, a server and a crash. Overrides such as max_iters=50 go to the trainings. The runs end with the demo.
     """
     from podops.demo.demo import prepare_demo
 

@@ -20,13 +20,13 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
-@click.option("--pod", "pods", multiple=True, help="Check only this pod; may be given several times.")
+@click.option("--pod", "pods", metavar="NAME", multiple=True, help="Check only this pod; may be given several times.")
 @json_option
 @click.pass_obj
 def doctor(options: Options, pods: tuple[str, ...]) -> int:
-    """Check this machine and every pod, and name the cure of each fault.
+    """Check this machine and every pod.
 
-    Exit code 0 when nothing failed (warnings are allowed), 1 when something did.
+    Each fault comes with its cure. Exit code 0 when nothing failed (warnings are allowed), 1 when something did.
     """
     checks = machine_checks(os.environ)
     try:

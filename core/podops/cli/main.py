@@ -42,19 +42,27 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ops")
-@click.option("--config", type=click.Path(path_type=Path), envvar="OPS_CONFIG", help="Project file to use.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    envvar="OPS_CONFIG",
+    show_envvar=True,
+    help="Project file to use; without it, the nearest one found upward from here.",
+)
 @click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
     default=15.0,
     show_default=True,
-    help="Seconds to wait for pods to answer.",
+    help="How long to wait for pods to answer.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 @click.pass_context
 def ops(context: click.Context, config: Path | None, timeout_s: float, as_json: bool) -> None:
-    """Watch a fleet of GPU pods, and submit, follow and end runs on them.
+    """Watch a fleet of GPU pods; run things on them.
 
     Without a command: the app on a terminal, else `ops status`.
     """

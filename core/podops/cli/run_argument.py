@@ -13,13 +13,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def pod_option(command: F) -> F:
-    return click.option("--pod", help="Look on this pod only.")(command)
+    return click.option("--pod", metavar="NAME", help="Look on this pod only.")(command)
 
 
 def run_argument(command: F) -> F:
     """Adds `RUN` and `--run-id` as `position` and `run_id`; `one_run` joins them."""
-    command = click.option("--run-id", help="The run, in full or by a unique prefix.")(command)
-    return click.argument("position", metavar="RUN", required=False)(command)
+    command = click.option("--run-id", metavar="ID", help="The run, in full or by a unique prefix.")(command)
+    return click.argument("position", metavar="[RUN]", required=False)(command)
 
 
 def one_run(position: str | None, run_id: str | None) -> str:

@@ -64,14 +64,20 @@ def _brief(run: RunSnapshot) -> dict[str, object]:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
-@click.option("--run-id", help="The run, in full or by a unique prefix.")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--run-id", metavar="ID", help="The run, in full or by a unique prefix.")
 @pod_option
-@click.option("--timeout-s", type=click.FloatRange(min=0), help="Give up after so many seconds, with exit code 1.")
+@click.option(
+    "--timeout-s", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long, with exit code 1."
+)
 @json_option
 @click.pass_obj
 def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str | None, timeout_s: float | None) -> int:
-    """Wait until runs have ended; exit code 0 when all of them succeeded."""
+    """Wait until runs have ended.
+
+    Exit code 0 when all of them succeeded, 1 when not. Each change of state is told: on standard error, with --json
+    as one line of JSON on standard output.
+    """
     wanted = [*runs, *([run_id] if run_id else [])]
     if not wanted:
         raise UsageError("name at least one run", "see `ops run list`")
@@ -89,11 +95,16 @@ def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str |
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
-@click.option("--run-id", help="The run, in full or by a unique prefix.")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--run-id", metavar="ID", help="The run, in full or by a unique prefix.")
 @pod_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--grace", type=click.FloatRange(min=0), help="Seconds from SIGINT to SIGTERM, and again to SIGKILL.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="From SIGINT to SIGTERM, and again to SIGKILL; without it, the preset's.",
+)
 @click.option("--no-wait", is_flag=True, help="Return as soon as the request is stored on the pod.")
 @json_option
 @click.pass_obj
@@ -106,7 +117,11 @@ def kill(
     grace: float | None,
     no_wait: bool,
 ) -> int:
-    """End runs: SIGINT, after a grace period SIGTERM, after another SIGKILL to the whole process tree."""
+    """End runs: gently first, then the whole process tree.
+
+    SIGINT, after a grace period SIGTERM, after another SIGKILL. Asks first, and needs --yes where there is no terminal.
+    Returns when the runs have ended.
+    """
     wanted = [*runs, *([run_id] if run_id else [])]
     if not wanted:
         raise UsageError("name at least one run", "see `ops run list --active`")
@@ -149,7 +164,10 @@ def _confirm(runs: Sequence[RunSnapshot]) -> bool:
 @pod_option
 @click.pass_obj
 def attach(options: Options, position: str | None, run_id: str | None, pod: str | None) -> int:
-    """Open a run's tmux session on its pod in this terminal; ctrl-b d comes back."""
+    """Open a run's tmux session in this terminal.
+
+    ctrl-b d leaves it and comes back; ctrl-c in it ends the run.
+    """
     wanted = one_run(position, run_id)
 
     async def look() -> RunSnapshot:

@@ -27,15 +27,18 @@ _TAIL_BYTES = 64 * 1024
     type=click.Choice(STATES),
     help="Only runs in this state; may be given several times.",
 )
-@click.option("--preset", help="Only runs of this preset.")
+@click.option("--preset", metavar="NAME", help="Only runs of this preset.")
 @click.option("--active", is_flag=True, help="Only runs that have not ended.")
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, the newest.")
 @json_option
 @click.pass_obj
 def list_runs(
     options: Options, pod: str | None, states: tuple[str, ...], preset: str | None, active: bool, limit: int | None
 ) -> int:
-    """Every run of every pod that answers, newest first."""
+    """Every run of every pod that answers, newest first.
+
+    Exit code 4 only when no pod answers; with --json, `unreachable` names those that did not.
+    """
 
     async def look() -> tuple[FleetSnapshot, list[PodSnapshot]]:
         async with open_fleet(options, pods_of(pod)) as fleet:

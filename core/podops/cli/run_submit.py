@@ -31,12 +31,12 @@ class GpuType(click.ParamType[GpuRequest]):
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
-@click.option("--preset", required=True, help="What to run: a preset of the project file.")
-@click.option("--pod", help="Where to run it; without it, the live pod that has most room.")
-@click.option("--run-id", help="The run's id; without it, one made from the time and the preset.")
+@click.option("--preset", metavar="NAME", required=True, help="What to run: a preset of the project file.")
+@click.option("--pod", metavar="NAME", help="Where to run it; without it, the live pod that has most room.")
+@click.option("--run-id", metavar="ID", help="The run's id; without it, one made from the time and the preset.")
 @click.option("--gpus", type=GpuType(), help="How many GPUs, `all`, or which: 0,1. Overrides the preset.")
-@click.option("--ref", help="Git ref this run stands for; recorded.")
-@click.option("--tag", "tags", multiple=True, help="A tag to record; may be given several times.")
+@click.option("--ref", metavar="REF", help="Git ref this run stands for; recorded.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag to record; may be given several times.")
 @click.option("--dry-run", is_flag=True, help="Show the exact command, directory and session; touch no pod.")
 @click.option("--force", is_flag=True, help="Run again in an existing directory; old files become *.bak-<time>.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -54,7 +54,13 @@ def submit(
     force: bool,
     overrides: tuple[str, ...],
 ) -> int:
-    """Start a run of a preset on a pod."""
+    """Start a run of a preset on a pod, and print its id.
+
+    KEY=VALUE changes one of the preset's overrides, or adds one; --dry-run shows what would run.
+
+    \b
+      ops run submit --preset train --pod a100 max_iters=100 --dry-run
+    """
     config = options.project()
 
     def plan(on: str) -> SubmitPlan:

@@ -19,11 +19,16 @@ from podops.fleet.snapshot import LogChunk
 @run_argument
 @pod_option
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="Lines to begin with.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), metavar="N", default=50, show_default=True, help="Lines to begin with."
+)
 @json_option
 @click.pass_obj
 def tail(options: Options, position: str | None, run_id: str | None, pod: str | None, follow: bool, lines: int) -> int:
-    """The end of a run's log; with -f, as it grows. Into a pipe it goes byte for byte."""
+    """The end of a run's log; with -f, as it grows.
+
+    Into a pipe it goes byte for byte; on a terminal, colours stay and everything else that steers one is left out.
+    """
     wanted = one_run(position, run_id)
     screen = TerminalFilter() if sys.stdout.isatty() else None
 

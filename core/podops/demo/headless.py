@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 from podops.demo.demo import Demo, wait_for
 from podops.fleet.fleet import Fleet
@@ -44,8 +45,13 @@ def _as_it_should(run: RunSnapshot) -> bool:
 
 
 def _document(runs: list[RunSnapshot], ok: bool) -> str:
-    fields = ("run_id", "pod", "preset", "kind", "state", "reason", "created_at", "elapsed_s")
-    return json.dumps({"ok": ok, "runs": [{name: getattr(run, name) for name in fields} for run in runs]}) + "\n"
+    fields = ("run_id", "pod", "preset", "kind", "state", "reason", "elapsed_s")
+    told = [{name: getattr(run, name) for name in fields} | {"created_at": _iso(run.created_at)} for run in runs]
+    return json.dumps({"ok": ok, "runs": told}) + "\n"
+
+
+def _iso(moment: float | None) -> str | None:
+    return None if moment is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
 def _table(runs: list[RunSnapshot]) -> str:
