@@ -38,6 +38,7 @@ REASONS = (
     "gpu_fault",
     "nan_loss",
     "import_error",
+    "address_in_use",
     "spawn_failed",
     "unknown",
 )
