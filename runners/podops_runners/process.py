@@ -88,6 +88,24 @@ def signal_group(pgid: int, number: int) -> None:
         pass
 
 
+def parent(pid: int) -> Optional[int]:
+    fields = _stat_fields(pid)
+    return None if fields is None else int(fields[1])
+
+
+def environment(pid: int, name: str) -> Optional[str]:
+    """What `pid` was started with as `name`; `None` when it was not, or when its environment is not ours to read."""
+    start = os.fsencode(name) + b"="
+    for entry in _read_bytes("/proc/{}/environ".format(pid)).split(b"\0"):
+        if entry.startswith(start):
+            return os.fsdecode(entry[len(start) :])
+    return None
+
+
+def command_name(pid: int) -> str:
+    return _read_text("/proc/{}/comm".format(pid)).strip()
+
+
 def become_subreaper() -> bool:
     """Make orphaned descendants our children (Linux `PR_SET_CHILD_SUBREAPER`), so that they stay findable."""
     try:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from podops.cli.context import Options, json_option, open_fleet, run_async
-from podops.cli.output import ago, duration, iso, print_json, size, table
+from podops.cli.output import ago, iso, print_json, size, table
+from podops.cli.pod_page import gpu_note, pod_page
 from podops.cli.run_view import run_rows, run_summary
 from podops.errors import UnreachableError
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
@@ -71,7 +72,7 @@ def pod_status(options: Options, name: str) -> int:
         return 0 if found.state == "live" else UnreachableError.exit_code
     if found.state != "live":
         raise UnreachableError(f"pod {name} is {found.state}: {found.reason or 'no answer'}", found.hint)
-    click.echo(_pod_text(found))
+    click.echo(pod_page(found))
     return 0
 
 
@@ -112,6 +113,9 @@ def pod_view(pod: PodSnapshot) -> dict[str, Any]:
         "gpus": [asdict(gpu) for gpu in pod.gpus.gpus],
         "gpu_source": pod.gpus.source,
         "gpu_message": pod.gpus.message,
+        "gpu_age_s": pod.gpus.age_s,
+        "driver": pod.gpus.driver,
+        "cuda": pod.gpus.cuda,
         "host": asdict(pod.host) | {"sample": asdict(pod.sample) if pod.sample else None},
         "disk": [asdict(disk) for disk in pod.sample.disks] if pod.sample else [],
         "last_seen": iso(pod.last_seen),
@@ -131,7 +135,7 @@ def _pod_table(fleet: FleetSnapshot) -> str:
 def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:
     sample, gpus = pod.sample, pod.gpus.gpus
     busy = sum(not gpu.is_free() for gpu in gpus)
-    note = pod.reason if pod.state != "live" else _gpu_note(pod)
+    note = pod.reason if pod.state != "live" else gpu_note(pod)
     if pod.state != "live" and pod.last_seen is not None:
         note += f" (last seen {ago(pod.last_seen)})"
     memory = disk = "-"
@@ -139,7 +143,7 @@ def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:
         memory = f"{size(sample.memory_used_bytes)}/{size(sample.memory_total_bytes)}"
     if sample and sample.disks:
         last = sample.disks[-1]
-        disk = size(last.total_bytes - last.used_bytes)
+        disk = "unreadable" if last.error else size(last.total_bytes - last.used_bytes)
     return (
         pod.name,
         pod.state,
@@ -152,36 +156,3 @@ def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:
         f"{pod.price_per_hour:g}" if pod.price_per_hour is not None else "-",
         note,
     )
-
-
-def _gpu_note(pod: PodSnapshot) -> str:
-    if pod.gpus.simulated:
-        return "GPUs are SIMULATED"
-    return pod.gpus.message if not pod.gpus.gpus else ""
-
-
-def _pod_text(pod: PodSnapshot) -> str:
-    host, sample = pod.host, pod.sample
-    lines = [
-        f"{pod.name}  {pod.state}  {pod.address}",
-        f"host     {host.hostname} · {host.os} · {host.cpu_count} cores · {host.user}",
-        f"tools    python {host.python} · tmux {host.tmux or 'missing'}",
-    ]
-    if sample:
-        load = "-" if sample.load1 is None else f"{sample.load1:.2f}"
-        lines.append(f"load     {load}   memory {size(sample.memory_used_bytes)} of {size(sample.memory_total_bytes)}")
-        for disk in sample.disks:
-            lines.append(
-                f"disk     {disk.path}: {size(disk.total_bytes - disk.used_bytes)} free of {size(disk.total_bytes)}"
-            )
-    lines.append(f"latency  {'-' if pod.latency_s is None else f'{pod.latency_s * 1000:.1f} ms'}")
-    for gpu in pod.gpus.gpus:
-        usage = "-" if gpu.utilization_percent is None else f"{gpu.utilization_percent:.0f}%"
-        memory = f"{size(gpu.memory_used_bytes)}/{size(gpu.memory_total_bytes)}"
-        owner = gpu.error or gpu.claimed_by or ("free" if gpu.is_free() else "in use")
-        lines.append(f"gpu {gpu.index}    {gpu.name}  {usage}  {memory}  {owner}")
-    if note := _gpu_note(pod):
-        lines.append(f"gpus     {note}")
-    for run in sorted(pod.runs.values(), key=lambda run: run.created_at or 0.0, reverse=True)[:20]:
-        lines.append(f"run      {run.run_id}  {run.state}  {duration(run.elapsed_s)}")
-    return "\n".join(lines)

@@ -18,11 +18,30 @@ class GpuProcess:
     pid: int
     memory_bytes: int | None
     name: str = ""
+    #: The run of ours it belongs to.
+    run_id: str | None = None
+    #: False when the pod has no such process: NVML tells a container the numbers of its host.
+    known: bool = True
+    #: The MIG instance it runs on.
+    gpu_instance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MigInstance:
+    """A part of a GPU; `gpu_instance` and `compute_instance` are NVIDIA's own numbers."""
+
+    index: int
+    uuid: str
+    name: str = ""
+    gpu_instance: int | None = None
+    compute_instance: int | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GpuSample:
-    """One GPU. A field is `None` when that one query failed; `error` says why, in a few words."""
+    """One GPU. A field is `None` when the card does not tell it, or when that one query failed (`cell_errors`)."""
 
     index: int
     uuid: str
@@ -33,10 +52,39 @@ class GpuSample:
     temperature_c: float | None = None
     power_w: float | None = None
     power_limit_w: float | None = None
+    #: What is wrong with the card as a whole, in a few words; what it still tells stands beside it.
     error: str = ""
     processes: tuple[GpuProcess, ...] = ()
     #: The run of ours that claims this GPU.
     claimed_by: str | None = None
+    #: The runs of ours that use it, and how that is known: by their `process`es, or by the `claim` alone.
+    used_by: tuple[str, ...] = ()
+    attributed: str | None = None
+    #: How busy the memory controller was; not how full the memory is.
+    memory_utilization_percent: float | None = None
+    #: Where the card starts to slow down.
+    temperature_limit_c: float | None = None
+    clock_sm_mhz: int | None = None
+    clock_memory_mhz: int | None = None
+    clock_sm_max_mhz: int | None = None
+    clock_memory_max_mhz: int | None = None
+    #: Why the clocks are what they are: `idle`, `power cap`, `thermal slowdown`, …
+    clock_reasons: tuple[str, ...] = ()
+    #: Uncorrected memory errors since the driver was loaded, and over the card's life.
+    ecc_volatile: int | None = None
+    ecc_aggregate: int | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    pcie_generation_max: int | None = None
+    pcie_width_max: int | None = None
+    #: As last read; each GPU has its turn, one a second.
+    pcie_rx_bytes_per_s: int | None = None
+    pcie_tx_bytes_per_s: int | None = None
+    fan_percent: int | None = None
+    mig_enabled: bool | None = None
+    instances: tuple[MigInstance, ...] = ()
+    #: Why single fields are `None`, by field.
+    cell_errors: Mapping[str, str] = field(default_factory=dict)
 
     def is_free(self, busy_memory_bytes: int = 512 * 1024 * 1024) -> bool:
         """Not claimed by a run of ours, and not visibly in use by anybody."""
@@ -46,12 +94,16 @@ class GpuSample:
 
 @dataclass(frozen=True, slots=True)
 class GpuReport:
-    """`source` is `nvml`, `nvidia-smi`, `simulated` or `none`; `message` says why there is none."""
+    """`source` is `nvml`, `nvidia-smi`, `simulated` or `none`; `message` says why there is none, or what is wrong."""
 
     source: str = "none"
     message: str = ""
     driver: str = ""
     gpus: tuple[GpuSample, ...] = ()
+    #: The newest CUDA version this driver can run.
+    cuda: str = ""
+    #: How old the values are, seconds; more than 0 when the driver did not answer in time.
+    age_s: float = 0.0
 
     @property
     def simulated(self) -> bool:
@@ -63,16 +115,25 @@ class DiskUsage:
     path: str
     used_bytes: int
     total_bytes: int
+    read_only: bool = False
+    #: Why there are no numbers: it is not there, or does not answer.
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HostSample:
     time: float
+    #: Of `cpu_cores`: in a container with a quota its own use, else that of the cores it may run on.
     cpu_percent: float | None = None
     load1: float | None = None
     memory_used_bytes: int | None = None
     memory_total_bytes: int | None = None
     disks: tuple[DiskUsage, ...] = ()
+    cpu_cores: float | None = None
+    #: `container` when a control group sets the limit, else `machine`.
+    memory_scope: str = ""
+    network_received_bytes_per_s: float | None = None
+    network_sent_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +220,10 @@ class PodSnapshot:
     tags: tuple[str, ...] = ()
     price_per_hour: float | None = None
     latency_s: float | None = None
+
+    def gpus_of(self, run_id: str) -> tuple[GpuSample, ...]:
+        """The GPUs a run claims or uses."""
+        return tuple(gpu for gpu in self.gpus.gpus if run_id == gpu.claimed_by or run_id in gpu.used_by)
 
 
 @dataclass(frozen=True, slots=True)

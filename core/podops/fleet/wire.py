@@ -13,6 +13,7 @@ from podops.fleet.snapshot import (
     GpuSample,
     HostInfo,
     HostSample,
+    MigInstance,
     RunSnapshot,
 )
 from podops_runners.runid import is_valid_run_id
@@ -96,17 +97,28 @@ def host_info(value: object) -> HostInfo:
 
 def host_sample(value: object) -> HostSample:
     wire = mapping(value)
-    disks = (mapping(disk) for disk in items(wire.get("disks")))
     return HostSample(
         time=number(wire.get("time")) or 0.0,
         cpu_percent=number(wire.get("cpu_percent")),
         load1=number(wire.get("load1")),
+        cpu_cores=number(wire.get("cpu_cores")),
         memory_used_bytes=integer(wire.get("memory_used_bytes")),
         memory_total_bytes=integer(wire.get("memory_total_bytes")),
-        disks=tuple(
-            DiskUsage(text(disk.get("path")), count(disk.get("used_bytes")), count(disk.get("total_bytes")))
-            for disk in disks
-        ),
+        memory_scope=text(wire.get("memory_scope")),
+        network_received_bytes_per_s=number(wire.get("network_received_bytes_per_s")),
+        network_sent_bytes_per_s=number(wire.get("network_sent_bytes_per_s")),
+        disks=tuple(_disk(disk) for disk in items(wire.get("disks"))),
+    )
+
+
+def _disk(value: object) -> DiskUsage:
+    wire = mapping(value)
+    return DiskUsage(
+        path=text(wire.get("path")),
+        used_bytes=count(wire.get("used_bytes")),
+        total_bytes=count(wire.get("total_bytes")),
+        read_only=wire.get("read_only") is True,
+        error=text(wire.get("error")),
     )
 
 
@@ -117,31 +129,85 @@ def gpu_report(value: object) -> GpuReport:
         source=source if source in _SOURCES else "none",
         message=text(wire.get("message")),
         driver=text(wire.get("driver")),
+        cuda=text(wire.get("cuda")),
         gpus=tuple(_gpu(gpu) for gpu in items(wire.get("gpus"))),
+        age_s=number(wire.get("age_s")) or 0.0,
     )
+
+
+_GPU_NUMBERS = (
+    "utilization_percent",
+    "memory_utilization_percent",
+    "temperature_c",
+    "temperature_limit_c",
+    "power_w",
+    "power_limit_w",
+)
+_GPU_INTEGERS = (
+    "memory_used_bytes",
+    "memory_total_bytes",
+    "clock_sm_mhz",
+    "clock_memory_mhz",
+    "clock_sm_max_mhz",
+    "clock_memory_max_mhz",
+    "ecc_volatile",
+    "ecc_aggregate",
+    "pcie_generation",
+    "pcie_width",
+    "pcie_generation_max",
+    "pcie_width_max",
+    "pcie_rx_bytes_per_s",
+    "pcie_tx_bytes_per_s",
+    "fan_percent",
+)
 
 
 def _gpu(value: object) -> GpuSample:
     wire = mapping(value)
+    mig, attributed = wire.get("mig_enabled"), wire.get("attributed")
+    numbers: dict[str, Any] = {name: number(wire.get(name)) for name in _GPU_NUMBERS}
+    integers: dict[str, Any] = {name: integer(wire.get(name)) for name in _GPU_INTEGERS}
     return GpuSample(
         index=count(wire.get("index")),
         uuid=text(wire.get("uuid")),
         name=text(wire.get("name")),
-        utilization_percent=number(wire.get("utilization_percent")),
-        memory_used_bytes=integer(wire.get("memory_used_bytes")),
-        memory_total_bytes=integer(wire.get("memory_total_bytes")),
-        temperature_c=number(wire.get("temperature_c")),
-        power_w=number(wire.get("power_w")),
-        power_limit_w=number(wire.get("power_limit_w")),
+        clock_reasons=texts(wire.get("clock_reasons")),
+        mig_enabled=mig if isinstance(mig, bool) else None,
+        instances=tuple(_mig_instance(instance) for instance in items(wire.get("instances"))),
         error=text(wire.get("error")),
+        cell_errors={text(cell): text(why) for cell, why in _entries(wire.get("cell_errors"))},
         processes=tuple(_gpu_process(process) for process in items(wire.get("processes"))),
         claimed_by=optional_text(wire.get("claimed_by")),
+        used_by=texts(wire.get("used_by")),
+        attributed=attributed if attributed in ("process", "claim") else None,
+        **numbers,
+        **integers,
+    )
+
+
+def _mig_instance(value: object) -> MigInstance:
+    wire = mapping(value)
+    return MigInstance(
+        index=count(wire.get("index")),
+        uuid=text(wire.get("uuid")),
+        name=text(wire.get("name")),
+        gpu_instance=integer(wire.get("gpu_instance")),
+        compute_instance=integer(wire.get("compute_instance")),
+        memory_used_bytes=integer(wire.get("memory_used_bytes")),
+        memory_total_bytes=integer(wire.get("memory_total_bytes")),
     )
 
 
 def _gpu_process(value: object) -> GpuProcess:
     wire = mapping(value)
-    return GpuProcess(count(wire.get("pid")), integer(wire.get("memory_bytes")), text(wire.get("name")))
+    return GpuProcess(
+        pid=count(wire.get("pid")),
+        memory_bytes=integer(wire.get("memory_bytes")),
+        name=text(wire.get("name")),
+        run_id=optional_text(wire.get("run_id")),
+        known=wire.get("known") is not False,
+        gpu_instance=integer(wire.get("gpu_instance")),
+    )
 
 
 def run(value: object, pod: str, received_at: float) -> RunSnapshot | None:

@@ -1,44 +1,60 @@
-"""GPU samples of a pod, from the best source it has: NVML, `nvidia-smi`, or none with the reason."""
+"""GPU samples of a pod, from the best source it has, never waited for longer than a moment."""
 
-from typing import Any, Dict, List, Optional
+import time
+from typing import Any, Dict, List, Optional, Union
+
+from podops_runners.gpu import card
+from podops_runners.gpu.best import BestGpus
+from podops_runners.gpu.owners import Owners, attribute
+from podops_runners.gpu.simulated import SimulatedGpus
+from podops_runners.patient import Patient
+
+#: How long a report waits for the driver, seconds: the first one for it to wake up, the others hardly at all.
+_FIRST_WAIT_S, _WAIT_S = 10.0, 2.0
+
+#: Values older than this are no longer shown, seconds.
+_STALE_S = 5.0
 
 
 class GpuSource:
-    """Chooses its source once, at the first report; NVML is tried again now and then, a driver may come later."""
+    """Safe to call from several threads. A driver that hangs costs the values, never the caller."""
 
     def __init__(self, simulate: int = 0) -> None:
-        self._simulate = simulate
-        self._source: Optional[Any] = None
-        self._message = ""
+        self._source: Union[SimulatedGpus, BestGpus] = SimulatedGpus(simulate) if simulate else BestGpus()
+        self._owners = Owners()
+        self._reading = Patient(self._read)
+        self._last: Optional[Dict[str, Any]] = None
+        self._last_at = 0.0
 
     def report(self, claims: Dict[int, str]) -> Dict[str, Any]:
         """GpuReport in its wire form; `claims` tells which run of ours holds which GPU."""
-        if self._source is None:
-            self._choose()
-        if self._source is None:
-            return {"source": "none", "message": self._message, "driver": "", "gpus": []}
-        try:
-            report: Dict[str, Any] = self._source.report()
-        except Exception as error:  # a driver's trouble must not cost the pod its link
-            message = "GPUs cannot be read: {}".format(error)
-            return {"source": "none", "message": message, "driver": "", "gpus": []}
-        gpus: List[Dict[str, Any]] = report["gpus"]
+        fresh = self._reading.answer(_FIRST_WAIT_S if self._last is None else _WAIT_S)
+        last = fresh or self._last
+        if last is None:
+            message = "the GPU driver has not answered for {:.0f} s".format(self._reading.waiting_s())
+            return dict(_none(message), age_s=0.0)
+        age = 0.0 if fresh else time.monotonic() - self._last_at
+        gpus: List[Dict[str, Any]] = [dict(gpu) for gpu in last["gpus"]]
+        message = last["message"]
+        if age > _STALE_S:
+            message = "the GPU driver has not answered for {:.0f} s".format(age)
+            gpus = [card.forgotten(gpu, message) for gpu in gpus]
         for gpu in gpus:
-            gpu["claimed_by"] = claims.get(gpu["index"])
-        return report
+            attribute(gpu, claims.get(gpu["index"]))
+        return dict(last, message=message, gpus=gpus, age_s=round(age, 1))
 
     def close(self) -> None:
-        if self._source is not None:
-            self._source.close()
+        self._source.close()
 
-    def _choose(self) -> None:
-        from podops_runners.gpu import nvml, simulated, smi
-
-        if self._simulate:
-            self._source = simulated.SimulatedGpus(self._simulate)
-            return
+    def _read(self) -> Dict[str, Any]:
         try:
-            self._source = nvml.NvmlGpus()
-        except nvml.NvmlUnavailable as error:
-            self._message = str(error)
-            self._source = smi.start()
+            report: Dict[str, Any] = self._source.report()
+            self._owners.name(report["gpus"])
+        except Exception as error:  # a driver's trouble must not cost the pod its link
+            report = _none("GPUs cannot be read: {}: {}".format(error.__class__.__name__, error))
+        self._last, self._last_at = report, time.monotonic()
+        return report
+
+
+def _none(message: str) -> Dict[str, Any]:
+    return {"source": "none", "message": message, "driver": "", "cuda": "", "gpus": []}

@@ -1,14 +1,26 @@
-"""GPUs through NVML, with NVIDIA's own `pynvml`. Each query is on its own: one that fails costs one cell."""
+"""NVML, with NVIDIA's own `pynvml`: opened once, asked query by query, closed and forgotten when the driver goes."""
 
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, Optional, Tuple
 
 
 class NvmlUnavailable(Exception):
-    """NVML cannot be used here; the text says why, for a person."""
+    """NVML cannot be used here and now; the text says why, for a person."""
 
 
-class NvmlGpus:
-    """NVML, initialised once."""
+class QueryFailed(Exception):
+    """One query failed. `stale_handle`: the device has to be looked up again."""
+
+    def __init__(self, text: str, stale_handle: bool) -> None:
+        super().__init__(text)
+        self.stale_handle = stale_handle
+
+
+class _NoSuchQuery(Exception):
+    """This driver or this pynvml does not have it."""
+
+
+class Nvml:
+    """An open NVML library."""
 
     def __init__(self) -> None:
         """Raises `NvmlUnavailable`."""
@@ -17,89 +29,103 @@ class NvmlGpus:
         except ImportError:
             raise NvmlUnavailable("pynvml is missing from the pod side")
         self._nvml = pynvml
+        self._forms: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
+        self._tells_reserved = True
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
+            _unload(pynvml)
             raise NvmlUnavailable(_why(pynvml, error))
-        self._driver = _text(self._ask(pynvml.nvmlSystemGetDriverVersion))
+        n = pynvml
+        self._driver_gone = (
+            n.NVML_ERROR_UNINITIALIZED,
+            n.NVML_ERROR_DRIVER_NOT_LOADED,
+            n.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
+        )
+        self._no_answer = (n.NVML_ERROR_NOT_SUPPORTED, n.NVML_ERROR_NO_PERMISSION, n.NVML_ERROR_NOT_FOUND)
+        self._stale_handle = (n.NVML_ERROR_GPU_IS_LOST, n.NVML_ERROR_INVALID_ARGUMENT, n.NVML_ERROR_UNKNOWN)
 
-    def report(self) -> Dict[str, Any]:
-        """GpuReport in its wire form."""
-        count = self._ask(self._nvml.nvmlDeviceGetCount) or 0
-        gpus = [self._gpu(index) for index in range(count)]
-        message = "" if gpus else "the NVIDIA driver is loaded, but shows no GPU"
-        return {"source": "nvml", "message": message, "driver": self._driver, "gpus": gpus}
+    def constant(self, name: str) -> Any:
+        return getattr(self._nvml, name)
+
+    def ask(self, names: Tuple[str, ...], *arguments: Any) -> Any:
+        """The answer to one query, or `None` for what this card or driver does not tell.
+
+        `names` are the forms of the query, newest first: an older driver lacks the newest. Raises `QueryFailed`, and
+        `NvmlUnavailable` when the driver itself went away.
+        """
+        known = self._forms.get(names)
+        for name in names if known is None else known:
+            try:
+                answer = self._call(name, *arguments)
+            except _NoSuchQuery:
+                continue
+            self._forms[names] = (name,)
+            return answer
+        self._forms[names] = ()
+        return None
+
+    def memory(self, handle: Any) -> Optional[Tuple[int, int]]:
+        """`(used, total)` of a GPU or a MIG instance, bytes. Raises as `ask` does."""
+        if self._tells_reserved:
+            # Since driver 510 the older form counts what the driver keeps for itself as used: up to 900 MB, idle.
+            try:
+                found = self._call("nvmlDeviceGetMemoryInfo", handle, self._nvml.nvmlMemory_v2)
+                if found is not None:
+                    return int(found.used), int(found.total)
+            except (_NoSuchQuery, AttributeError):
+                self._tells_reserved = False
+            except QueryFailed:
+                pass  # under WSL this form exists and fails
+        found = self.ask(("nvmlDeviceGetMemoryInfo",), handle)
+        return None if found is None else (int(found.used), int(found.total))
 
     def close(self) -> None:
-        self._ask(self._nvml.nvmlShutdown)
+        """Give the driver back, and forget the library: after a driver update the next one must be loaded anew."""
+        try:
+            self._nvml.nvmlShutdown()
+        except self._nvml.NVMLError:
+            pass
+        _unload(self._nvml)
 
-    def _gpu(self, index: int) -> Dict[str, Any]:
+    def _call(self, name: str, *arguments: Any) -> Any:
         nvml = self._nvml
-        errors: List[str] = []
-        gpu: Dict[str, Any] = {"index": index, "uuid": "", "name": "GPU {}".format(index), "processes": []}
-        handle = self._ask(nvml.nvmlDeviceGetHandleByIndex, index, errors=errors)
-        if handle is not None:
-            memory = self._ask(nvml.nvmlDeviceGetMemoryInfo, handle, errors=errors)
-            usage = self._ask(nvml.nvmlDeviceGetUtilizationRates, handle, errors=errors)
-            gpu.update(
-                uuid=_text(self._ask(nvml.nvmlDeviceGetUUID, handle, errors=errors)),
-                name=_text(self._ask(nvml.nvmlDeviceGetName, handle, errors=errors)) or gpu["name"],
-                utilization_percent=None if usage is None else float(usage.gpu),
-                memory_used_bytes=None if memory is None else int(memory.used),
-                memory_total_bytes=None if memory is None else int(memory.total),
-                temperature_c=self._ask(
-                    nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU, errors=errors
-                ),
-                power_w=_watts(self._ask(nvml.nvmlDeviceGetPowerUsage, handle, errors=errors)),
-                power_limit_w=_watts(self._ask(nvml.nvmlDeviceGetEnforcedPowerLimit, handle, errors=errors)),
-                processes=self._processes(handle),
-            )
-        gpu["error"] = errors[0] if errors else ""
-        return gpu
-
-    def _processes(self, handle: Any) -> List[Dict[str, Any]]:
-        found: Dict[int, Optional[int]] = {}
-        for query in ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3"):
-            for process in self._ask(getattr(self._nvml, query), handle) or ():
-                found[int(process.pid)] = None if process.usedGpuMemory is None else int(process.usedGpuMemory)
-        return [{"pid": pid, "memory_bytes": used, "name": _command_name(pid)} for pid, used in found.items()]
-
-    def _ask(self, query: Callable[..., Any], *arguments: Any, errors: Optional[List[str]] = None) -> Any:
-        """The answer to one query, or `None`; what a card merely does not support is no error."""
-        nvml = self._nvml
+        query = getattr(nvml, name, None)
+        if query is None:
+            raise _NoSuchQuery
         try:
             return query(*arguments)
-        except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound, nvml.NVMLError_NoPermission):
-            return None
-        except nvml.NVMLLibraryMismatchError:
-            # An older driver lacks the newest form of a query; this error is outside pynvml's own error tree.
-            return None
         except nvml.NVMLError as error:
-            if errors is not None:
-                errors.append(str(error))
-            return None
+            code = error.value
+            if code == nvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+                raise _NoSuchQuery
+            if code in self._driver_gone:
+                raise NvmlUnavailable(_why(nvml, error))
+            if code in self._no_answer:
+                return None
+            raise QueryFailed(str(error), code in self._stale_handle)
+        except nvml.NVMLLibraryMismatchError:  # outside pynvml's own error tree
+            raise _NoSuchQuery
 
 
-def _why(nvml: Any, error: Exception) -> str:
+def _unload(nvml: Any) -> None:
+    # pynvml keeps the library and its functions for ever; after a driver update those would never work again.
+    library = getattr(nvml, "nvmlLib", None)
+    cache = getattr(nvml, "_nvmlGetFunctionPointer_cache", None)
+    if library is None or cache is None:
+        return
+    import _ctypes
+
+    nvml.nvmlLib = None
+    cache.clear()
+    _ctypes.dlclose(library._handle)
+
+
+def _why(nvml: Any, error: Any) -> str:
     known = {
         nvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver on this pod",
         nvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is installed but not loaded",
-        nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the NVIDIA driver was updated: the pod needs a reboot",
+        nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the NVIDIA driver was updated while loaded: reload it or reboot",
+        nvml.NVML_ERROR_UNINITIALIZED: "the NVIDIA driver is being reloaded",
     }
-    return known.get(getattr(error, "value", None), "NVML: {}".format(error))
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
-
-
-def _watts(milliwatts: Any) -> Optional[float]:
-    return None if milliwatts is None else milliwatts / 1000.0
-
-
-def _command_name(pid: int) -> str:
-    try:
-        with open("/proc/{}/comm".format(pid)) as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
+    return known.get(error.value, "NVML: {}".format(error))
