@@ -4,9 +4,15 @@ import os
 import platform
 import subprocess
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from podops_runners import process, tmux
+from podops_runners.container import ContainerLimits
+from podops_runners.network import traffic
+from podops_runners.patient import Patient
+
+#: How long a sample waits for a disk, seconds.
+_DISK_WAIT_S = 1.0
 
 
 def host_info() -> Dict[str, Any]:
@@ -24,40 +30,115 @@ def host_info() -> Dict[str, Any]:
 
 
 class HostSampler:
-    """Keeps the last CPU times, because a share needs two looks."""
+    """Keeps the last counters, because a rate needs two looks."""
 
     def __init__(self, directories: List[str]) -> None:
-        self._directories = ["/"] + [path for path in directories if path != "/"]
-        self._cpu = _cpu_times()
+        self._disks = [_Disk(path) for path in dict.fromkeys(["/", *directories])]
+        self._container = ContainerLimits()
+        self._cores = _cores()
+        self._time = time.monotonic()
+        self._cpu = _cpu_times(self._cores)
+        self._cpu_limit = self._container.cpu()
+        self._traffic = traffic()
 
     def sample(self) -> Dict[str, Any]:
         """HostSample in its wire form."""
-        memory = _memory()
+        before, self._time = self._time, time.monotonic()
+        passed = self._time - before
+        used, total, scope = self._memory()
+        received, sent = self._network(passed)
+        cpu_percent, cores = self._processors(passed)
         return {
             "time": time.time(),
-            "cpu_percent": self._cpu_percent(),
+            "cpu_percent": cpu_percent,
+            "cpu_cores": cores,
             "load1": _load1(),
-            "memory_used_bytes": memory[0],
-            "memory_total_bytes": memory[1],
-            "disks": [disk for disk in map(_disk, self._directories) if disk],
+            "memory_used_bytes": used,
+            "memory_total_bytes": total,
+            "memory_scope": scope,
+            "network_received_bytes_per_s": received,
+            "network_sent_bytes_per_s": sent,
+            "disks": [disk.usage() for disk in self._disks],
         }
 
-    def _cpu_percent(self) -> Optional[float]:
-        before, self._cpu = self._cpu, _cpu_times()
-        if before is None or self._cpu is None:
-            return None
-        total = self._cpu[1] - before[1]
-        return round(100.0 * (self._cpu[0] - before[0]) / total, 1) if total > 0 else None
+    def _processors(self, passed: float) -> Tuple[Optional[float], float]:
+        """How busy, in percent, and of how many cores: a container's own quota, else the cores we may run on."""
+        times, limit = _cpu_times(self._cores), self._container.cpu()
+        before, self._cpu = self._cpu, times
+        limit_before, self._cpu_limit = self._cpu_limit, limit
+        cores = float(len(self._cores))
+        if limit is not None and limit.cores < cores:
+            cores = round(limit.cores, 2)
+            used, used_before = limit.used_s, limit_before.used_s if limit_before else None
+            if used is not None and used_before is not None:
+                return _percent(used - used_before, passed * limit.cores), cores
+        if before is None or times is None:
+            return None, cores
+        return _percent(times[0] - before[0], times[1] - before[1]), cores
+
+    def _memory(self) -> Tuple[Optional[int], Optional[int], str]:
+        """Used, total, and whose: `container` under a limit smaller than the machine, else `machine`."""
+        used, total = _memory()
+        limit = self._container.memory()
+        if limit is not None and (total is None or limit.limit_bytes < total):
+            return limit.used_bytes, limit.limit_bytes, "container"
+        return used, total, "machine"
+
+    def _network(self, passed: float) -> Tuple[Optional[float], Optional[float]]:
+        before, self._traffic = self._traffic, traffic()
+        if before is None or self._traffic is None:
+            return None, None
+        received, sent = self._traffic.received - before.received, self._traffic.sent - before.sent
+        return _rate(received, passed), _rate(sent, passed)
 
 
-def _cpu_times() -> Optional[Tuple[int, int]]:
-    """`(busy, total)` ticks of all cores since boot."""
-    line = _first_line("/proc/stat").split()
-    if len(line) < 6 or line[0] != "cpu":
+class _Disk:
+    """A mount that hangs (a stale NFS handle) costs its own line, and neither the samples nor another disk."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._look: Patient[Dict[str, Any]] = Patient(lambda: _disk(path))
+
+    def usage(self) -> Dict[str, Any]:
+        """DiskUsage in its wire form."""
+        # Once it hangs, it is only looked at in passing.
+        found = self._look.answer(0.0 if self._look.waiting_s() else _DISK_WAIT_S)
+        return found or _no_disk(self._path, "does not answer for {:.0f} s".format(self._look.waiting_s()))
+
+
+def _percent(part: float, whole: float) -> Optional[float]:
+    return round(min(100.0, max(0.0, 100.0 * part / whole)), 1) if whole > 0 else None
+
+
+def _rate(count: int, seconds: float) -> Optional[float]:
+    # A counter that went back belongs to an interface that was set up anew.
+    return round(count / seconds, 1) if count >= 0 and seconds > 0 else None
+
+
+def _cores() -> Set[int]:
+    """The cores this process may be scheduled on."""
+    try:
+        return os.sched_getaffinity(0)
+    except (AttributeError, OSError):
+        return set(range(os.cpu_count() or 1))
+
+
+def _cpu_times(cores: Set[int]) -> Optional[Tuple[int, int]]:
+    """`(busy, total)` ticks of these cores since boot."""
+    busy = total = 0
+    try:
+        with open("/proc/stat") as stream:
+            for line in stream:
+                fields = line.split()
+                if not fields or not fields[0].startswith("cpu"):
+                    break  # the cores stand first; what follows is long
+                if fields[0][3:].isdigit() and int(fields[0][3:]) in cores:
+                    ticks = [int(field) for field in fields[1:9]]
+                    total += sum(ticks)
+                    busy += sum(ticks) - ticks[3] - ticks[4]
+    except (OSError, ValueError, IndexError):
         return None
-    ticks = [int(field) for field in line[1:9]]
-    idle = ticks[3] + ticks[4]
-    return sum(ticks) - idle, sum(ticks)
+    return (busy, total) if total else None
 
 
 def _memory() -> Tuple[Optional[int], Optional[int]]:
@@ -73,14 +154,19 @@ def _memory() -> Tuple[Optional[int], Optional[int]]:
     return (total - available, total) if total is not None and available is not None else (None, total)
 
 
-def _disk(path: str) -> Optional[Dict[str, Any]]:
+def _disk(path: str) -> Dict[str, Any]:
     try:
         info = os.statvfs(path)
-    except OSError:
-        return None
-    size = info.f_frsize
-    used = (info.f_blocks - info.f_bfree) * size
-    return {"path": path, "used_bytes": used, "total_bytes": used + info.f_bavail * size}
+    except OSError as error:
+        return _no_disk(path, error.strerror or str(error))
+    used = (info.f_blocks - info.f_bfree) * info.f_frsize
+    total = used + info.f_bavail * info.f_frsize
+    read_only = bool(info.f_flag & os.ST_RDONLY)
+    return {"path": path, "used_bytes": used, "total_bytes": total, "read_only": read_only, "error": ""}
+
+
+def _no_disk(path: str, error: str) -> Dict[str, Any]:
+    return {"path": path, "used_bytes": 0, "total_bytes": 0, "read_only": False, "error": error}
 
 
 def _load1() -> Optional[float]:
@@ -119,11 +205,3 @@ def _user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
-
-
-def _first_line(path: str) -> str:
-    try:
-        with open(path) as stream:
-            return stream.readline()
-    except OSError:
-        return ""
