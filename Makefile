@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check
+.PHONY: help setup demo test check bench
 BIN := .venv/bin
 
 help:  ## show these lines
@@ -15,7 +15,10 @@ test: setup  ## every test, against real sshd and tmux on loopback
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: setup  ## lint, format, types, layers
-	@$(BIN)/ruff check core tui runners tests
-	@$(BIN)/ruff format --check core tui runners tests
+	@$(BIN)/ruff check core tui runners tests benchmarks
+	@$(BIN)/ruff format --check core tui runners tests benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: setup  ## measure beside what one would use instead, and write docs/performance.md
+	@$(BIN)/python -m benchmarks.run --write docs/performance.md

@@ -1,0 +1,79 @@
+"""`python -m benchmarks.run [NAME…] [--write FILE]`: podops beside what a person would use instead, in one run.
+
+Everything is measured on this machine alone, against an sshd on loopback that this program starts and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from benchmarks import cold_status, idle, log_latency, printing, start_time, submit_time
+from benchmarks.measure import Row
+from benchmarks.world import World, world
+
+MEASURES: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
+    "log": log_latency.measure,
+    "status": cold_status.measure,
+    "submit": submit_time.measure,
+    "printing": printing.measure,
+    "idle": idle.measure,
+    "start": start_time.measure,
+}
+PRESETS = log_latency.PRESETS | cold_status.PRESETS | submit_time.PRESETS | printing.PRESETS | idle.PRESETS
+
+#: Everything below this line of the file is written by `--write`.
+MARKER = "<!-- written by `make bench`: edit above this line only -->"
+
+
+async def measure(names: Sequence[str]) -> list[Row]:
+    rows: list[Row] = []
+    with world(PRESETS) as made:
+        for name in names:
+            sys.stderr.write(f"measuring {name}…\n")
+            rows += await MEASURES[name](made)
+    return rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown."""
+    lines = ["| what | podops | instead | | ratio |", "|---|---:|---:|---|---:|"]
+    for row in rows:
+        theirs = _figure(row.theirs, row.unit) if row.theirs or row.unit.startswith("%") else "-"
+        lines.append(f"| {row.what} | {_figure(row.ours, row.unit)} | {theirs} | {row.instead} | {row.ratio} |")
+    return "\n".join(lines) + "\n"
+
+
+def _figure(value: float, unit: str) -> str:
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(MEASURES)}; all")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="replace the table of this file")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(MEASURES)
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
+    told = f"Measured on: {machine()}.\n\n" + table(asyncio.run(measure(given.names or list(MEASURES))))
+    sys.stdout.write(told)
+    if given.write:
+        by_hand = given.write.read_text(encoding="utf-8").partition(MARKER)[0]
+        given.write.write_text(f"{by_hand}{MARKER}\n\n{told}", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
