@@ -41,6 +41,10 @@ class Scraper:
                 found.append(metrics)
         return found
 
+    def forget_line(self) -> None:
+        """The rest of the line begun last will not come."""
+        self._rest = b""
+
     def _line(self, line: str) -> Optional[Dict[str, Any]]:
         if not line:
             return None

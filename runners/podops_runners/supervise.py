@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from podops_runners import gpu_claims, process, records, service, states
 from podops_runners.child import Child, environment, outcome
+from podops_runners.log_reader import LogReader
 from podops_runners.metrics_scrape import Scraper, json_safe
 from podops_runners.pane import Pane
 from podops_runners.rundir import RunDir
@@ -18,7 +19,8 @@ from podops_runners.traceback_line import last_words
 
 #: How long we sleep at most between two looks at log, kill request and clock, seconds.
 _TICK_S = 0.2
-_READ_BYTES = 256 * 1024
+#: How long we read the log before we look at everything else again, and once it is complete, seconds.
+_READ_S, _LAST_READ_S = 0.1, 5.0
 _SERVICE_POLL_S = 1.0
 
 
@@ -51,7 +53,7 @@ class Supervisor:
         self._stop: Optional[GracefulStop] = None
         self._cause: Optional[str] = None
         self._signals: List[int] = []
-        self._log_read = 0
+        self._log = LogReader(run.stdout_log)
         self._log_changed = self._clock
         self._stalled = False
         self._metrics_written = 0
@@ -76,7 +78,9 @@ class Supervisor:
             self._wait()
             self._look(time.monotonic())
             status = child.reap()
-        self._read_output()
+        self._read_output(_LAST_READ_S)
+        self._log.jump()
+        self._read_output(_LAST_READ_S)
         self._keep(self._index)
         return self._finish(status)
 
@@ -96,7 +100,7 @@ class Supervisor:
             os.read(self._wake, 4096)
 
     def _look(self, now: float) -> None:
-        self._read_output()
+        self._read_output(_READ_S)
         self._take_signals(now)
         if now >= self._next_kill_look:
             self._next_kill_look = now + 1.0
@@ -154,13 +158,15 @@ class Supervisor:
             event(self.run, "ready", port=wanted["port"], after_s=round(time.time() - self._started, 3))
             self._next_beat = 0.0
 
-    def _read_output(self) -> None:
-        """Bring pane, metrics and index up to the end of the log."""
-        while True:
-            data = self._log_bytes()
+    def _read_output(self, seconds: float) -> None:
+        """Bring pane, metrics and index up to the end of the log, as far as that goes in so long."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            data, jumped = self._log.next()
             if not data:
                 break
-            self._log_read += len(data)
+            if jumped:
+                self._scraper.forget_line()
             self._log_changed = time.monotonic()
             if self._stalled:
                 self._stalled = False
@@ -173,17 +179,9 @@ class Supervisor:
             self._next_index = now + 1.0
             self._keep(self._index)
 
-    def _log_bytes(self) -> bytes:
-        try:
-            with open(self.run.stdout_log, "rb") as stream:
-                stream.seek(self._log_read)
-                return stream.read(_READ_BYTES)
-        except OSError:
-            return b""
-
     def _index(self) -> None:
         with open(self.run.stdout_index, "a") as stream:
-            stream.write("{:.3f} {}\n".format(time.time(), self._log_read))
+            stream.write("{:.3f} {}\n".format(time.time(), self._log.offset))
 
     def _keep_metrics(self, metrics: Dict[str, Any]) -> None:
         self._last_metrics.update(json_safe(metrics))
@@ -200,7 +198,7 @@ class Supervisor:
             "pid": self._child.pid if self._child else None,
             "elapsed": round(time.time() - self._started, 1),
             "interval": self._interval,
-            "log_bytes": self._log_read,
+            "log_bytes": self._log.offset,
             "log_age": round(time.monotonic() - self._log_changed, 1),
             "gpu": ",".join(str(index) for index in self._gpus()) or None,
             "step": self._scraper.step,
@@ -253,7 +251,7 @@ class Supervisor:
             "ended": round(ended, 3),
             "elapsed_s": round(ended - self._started, 3),
             "attempts": 1,
-            "log_bytes": self._log_read,
+            "log_bytes": self._log.offset,
             "last_metrics": self._last_metrics,
             "tracking": {"wandb": {"url": self._scraper.wandb_url}} if self._scraper.wandb_url else {},
             "missing_artifacts": self._missing_artifacts(),

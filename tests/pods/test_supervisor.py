@@ -163,6 +163,26 @@ def test_a_run_over_its_time_fails_with_timeout(start: Start) -> None:
     assert (summary["state"], summary["reason"]) == ("failed", "timeout")
 
 
+def test_a_run_that_prints_faster_than_anybody_can_read_is_watched_and_killed_all_the_same(start: Start) -> None:
+    run = start("while :; do seq -f 'iter %g: loss 3.5, time 2ms' 1 200000; done")
+    try:
+        eventually(lambda: Path(run.heartbeat).exists())
+        request_kill(run, 0.5, "a test")
+        summary = eventually(lambda: read(run.summary))
+        assert (summary["state"], summary["reason"]) == ("cancelled", "user_kill")
+        assert summary["log_bytes"] == Path(run.stdout_log).stat().st_size
+    finally:
+        Path(run.stdout_log).write_text("")
+
+
+def test_what_stands_at_the_end_of_a_flood_is_read(start: Start) -> None:
+    run = start("yes 'nothing to see here' | head -c 60M; echo; echo 'iter 7: loss 1.5, time 2ms'; exit 1")
+    summary = eventually(lambda: read(run.summary))
+    assert summary["last_metrics"]["loss"] == 1.5
+    assert summary["log_bytes"] == Path(run.stdout_log).stat().st_size
+    Path(run.stdout_log).write_text("")
+
+
 def test_a_silent_run_is_flagged_as_stalled_and_left_alone(start: Start) -> None:
     run = start(
         "echo a; while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done; echo b",
