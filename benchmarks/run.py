@@ -45,7 +45,8 @@ def table(rows: Sequence[Row]) -> str:
     lines = ["| what | podops | instead | | ratio |", "|---|---:|---:|---|---:|"]
     for row in rows:
         theirs = _figure(row.theirs, row.unit) if row.theirs or row.unit.startswith("%") else "-"
-        lines.append(f"| {row.what} | {_figure(row.ours, row.unit)} | {theirs} | {row.instead} | {row.ratio} |")
+        cells = (row.what, _figure(row.ours, row.unit), theirs, row.instead, row.ratio)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

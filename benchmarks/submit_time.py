@@ -27,7 +27,7 @@ async def measure(world: World) -> list[Row]:
         await process(*world.ssh(*shared), "true")
         for number in range(REPEATS + 1):
             for pod in (FAR, NEAR):
-                took[pod].append(await _through_podops(world, fleet, pod, f"s{number}"))
+                took[pod].append(await _through_podops(world, fleet, pod, f"{pod}{number}"))
             for name, options in (("ssh", []), ("shared", shared)):
                 log = world.root / f"{name}-{number}.log"
                 line = join(world.tmux_line(_LINE, log))
@@ -38,16 +38,17 @@ async def measure(world: World) -> list[Row]:
     # The first of each started a tmux server, or filled a cache.
     warm = {name: values[1:] for name, values in took.items()}
     by_hand = 'tmux new -d "… 2>&1 | tee log"'
+    what = "submit to first instruction"
     return [
-        median("submit to first instruction", f"`ssh pod {by_hand}`", warm[FAR], warm["ssh"], "ms"),
+        median(what, f"`ssh pod {by_hand}`", warm[FAR], warm["ssh"], "ms"),
         median(
-            "submit to first instruction",
+            what,
             "the same over a shared connection (ControlMaster)",
             warm[FAR],
             warm["shared"],
             "ms",
         ),
-        median("submit to first instruction, on the pod itself", f"`{by_hand}`", warm[NEAR], warm["tmux"], "ms"),
+        median(f"{what}, on the pod itself", f"`{by_hand}`", warm[NEAR], warm["tmux"], "ms"),
     ]
 
 
