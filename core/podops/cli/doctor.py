@@ -11,6 +11,7 @@ import click
 
 from podops.cli.context import Options, json_option, open_fleet
 from podops.cli.output import clean, print_json, use_colour
+from podops.cli.project_names import complete_pods
 from podops.config.model import ProjectConfig
 from podops.doctor.check import Check
 from podops.doctor.machine import machine_checks, project_checks
@@ -20,7 +21,14 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
-@click.option("--pod", "pods", metavar="NAME", multiple=True, help="Check only this pod; may be given several times.")
+@click.option(
+    "--pod",
+    "pods",
+    metavar="NAME",
+    shell_complete=complete_pods,
+    multiple=True,
+    help="Check only this pod; may be given several times.",
+)
 @json_option
 @click.pass_obj
 def doctor(options: Options, pods: tuple[str, ...]) -> int:

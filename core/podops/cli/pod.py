@@ -11,6 +11,7 @@ import click
 from podops.cli.context import Options, json_option, open_fleet, run_async
 from podops.cli.output import ago, iso, print_json, size, table
 from podops.cli.pod_page import gpu_note, pod_page
+from podops.cli.project_names import complete_pods
 from podops.cli.run_view import run_rows, run_summary
 from podops.errors import UnreachableError
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
@@ -61,7 +62,7 @@ def list_pods(options: Options) -> int:
 
 
 @pod.command("status")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_pods)
 @json_option
 @click.pass_obj
 def pod_status(options: Options, name: str) -> int:

@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
+from podops.cli.project_names import complete_pods
 from podops.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def pod_option(command: F) -> F:
-    return click.option("--pod", metavar="NAME", help="Look on this pod only.")(command)
+    return click.option("--pod", metavar="NAME", shell_complete=complete_pods, help="Look on this pod only.")(command)
 
 
 def run_argument(command: F) -> F:

@@ -8,6 +8,7 @@ import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async, unreachable
 from podops.cli.output import clean, print_json, say
+from podops.cli.project_names import complete_presets
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.run_view import run_rows, run_status, run_summary, run_text
 from podops.errors import NotFoundError, PodActionError, UnreachableError
@@ -27,7 +28,7 @@ _TAIL_BYTES = 64 * 1024
     type=click.Choice(STATES),
     help="Only runs in this state; may be given several times.",
 )
-@click.option("--preset", metavar="NAME", help="Only runs of this preset.")
+@click.option("--preset", metavar="NAME", shell_complete=complete_presets, help="Only runs of this preset.")
 @click.option("--active", is_flag=True, help="Only runs that have not ended.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, the newest.")
 @json_option

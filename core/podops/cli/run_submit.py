@@ -6,6 +6,7 @@ import click
 
 from podops.cli.context import Options, json_option, open_fleet, run_async
 from podops.cli.output import print_json, say
+from podops.cli.project_names import complete_pods, complete_presets
 from podops.config.model import GpuRequest, ProjectConfig
 from podops.errors import UnreachableError, UsageError
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
@@ -31,8 +32,19 @@ class GpuType(click.ParamType[GpuRequest]):
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
-@click.option("--preset", metavar="NAME", required=True, help="What to run: a preset of the project file.")
-@click.option("--pod", metavar="NAME", help="Where to run it; without it, the live pod that has most room.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    shell_complete=complete_presets,
+    required=True,
+    help="What to run: a preset of the project file.",
+)
+@click.option(
+    "--pod",
+    metavar="NAME",
+    shell_complete=complete_pods,
+    help="Where to run it; without it, the live pod that has most room.",
+)
 @click.option("--run-id", metavar="ID", help="The run's id; without it, one made from the time and the preset.")
 @click.option("--gpus", type=GpuType(), help="How many GPUs, `all`, or which: 0,1. Overrides the preset.")
 @click.option("--ref", metavar="REF", help="Git ref this run stands for; recorded.")
