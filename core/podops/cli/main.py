@@ -12,6 +12,7 @@ import click
 
 from podops import __version__
 from podops.cli.context import Options
+from podops.cli.output import drop_stdout
 from podops.errors import ConfigError, PodopsError
 
 #: Each command lives in a module of its own that is imported when it is asked for.
@@ -26,8 +27,19 @@ _COMMANDS = {
 }
 
 
+class ReaderGone(Exception):
+    """Whoever read our output has closed it: `ops run tail … | head -1`."""
+
+
 class LazyGroup(click.Group):
     """Imports a command when it is used, so that each pays only for what it needs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would leave with 1, which says that what was asked about has failed.
+            raise ReaderGone from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -90,9 +102,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail("interrupted", "interrupted", "", 130, as_json)
     except click.ClickException as error:
         _fail("usage", error.format_message(), _usage_hint(error), 2, as_json)
-    except BrokenPipeError:
-        # The reader has gone; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except (ReaderGone, BrokenPipeError):
+        drop_stdout()
         sys.exit(0)
     except Exception as error:
         if os.environ.get("OPS_DEBUG"):

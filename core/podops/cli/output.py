@@ -44,6 +44,13 @@ def say(text: str) -> None:
     click.echo(clean(text), err=True)
 
 
+def drop_stdout() -> None:
+    """Print into nothing from now on: the reader has gone, and Python would complain when it flushes at exit."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+
+
 def clean(text: str) -> str:
     """`text` without anything that could steer a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)

@@ -12,7 +12,7 @@ import click
 
 from podops.attach import attach_argv
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
-from podops.cli.output import json_text, print_json, say
+from podops.cli.output import drop_stdout, json_text, print_json, say
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
 from podops.fleet.fleet import Fleet
@@ -51,7 +51,11 @@ async def wait_until_ended(
 
 
 def _tell_json(run: RunSnapshot) -> None:
-    click.echo(json_text(_brief(run)))
+    try:
+        click.echo(json_text(_brief(run)))
+    except BrokenPipeError:
+        # Nobody reads along any more; how it ends is still told by the exit code.
+        drop_stdout()
 
 
 def _tell_person(run: RunSnapshot) -> None:
@@ -135,7 +139,7 @@ def kill(
             for run in chosen:
                 if run.ended:
                     say(f"{run.run_id} has ended already: {run.state}")
-            if alive and not yes and not await asyncio.to_thread(_confirm, alive):
+            if alive and not yes and not await _confirmed(alive):
                 raise RefusedActionError("nothing was killed")
             for run in alive:
                 await fleet.kill(run.pod, run.run_id, project=run.project, grace_s=grace)
@@ -151,12 +155,32 @@ def kill(
     return 0
 
 
-def _confirm(runs: Sequence[RunSnapshot]) -> bool:
+async def _confirmed(runs: Sequence[RunSnapshot]) -> bool:
+    """Ask on the terminal; anything but yes is no."""
     for run in runs:
-        click.echo(f"  {run.run_id}  on {run.pod}  {run.state}  {run.preset}", err=True)
-    return click.confirm(
-        f"Kill {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}?", default=False, err=True
-    )
+        say(f"  {run.run_id}  on {run.pod}  {run.state}  {run.preset}")
+    click.echo(f"Kill {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}? [y/N]: ", nl=False, err=True)
+    answer = await _typed_line()
+    if not answer.endswith("\n"):
+        click.echo(err=True)
+    return answer.strip().lower() in ("y", "yes")
+
+
+async def _typed_line() -> str:
+    """The next line from the terminal. Unlike a thread that reads, this leaves the links alive and ctrl-c working."""
+    loop = asyncio.get_running_loop()
+    line: asyncio.Future[str] = loop.create_future()
+
+    def take() -> None:
+        loop.remove_reader(terminal)
+        line.set_result(sys.stdin.readline())
+
+    terminal = sys.stdin.fileno()
+    loop.add_reader(terminal, take)
+    try:
+        return await line
+    finally:
+        loop.remove_reader(terminal)
 
 
 @click.command()
