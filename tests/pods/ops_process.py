@@ -30,8 +30,9 @@ class PipedOps:
     def __init__(self, words: list[str], cwd: Path, env: Mapping[str, str], errors: Path) -> None:
         self._errors = errors
         with errors.open("wb") as stderr:
+            # Without a buffer, what has been read by line and what is left never overlap.
             self.process = subprocess.Popen(
-                words, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
+                words, bufsize=0, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
             )
 
     @property
