@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from podops.config.model import PodConfig, PresetConfig, ProjectConfig
+from podops.errors import NotFoundError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import (
     FleetSnapshot,
@@ -27,8 +28,30 @@ CONFIG = ProjectConfig(
     name="proj",
     outputs_dir="/data/outputs",
     pods={name: PodConfig(name, ssh=name, outputs_dir="/data/outputs") for name in ("h100-a", "h100-b", "cpu-1")},
-    presets={"train-small": PresetConfig("train-small", "command", command="python train.py")},
+    presets={
+        "train-small": PresetConfig(
+            "train-small", "command", command="python train.py {overrides}", overrides={"lr": 0.001, "max_iters": 5000}
+        )
+    },
 )
+
+#: What the pod has recorded of the run `train-small-20260101-aaaa`.
+SPEC = {
+    "overrides": {"given": {"lr": "0.01", "note": "two words"}, "parsed": {"lr": 0.01, "note": "two words"}},
+    "gpus": {"count": 1, "indices": [0]},
+    "tags": ["nightly"],
+    "policies": {"timeout_s": 3600.0},
+}
+FILES = {
+    "metrics.jsonl": b"".join(
+        b'{"step": %d, "time": 1.5, "loss": %.3f, "lr": 0.001}\n' % (step * 10, 4 / (1 + step / 20))
+        for step in range(120)
+    ),
+    "events.jsonl": b'{"time": 1767225600.0, "event": "submitted", "by": "me"}\n'
+    b'{"time": 1767225603.5, "event": "started", "pid": 4242}\n',
+    "config_effective.json": b'{"schema": 1, "config": "train.py", "overrides": {"parsed": {"lr": 0.01}}}',
+    "command.sh": b"#!/bin/bash\npython train.py lr=0.01\n",
+}
 
 LOG = b"epoch 1\nloss \x1b[31m0.52\x1b[0m [bold]not markup[/bold]\n  1%|\r 99%|\rdone\n"
 
@@ -66,8 +89,20 @@ class RecordedFleet:
         self.done.append(("retry", pod))
 
     async def submit(self, plan: Any, *, force: bool = False) -> dict[str, Any]:
-        self.done.append(("submit", plan.preset, plan.pod, plan.command))
+        self.done.append(("submit", plan.preset, plan.pod, plan.command, plan.run_id, force))
         return {}
+
+    async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
+        return {"spec": SPEC, "metadata": {"git": {"commit": "0123abc"}}}
+
+    async def read(
+        self, pod: str, run_id: str, name: str, *, project: str = "", offset: int = 0, length: int = 65536
+    ) -> tuple[int, int, bytes]:
+        if name not in FILES:
+            raise NotFoundError(f"run {run_id} has no {name} yet")
+        data = FILES[name]
+        start = max(0, len(data) + offset) if offset < 0 else offset
+        return start, len(data), data[start : start + length]
 
     async def kill(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         self.done.append(("kill", pod, run_id, project))
@@ -87,6 +122,7 @@ def recorded(log: bytes = LOG) -> tuple[RecordedFleet, Fleet]:
 def _snapshot() -> FleetSnapshot:
     runs = {
         "train-small-20260101-aaaa": _run("train-small-20260101-aaaa", "running", step=1200, gpus=(0,), age=3.0),
+        "train-small-20260101-dddd": _run("train-small-20260101-dddd", "running", step=40, age=60.0),
         "eval-big-20260101-bbbb": _run("eval-big-20260101-bbbb", "failed", reason="oom_gpu", age=900.0),
         "train-small-20260101-cccc": _run("train-small-20260101-cccc", "succeeded", reason="ok", age=4000.0),
     }
@@ -116,7 +152,7 @@ def _run(
 ) -> RunSnapshot:  # fmt: skip
     return RunSnapshot(
         run_id, "h100-a", state, project="proj", preset=run_id.rsplit("-", 2)[0], kind="command", reason=reason,
-        created_at=time.time() - age, elapsed_s=age, session=f"run_{run_id}", command="python train.py --lr 0.001",
+        created_at=1767225600.0 - age, elapsed_s=age, session=f"run_{run_id}", command="python train.py --lr 0.001",
         run_dir=f"/data/outputs/{run_id}", gpus=gpus, heartbeat_age_s=2.0, log_age_s=1.0, log_bytes=81920,
         heartbeat_line="step 1200 loss 0.52", step=step, total_steps=5000 if step else None,
         metrics={"loss": 0.5234, "lr": 0.001} if step else {}, received_at=time.monotonic(),

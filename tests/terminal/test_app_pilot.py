@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
+from podops_tui.actions import ACTIONS
 from podops_tui.app import OpsApp
 from podops_tui.screens.fleet import FleetScreen
 from podops_tui.screens.help import HelpScreen
 from podops_tui.screens.kill import KillScreen
+from podops_tui.screens.pod import PodScreen
 from podops_tui.screens.run import RunScreen
 from podops_tui.screens.submit import SubmitScreen
 from tests.terminal.recorded_fleet import CONFIG, recorded
@@ -44,9 +46,9 @@ async def test_a_filter_leaves_only_matching_runs_and_escape_brings_all_back() -
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("slash", *"oom", "enter")
-        assert "✓ succeeded" not in await until_drawn(pilot, app, "Runs 1/3")
+        assert "✓ succeeded" not in await until_drawn(pilot, app, "Runs 1/4")
         await pilot.press("escape")
-        await until_drawn(pilot, app, "Runs 3/3")
+        await until_drawn(pilot, app, "Runs 4/4")
 
 
 async def test_kill_names_the_run_and_does_nothing_unless_chosen() -> None:
@@ -68,12 +70,14 @@ async def test_read_only_offers_and_does_nothing_that_changes_a_pod() -> None:
     fleet, typed = recorded()
     app = OpsApp(CONFIG, fleet=typed, read_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("x", "s", "a")
-        app.action_op("kill")
+        await pilot.press("x", "s", "a", "r")
+        for action in ACTIONS:
+            if action.mutating:
+                app.action_op(action.id)
         await pilot.pause()
         assert isinstance(app.screen, FleetScreen) and fleet.done == []
         assert "Kill" not in drawn(app)
-        assert {"Kill", "Submit", "Attach"}.isdisjoint(c.title for c in app.get_system_commands(app.screen))
+        assert {"Kill", "Submit", "Attach", "Rerun"}.isdisjoint(c.title for c in app.get_system_commands(app.screen))
 
 
 async def test_a_hostile_log_line_is_text_and_nothing_else() -> None:
@@ -97,6 +101,41 @@ async def test_help_shows_every_key_from_the_table() -> None:
         assert isinstance(app.screen, FleetScreen)
 
 
+async def test_attach_to_a_run_that_has_ended_says_so() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await pilot.press("end", "a")
+        await until_drawn(pilot, app, "train-small-20260101-cccc has ended")
+
+
+async def test_every_pane_of_a_run_shows_what_its_pod_has_recorded() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(100, 40)) as pilot:
+        await pilot.press("m")
+        screen = await until_drawn(pilot, app, "loss by step")
+        assert isinstance(app.screen, RunScreen)
+        assert "0.576" in screen and "1190" in screen and "⣀" in screen
+        for number, text in ("3", "H100"), ("4", "0123abc"), ("5", "#!/bin/bash"), ("6", "pid=4242"), ("7", "session"):
+            await pilot.press(number)
+            if number == "5":
+                await until_drawn(pilot, app, "command.sh")
+                await pilot.press("home")
+            await until_drawn(pilot, app, text)
+
+
+async def test_a_pod_opens_on_the_whole_screen_with_its_host_and_runs() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(100, 40)) as pilot:
+        await pilot.press("1", "home", "enter")
+        screen = await until_drawn(pilot, app, "node-7")
+        assert isinstance(app.screen, PodScreen)
+        assert "eval-big-2026" in screen and "H100" in screen and "200 GiB of 512 GiB" in screen
+        await pilot.press("enter")
+        await until_drawn(pilot, app, "6 Events")
+        await pilot.press("escape", "escape")
+        assert isinstance(app.screen, FleetScreen)
+
+
 async def test_a_run_opens_on_the_whole_screen_with_its_command() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(160, 40)) as pilot:
@@ -105,6 +144,80 @@ async def test_a_run_opens_on_the_whole_screen_with_its_command() -> None:
         assert isinstance(app.screen, RunScreen)
         await pilot.press("escape")
         assert isinstance(app.screen, FleetScreen)
+
+
+async def test_marked_runs_are_named_and_killed_together() -> None:
+    fleet, typed = recorded()
+    app = OpsApp(CONFIG, fleet=typed)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("space", "space", "space")
+        await until_drawn(pilot, app, "3 marked")
+        await pilot.press("x")
+        screen = await until_drawn(pilot, app, "End these 2 runs?")
+        assert "train-small-20260101-aaaa" in screen and "train-small-20260101-dddd" in screen
+        assert "eval-big" not in "".join(line for line in screen.splitlines() if "on pod" in line)
+        await pilot.press("y")
+        await pilot.pause()
+        assert [done[2] for done in fleet.done] == ["train-small-20260101-aaaa", "train-small-20260101-dddd"]
+        assert "marked" not in drawn(app)
+
+
+async def test_a_text_is_found_in_the_log_and_the_log_holds_still_there() -> None:
+    log = b"".join(b"line %d of many\n" % number for number in range(300))
+    app = OpsApp(CONFIG, fleet=recorded(log)[1])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_drawn(pilot, app, "line 299 of many")
+        await pilot.press("l", "slash", *"line 12", "enter")
+        assert "held still" in await until_drawn(pilot, app, "line 129 of many")
+        await pilot.press("N")
+        await pilot.press(*["N"] * 9)
+        await until_drawn(pilot, app, "line 12 of many")
+        await pilot.press("n")
+        await until_drawn(pilot, app, "line 120 of many")
+        await pilot.press("f")
+        await until_drawn(pilot, app, "line 299 of many")
+        await pilot.press("escape")
+        assert "/line 12" not in await until_drawn(pilot, app, "Log · following")
+
+
+async def test_copy_gives_the_terminal_the_run_id() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await pilot.press("y")
+        await until_drawn(pilot, app, "copied train-small-20260101-aaaa")
+        assert app.clipboard == "train-small-20260101-aaaa"
+
+
+async def test_rerun_opens_the_dialog_as_the_run_was_submitted() -> None:
+    fleet, typed = recorded()
+    app = OpsApp(CONFIG, fleet=typed)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("r")
+        screen = await until_drawn(pilot, app, "Submit a run")
+        await until_drawn(pilot, app, "python train.py lr=0.01 max_iters=5000 'note=two words'")
+        assert "lr=0.01 'note=two words'" in screen and "nightly" in screen
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert fleet.done[0][:3] == ("submit", "train-small", "h100-a")
+        assert fleet.done[0][4] != "train-small-20260101-aaaa"
+
+
+async def test_a_taken_run_id_is_refused_unless_forced_and_never_while_it_runs() -> None:
+    fleet, typed = recorded()
+    app = OpsApp(CONFIG, fleet=typed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("s", "tab", "home", "tab", "tab", "tab", *"train-small-20260101-aaaa")
+        await until_drawn(pilot, app, "is running on h100-a")
+        await pilot.press(*["backspace"] * 4, *"cccc")
+        await until_drawn(pilot, app, "exists on h100-a (succeeded)")
+        await pilot.press("ctrl+s")
+        assert isinstance(app.screen, SubmitScreen) and fleet.done == []
+        app.screen.query_one("#force").focus()
+        await pilot.press("space")
+        await until_drawn(pilot, app, "/data/outputs/train-small-20260101-cccc")
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert fleet.done[0][4:] == ("train-small-20260101-cccc", True)
 
 
 async def test_submit_shows_the_exact_command_and_faults_as_they_are_typed() -> None:
@@ -116,7 +229,7 @@ async def test_submit_shows_the_exact_command_and_faults_as_they_are_typed() -> 
         assert isinstance(app.screen, SubmitScreen)
         await pilot.press("enter", "enter", *"nonsense")
         await pilot.pause()
-        assert app.screen.plan is None and fleet.done == []
+        assert app.screen.submission is None and fleet.done == []
         await pilot.press(*["backspace"] * 8, "enter", "enter")
         await pilot.pause()
-        assert [done[:3] for done in fleet.done] == [("submit", "train-small", "h100-a")]
+        assert [done[:3] for done in fleet.done] == [("submit", "train-small", "cpu-1")]

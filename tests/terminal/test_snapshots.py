@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+import podops_tui.screens.pod
 import podops_tui.screens.run
-import podops_tui.widgets.heartbeat_pane
 import podops_tui.widgets.pods_table
+import podops_tui.widgets.run_panes
 import podops_tui.widgets.runs_table
 from podops_tui.app import OpsApp
 from tests.terminal.recorded_fleet import CONFIG, recorded
@@ -21,13 +22,20 @@ from tests.terminal.test_app_pilot import SIZES, until_drawn
 #: Modules that read the clock to tell an age.
 CLOCKED = (
     podops_tui.screens.run,
-    podops_tui.widgets.heartbeat_pane,
+    podops_tui.screens.pod,
+    podops_tui.widgets.run_panes,
     podops_tui.widgets.pods_table,
     podops_tui.widgets.runs_table,
 )
 
 #: The keys that lead to each screen, and a text that shows it is drawn.
-SCREENS = {"fleet": ([], "done"), "kill": (["x"], "End this run?"), "help": (["question_mark"], "palette")}
+SCREENS = {
+    "fleet": ([], "done"),
+    "kill": (["space", "space", "x"], "End these 2 runs?"),
+    "help": (["question_mark"], "Submit again"),
+    "metrics": (["m"], "loss by step"),
+    "pod": (["1", "home", "enter"], "node-7"),
+}
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -39,6 +47,8 @@ def test_a_screen_looks_as_it_did(
     # Ages grow while a slow machine draws; in a picture they stand still.
     now, ticks = time.time(), time.monotonic()
     clock = SimpleNamespace(time=lambda: now, monotonic=lambda: ticks)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     for module in CLOCKED:
         monkeypatch.setattr(module, "time", clock)
     app = OpsApp(CONFIG, fleet=recorded()[1])

@@ -1,4 +1,4 @@
-"""Everything a user can do, once: keys, footer, help and palette are all made from this table."""
+"""Everything a user can do, once: keys, footer, help, palette and docs/keys.md are all made from this table."""
 
 from __future__ import annotations
 
@@ -9,33 +9,53 @@ from textual.binding import Binding, BindingType
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`id` names the method `op_<id>` of the screen or the app; a mutating one is refused when read-only."""
+    """`id` names the method `op_<id>` of the screen or the app; a mutating one is refused when read-only.
+
+    `keys` are Textual's names, the first one is shown as `shown`.
+    """
 
     id: str
     keys: str
+    shown: str
     label: str
     description: str
     mutating: bool = False
-    in_footer: bool = True
+    in_footer: bool = False
 
+
+#: Panes of a screen are reached by their number.
+PANE_KEYS = "123456789"
 
 ACTIONS = (
-    Action("open", "enter", "Open", "Open the selected run on the whole screen"),
-    Action("submit", "s", "Submit", "Start a run from a preset", mutating=True),
-    Action("kill", "x", "Kill", "End the selected run, after asking", mutating=True),
-    Action("attach", "a", "Attach", "Open the run's tmux session in this terminal", mutating=True),
-    Action("filter", "slash", "Filter", "Show only runs whose line holds a text"),
-    Action("follow", "f", "Follow", "Keep the log at its end, or stop doing so", in_footer=False),
-    Action("wrap", "w", "Wrap", "Wrap long log lines, or stop doing so", in_footer=False),
-    Action("sort", "o", "Sort", "Order runs by the next column", in_footer=False),
-    Action("retry", "r", "Retry", "Connect to the selected pod now", in_footer=False),
-    Action("retry_all", "R,shift+r", "Retry all", "Connect to every pod that is not live now", in_footer=False),
-    Action("pane_log", "1", "Log", "Show the log pane", in_footer=False),
-    Action("pane_heartbeat", "2", "Heartbeat", "Show the heartbeat pane", in_footer=False),
-    Action("pane_gpu", "3", "GPUs", "Show the GPU pane", in_footer=False),
-    Action("back", "escape", "Back", "Leave this screen, or clear the filter", in_footer=False),
-    Action("help", "question_mark", "Help", "Show every key"),
-    Action("quit", "q", "Quit", "Leave; runs go on"),
+    Action("open", "enter", "enter", "Open", "Open the selected run or pod on the whole screen", in_footer=True),
+    Action("back", "escape", "esc", "Back", "Leave this screen; drop search, filter and marks"),
+    Action("submit", "s", "s", "Submit", "Start a run from a preset", mutating=True, in_footer=True),
+    Action("rerun", "r", "r", "Rerun", "Submit again, filled in as the selected run was", mutating=True),
+    Action("kill", "x", "x", "Kill", "End the marked runs or the selected one, after asking", True, True),
+    Action("mark", "space", "space", "Mark", "Mark the selected run, or take the mark back"),
+    Action("attach", "a", "a", "Attach", "Open the run's tmux session in this terminal", True, True),
+    Action("find", "slash", "/", "Find", "Show only runs that hold some words; in a log: search", in_footer=True),
+    Action("next_match", "n", "n", "Next match", "Go to the next match in the log"),
+    Action("previous_match", "N,shift+n", "N", "Previous match", "Go to the previous match in the log"),
+    Action("log", "l", "l", "Log", "Go to the log"),
+    Action("metrics", "m", "m", "Metrics", "Show the metrics of the selected run"),
+    Action("gpu", "g", "g", "GPUs", "Go to the GPUs"),
+    Action("follow", "f", "f", "Follow", "Keep the log at its end, or hold it still"),
+    Action("wrap", "w", "w", "Wrap", "Wrap long log lines, or stop doing so"),
+    Action("copy", "y", "y", "Copy", "Copy the selected text, else the name of the run or pod"),
+    Action("sort", "o", "o", "Sort", "Order runs by the next column"),
+    Action("retry", "R,shift+r", "R", "Retry", "Connect to the selected pod now"),
+    Action("retry_all", "", "", "Retry all", "Connect now to every pod that is not live"),
+    Action("pane", ",".join(PANE_KEYS), "1-9", "Pane", "Go to the pane with that number"),
+    Action("commands", "colon", ":", "Commands", "Search everything that can be done (ctrl+p too)"),
+    Action("help", "question_mark", "?", "Help", "Show every key", in_footer=True),
+    Action("quit", "q", "q", "Quit", "Leave; runs go on", in_footer=True),
+)
+
+#: Keys that move, which lists and panes take themselves.
+MOVES = (
+    ("↑ ↓ j k", "Move; home, end, page up and page down too"),
+    ("tab", "Go to the next pane, shift+tab to the one before"),
 )
 
 
@@ -45,13 +65,28 @@ def available(read_only: bool) -> list[Action]:
 
 def bindings() -> list[BindingType]:
     """Key bindings of the whole table; what is not available is hidden by the app's `check_action`."""
-    return [
-        Binding(action.keys, f"op({action.id!r})", action.label, show=action.in_footer, tooltip=action.description)
-        for action in ACTIONS
-    ]
+    return [_binding(action, key) for action in ACTIONS for key in action.keys.split(",") if key]
 
 
-def key_names(action: Action) -> str:
-    shown = {"slash": "/", "question_mark": "?", "escape": "esc"}
-    key = action.keys.split(",")[0]
-    return shown.get(key, key)
+def _binding(action: Action, key: str) -> Binding:
+    call = f"pane({int(key)})" if action.id == "pane" else f"op({action.id!r})"
+    return Binding(
+        key,
+        call,
+        action.label,
+        show=action.in_footer and key == action.keys.split(",")[0],
+        key_display=action.shown,
+        tooltip=action.description,
+    )
+
+
+def key_table() -> str:
+    """The table of docs/keys.md."""
+    rows = ["| key | what it does |", "|---|---|"]
+    rows += [f"| {_ticked(keys)} | {text} |" for keys, text in MOVES]
+    rows += [f"| `{action.shown}` | {action.description} |" for action in ACTIONS if action.keys]
+    return "\n".join(rows)
+
+
+def _ticked(keys: str) -> str:
+    return " ".join(f"`{key}`" for key in keys.split())

@@ -14,20 +14,25 @@ from podops.attach import attach_argv
 from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
-from podops.fleet.snapshot import FleetSnapshot, RunSnapshot
-from podops.plan import SubmitPlan
+from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
+from podops_tui.live_screen import LiveScreen
 from podops_tui.screens.fleet import FleetScreen
 from podops_tui.screens.help import HelpScreen
 from podops_tui.screens.kill import KillScreen
+from podops_tui.screens.pod import PodScreen
 from podops_tui.screens.run import RunScreen
 from podops_tui.screens.submit import SubmitScreen
+from podops_tui.submission import Prefilled, Submission
 from podops_tui.terminal import hand_over
 
 OnStart = Callable[[Fleet], Awaitable[object]]
 
 _ACTIONS = {action.id: action for action in ACTIONS}
+
+#: How often what changed is drawn, and how often ages are, seconds.
+_DRAW_S, _AGE_S = 0.2, 1.0
 
 
 def run_app(config: ProjectConfig, *, read_only: bool = False, on_start: OnStart | None = None) -> int:
@@ -57,6 +62,7 @@ class OpsApp(App[None]):
         self.fleet = fleet or Fleet(config)
         self._on_start = on_start
         self._changed = False
+        self._home = FleetScreen()
         self._stop: Callable[[], None] = lambda: None
 
     @property
@@ -66,9 +72,9 @@ class OpsApp(App[None]):
     async def on_mount(self) -> None:
         await self.fleet.__aenter__()
         self._stop = self.fleet.subscribe(self._fleet_changed)
-        await self.push_screen(FleetScreen())
-        self.set_interval(0.1, self._redraw_changed)
-        self.set_interval(1.0, self._redraw)
+        await self.push_screen(self._home)
+        self.set_interval(_DRAW_S, self._redraw_changed)
+        self.set_interval(_AGE_S, self._redraw)
         if self._on_start is not None:
             self._do(self._on_start(self.fleet), "")
 
@@ -78,27 +84,49 @@ class OpsApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         for action in available(self.read_only):
-            yield SystemCommand(action.label, action.description, lambda name=action.id: self.action_op(name))
+            if action.id not in ("pane", "commands") and self._method(action.id) is not None:
+                yield SystemCommand(action.label, action.description, lambda name=action.id: self.action_op(name))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action != "op":
             return super().check_action(action, parameters)
-        known = _ACTIONS.get(str(parameters[0]))
-        return known is not None and not (self.read_only and known.mutating)
+        return self.can(str(parameters[0]))
+
+    def can(self, name: str) -> bool:
+        """Whether the action exists here: known, not forbidden by read-only, and meant for this screen."""
+        known = _ACTIONS.get(name)
+        base = self._base
+        if name == "open" and not (isinstance(base, LiveScreen) and base.OPENS):
+            return False
+        return known is not None and not (self.read_only and known.mutating) and self._method(name) is not None
 
     def action_op(self, name: str) -> None:
         """Do what the table calls `name`, on this screen or for the whole app; refused when read-only."""
         if self.read_only and _ACTIONS[name].mutating:
             self.notify("read-only: nothing is changed", severity="warning", markup=False)
             return
-        method = getattr(self.screen, f"op_{name}", None) or getattr(self, f"op_{name}", None)
+        method = self._method(name)
         if method is not None:
             method()
 
+    def action_pane(self, number: int) -> None:
+        if isinstance(self.screen, LiveScreen):
+            self.screen.show_pane(number)
+
+    def op_pane(self) -> None:
+        """Panes are reached by their number alone."""
+
+    def op_commands(self) -> None:
+        self.action_command_palette()
+
     def op_open(self) -> None:
-        run = self._selected_run()
-        if run is not None and not isinstance(self.screen, RunScreen):
-            self.push_screen(RunScreen(run))
+        screen = self.screen
+        if isinstance(screen, LiveScreen) and screen.OPENS and (item := screen.to_open) is not None:
+            self.push_screen(PodScreen(item.name) if isinstance(item, PodSnapshot) else RunScreen(item))
+
+    def op_metrics(self) -> None:
+        if (run := self._selected_run()) is not None:
+            self.push_screen(RunScreen(run, pane="metrics"))
 
     def op_help(self) -> None:
         self.push_screen(HelpScreen(self.read_only))
@@ -106,9 +134,18 @@ class OpsApp(App[None]):
     def op_quit(self) -> None:
         self.exit()
 
+    def op_copy(self) -> None:
+        screen = self.screen
+        name = screen.name_to_copy if isinstance(screen, LiveScreen) else ""
+        text = screen.get_selected_text() or name
+        if text:
+            self.copy_to_clipboard(text)
+            shown = clean(text) if len(text) < 60 and "\n" not in text else f"{len(text)} characters"
+            self.notify(f"copied {shown}", markup=False)
+
     def op_retry(self) -> None:
-        pod = getattr(self.screen, "selected_pod", None)
-        if pod is not None:
+        screen = self.screen
+        if isinstance(screen, LiveScreen) and (pod := screen.selected_pod) is not None:
             self.fleet.retry(pod.name)
 
     def op_retry_all(self) -> None:
@@ -117,26 +154,51 @@ class OpsApp(App[None]):
                 self.fleet.retry(pod.name)
 
     def op_submit(self) -> None:
-        def chosen(plan: SubmitPlan | None) -> None:
-            if plan is not None:
-                self._do(self.fleet.submit(plan), f"started {plan.run_id} on {plan.pod}")
+        self._ask_submit(Prefilled())
 
-        self.push_screen(SubmitScreen(self.config, self.snapshot), chosen)
-
-    def op_kill(self) -> None:
+    def op_rerun(self) -> None:
         run = self._selected_run()
         if run is None:
             return
-        if run.ended or not run.owned:
-            self.notify("that run has ended" if run.ended else "that run belongs to another pod", markup=False)
+        if run.preset not in self.config.presets:
+            text = f"preset {clean(run.preset) or 'of this run'} is not in the project file"
+            self.notify(text, severity="warning", markup=False)
+            return
+        self._do(self._rerun(run), "")
+
+    async def _rerun(self, run: RunSnapshot) -> None:
+        answer = await self.fleet.run_records(run.pod, run.run_id, project=run.project)
+        self._ask_submit(Prefilled.from_spec(run, answer.get("spec")))
+
+    def _ask_submit(self, prefilled: Prefilled) -> None:
+        def chosen(submission: Submission | None) -> None:
+            if submission is not None:
+                self._do(self._submit(submission), f"started {submission.plan.run_id} on {submission.plan.pod}")
+
+        self.push_screen(SubmitScreen(self.config, lambda: self.snapshot, prefilled), chosen)
+
+    async def _submit(self, submission: Submission) -> None:
+        await self.fleet.submit(submission.plan, force=submission.force)
+        self._home.select_run(self.config.name, submission.plan.run_id)
+
+    def op_kill(self) -> None:
+        screen = self.screen
+        chosen = screen.chosen_runs if isinstance(screen, LiveScreen) else []
+        runs = [run for run in chosen if not run.ended and run.owned]
+        if not runs:
+            if chosen:
+                gone = all(run.ended for run in chosen)
+                self.notify("that run has ended" if gone else "that run belongs to another pod", markup=False)
             return
 
         def answered(yes: bool | None) -> None:
             if yes:
-                work = self.fleet.kill(run.pod, run.run_id, project=run.project)
-                self._do(work, f"asked {run.run_id} to end")
+                self._home.clear_marks()
+                for run in runs:
+                    work = self.fleet.kill(run.pod, run.run_id, project=run.project)
+                    self._do(work, f"asked {run.run_id} to end")
 
-        self.push_screen(KillScreen(run), answered)
+        self.push_screen(KillScreen(runs), answered)
 
     def op_attach(self) -> None:
         run = self._selected_run()
@@ -158,9 +220,18 @@ class OpsApp(App[None]):
         if code:
             self.notify(f"attach ended with exit code {code}", severity="warning", markup=False)
 
+    def _method(self, name: str) -> Callable[[], None] | None:
+        """Where the action is done: by the screen, or by the app."""
+        method: Callable[[], None] | None = getattr(self._base, f"op_{name}", None) or getattr(self, f"op_{name}", None)
+        return method
+
+    @property
+    def _base(self) -> Screen[Any]:
+        """The screen under any dialogs: what can be done does not change because a question is asked."""
+        return next((screen for screen in reversed(self.screen_stack) if not screen.is_modal), self.screen)
+
     def _selected_run(self) -> RunSnapshot | None:
-        run: RunSnapshot | None = getattr(self.screen, "selected_run", None)
-        return run
+        return self.screen.selected_run if isinstance(self.screen, LiveScreen) else None
 
     def _do(self, work: Awaitable[object], done: str) -> None:
         self.run_worker(self._reported(work, done), exit_on_error=False)
@@ -185,7 +256,10 @@ class OpsApp(App[None]):
             self._redraw()
 
     def _redraw(self) -> None:
+        """Bring up to date what can be seen: the uppermost full screen, and dialogs over it."""
         self._changed = False
-        for screen in self.screen_stack:
-            if isinstance(screen, (FleetScreen, RunScreen)) and screen.is_mounted:
+        for screen in reversed(self.screen_stack):
+            if screen.is_mounted and isinstance(screen, (LiveScreen, SubmitScreen)):
                 screen.show_snapshot(self.snapshot)
+            if not screen.is_modal:
+                return

@@ -65,6 +65,14 @@ def steps(run: RunSnapshot) -> str:
     return f"{run.step}/{run.total_steps}" if run.total_steps else str(run.step)
 
 
+def remaining(run: RunSnapshot, now: float) -> float | None:
+    """Seconds left at the pace so far; `None` when it cannot be told."""
+    taken = elapsed(run, now)
+    if run.ended or not run.step or not run.total_steps or taken is None:
+        return None
+    return max(0.0, (run.total_steps - run.step) * taken / run.step)
+
+
 def loss(metrics: Mapping[str, float]) -> str:
     """The metric called `loss`, or the first whose name holds that word."""
     names = [name for name in metrics if "loss" in name]

@@ -7,6 +7,7 @@ import click
 from podops.cli.context import Options, json_option, open_fleet, run_async
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_pods, complete_presets
+from podops.config.gpu_request import parse_gpu_request
 from podops.config.model import GpuRequest, ProjectConfig
 from podops.errors import UnreachableError, UsageError
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
@@ -19,16 +20,10 @@ class GpuType(click.ParamType[GpuRequest]):
     name = "gpus"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> GpuRequest:
-        text = str(value)
-        if text == "all":
-            return "all"
         try:
-            numbers = tuple(int(part) for part in text.split(","))
-        except ValueError:
-            self.fail(f"{text!r} is not a number, `all`, or indices such as 0,1", param, ctx)
-        if any(number < 0 for number in numbers):
-            self.fail("a GPU number cannot be negative", param, ctx)
-        return numbers[0] if "," not in text else numbers
+            return parse_gpu_request(str(value))
+        except UsageError as error:
+            self.fail(error.message, param, ctx)
 
 
 @click.command(context_settings={"ignore_unknown_options": False})

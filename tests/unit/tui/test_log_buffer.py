@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podops_tui.ansi import parse_line
 from podops_tui.log_buffer import LogBuffer
 
 
@@ -40,7 +42,26 @@ def test_a_gap_is_named() -> None:
     buffer.feed("half \u00e9".encode()[:-1])
     buffer.skipped(2048)
     buffer.feed(b"after\n")
-    assert buffer.lines() == ["half ", "⋯ 2.0 KiB skipped ⋯", "after"]
+    before, note, after = buffer.lines()
+    assert (before, after) == ("half ", "after") and "2.0 KiB skipped" in note
+
+
+def test_a_colour_goes_on_over_the_lines_until_it_is_ended() -> None:
+    shown = [parse_line(line) for line in lines(b"\x1b[1;31mred\nstill\x1b[39m bold\n\x1b[0mplain\n")]
+    assert [text.plain for text in shown] == ["red", "still bold", "plain"]
+    assert [str(span.style) for span in shown[1].spans] == ["bold color(1)", "bold default"]
+    assert all(str(span.style) == "none" for span in shown[2].spans)
+
+
+def test_a_colour_set_before_a_carriage_return_goes_on_after_it() -> None:
+    (line,) = lines(b"\x1b[32m 1%\r 2%")
+    assert parse_line(line).plain == " 2%" and str(parse_line(line).spans[0].style) == "color(2)"
+
+
+@given(st.text(alphabet="\x1b[]0123456789;:mKx\r\n", max_size=80))
+def test_whatever_a_run_prints_no_control_code_reaches_the_screen(text: str) -> None:
+    for line in lines(text.encode(), max_chars=200):
+        assert not any(unicodedata.category(character) == "Cc" for character in parse_line(line).plain)
 
 
 @given(st.text(alphabet="aé漢🙂\r\n", max_size=60), st.lists(st.integers(0, 200), max_size=5))

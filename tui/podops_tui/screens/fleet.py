@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.screen import Screen
 from textual.widgets import Footer, Input
 
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
-from podops_tui.widgets.log_view import LogView
+from podops_tui.live_screen import LiveScreen
+from podops_tui.widgets.log_pane import LogActions, LogPane
 from podops_tui.widgets.pods_table import PodsTable
 from podops_tui.widgets.row_list import RowList
 from podops_tui.widgets.run_panes import RunPanes
-from podops_tui.widgets.runs_table import RunsTable
-
-if TYPE_CHECKING:
-    from podops_tui.app import OpsApp
+from podops_tui.widgets.runs_table import RunsTable, run_key
 
 
-class FleetScreen(Screen[None]):
+class FleetScreen(LiveScreen, LogActions):
     CSS = """
     PodsTable { height: auto; border: round $surface-lighten-2; }
     RunsTable { height: 2fr; min-height: 5; border: round $surface-lighten-2; }
@@ -28,17 +25,14 @@ class FleetScreen(Screen[None]):
     #filter { display: none; height: 1; border: none; padding: 0 1; }
     #filter.open { display: block; }
     """
-
-    @property
-    def ops(self) -> OpsApp:
-        return cast("OpsApp", self.app)
+    PANES: ClassVar[tuple[str, ...]] = ("pods", "runs", "log", "heartbeat", "gpu")
 
     def compose(self) -> ComposeResult:
         yield PodsTable(id="pods")
-        yield RunsTable(id="runs")
+        yield RunsTable(id="runs", number=2)
         yield Input(id="filter", placeholder="filter runs: words of id, pod, preset, state, reason", compact=True)
-        yield RunPanes()
-        yield Footer(compact=True)
+        yield RunPanes(first_number=3)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one(RunsTable).focus()
@@ -48,7 +42,6 @@ class FleetScreen(Screen[None]):
         self._fit()
 
     def show_snapshot(self, snapshot: FleetSnapshot) -> None:
-        """Draw everything anew; called at most ten times a second."""
         self.query_one(PodsTable).show(list(snapshot.pods.values()))
         self.query_one(RunsTable).show_runs(snapshot.runs())
         self._fit()
@@ -67,6 +60,35 @@ class FleetScreen(Screen[None]):
             return pods.selected
         return self.ops.snapshot.pods.get(run.pod)
 
+    @property
+    def chosen_runs(self) -> list[RunSnapshot]:
+        marked = self.query_one(RunsTable).marked
+        if marked:
+            return [run for run in self.ops.snapshot.runs() if run_key(run) in marked]
+        return super().chosen_runs
+
+    @property
+    def to_open(self) -> RunSnapshot | PodSnapshot | None:
+        return self.selected_pod if self.query_one(PodsTable).has_focus else self.selected_run
+
+    @property
+    def name_to_copy(self) -> str:
+        pod = self.query_one(PodsTable).selected
+        if self.query_one(PodsTable).has_focus and pod is not None:
+            return pod.name
+        return super().name_to_copy
+
+    def select_run(self, project: str, run_id: str) -> None:
+        """Select a run as soon as it is in the list; a filter that could hide it is dropped."""
+        self._drop_filter()
+        self.query_one(RunsTable).awaited = (project, run_id)
+        self.show_snapshot(self.ops.snapshot)
+
+    def clear_marks(self) -> None:
+        runs = self.query_one(RunsTable)
+        runs.marked.clear()
+        runs.show_runs(self.ops.snapshot.runs())
+
     @on(RowList.Selected)
     def _show_selected(self) -> None:
         self.query_one(RunPanes).show_run(self.ops.fleet, self.selected_pod, self.selected_run)
@@ -83,34 +105,43 @@ class FleetScreen(Screen[None]):
     def _filtered(self) -> None:
         self.query_one(RunsTable).focus()
 
-    def op_filter(self) -> None:
+    def op_find(self) -> None:
+        if self.query_one(LogPane).view.has_focus:
+            self.query_one(LogPane).open_search()
+            return
         self.query_one("#filter").add_class("open")
         self.query_one("#filter").focus()
 
+    def op_mark(self) -> None:
+        runs = self.query_one(RunsTable)
+        runs.mark()
+        runs.show_runs(self.ops.snapshot.runs())
+
     def op_back(self) -> None:
-        box = self.query_one("#filter", Input)
-        box.value = ""
-        box.remove_class("open")
+        self._drop_filter()
+        self.clear_marks()
         self.query_one(RunsTable).focus()
 
     def op_sort(self) -> None:
         self.query_one(RunsTable).next_sort()
         self.show_snapshot(self.ops.snapshot)
 
-    def op_follow(self) -> None:
-        self.query_one(LogView).toggle_follow()
+    def op_log(self) -> None:
+        self.go_to("log")
 
-    def op_wrap(self) -> None:
-        self.query_one(LogView).toggle_wrap()
+    def op_gpu(self) -> None:
+        self.go_to("gpu")
 
-    def op_pane_log(self) -> None:
-        self.query_one(RunPanes).show_pane("log")
+    def go_to(self, pane: str) -> None:
+        if pane in ("pods", "runs"):
+            self.query_one(f"#{pane}").focus()
+        else:
+            self.query_one(RunPanes).show_pane(pane)
 
-    def op_pane_heartbeat(self) -> None:
-        self.query_one(RunPanes).show_pane("heartbeat")
-
-    def op_pane_gpu(self) -> None:
-        self.query_one(RunPanes).show_pane("gpu")
+    def _drop_filter(self) -> None:
+        box = self.query_one("#filter", Input)
+        box.value = ""
+        box.remove_class("open")
 
     def _fit(self) -> None:
         """Pods take what they need, up to a quarter of the screen."""

@@ -11,14 +11,19 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from podops_tui.actions import available, key_names
+from podops_tui.actions import MOVES, available
 
 
 class HelpScreen(ModalScreen[None]):
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q,question_mark", "dismiss", "Close"),
+        ("j", "down", "Down"),
+        ("k", "up", "Up"),
+    ]
     CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen #box { width: 68; height: auto; max-height: 90%; border: round $accent; background: $surface; }
+    HelpScreen #box { width: 72; max-width: 96%; height: auto; max-height: 96%; border: round $accent;
+        background: $surface; }
     HelpScreen Static { height: auto; padding: 0 1; }
     """
 
@@ -29,18 +34,25 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         box = VerticalScroll(Static(help_text(self._read_only)), id="box")
         box.border_title = "Keys"
-        box.border_subtitle = "esc closes"
+        box.border_subtitle = "esc closes · arrows scroll"
         yield box
+
+    def action_down(self) -> None:
+        self.query_one("#box").scroll_down(animate=False)
+
+    def action_up(self) -> None:
+        self.query_one("#box").scroll_up(animate=False)
 
 
 def help_text(read_only: bool) -> Text:
     """One line for each thing that can be done."""
     text = Text()
+    for keys, description in MOVES:
+        text.append(f"{keys:>7}  ", "bold").append(description + "\n")
     for action in available(read_only):
-        text.append(f"{key_names(action):>7}  ", "bold").append(action.description + "\n")
-    text.append("    j/k  ", "bold").append("Move, as the arrows do\n")
-    text.append("    tab  ", "bold").append("Go to the next pane\n")
-    text.append(" ctrl+p  ", "bold").append("Search all of these")
+        if action.keys:
+            text.append(f"{action.shown:>7}  ", "bold").append(action.description + "\n")
     if read_only:
-        text.append("\n\nRead-only: nothing here changes a pod.", "yellow")
+        text.append("\nRead-only: nothing here changes a pod.\n", "yellow")
+    text.rstrip()
     return text

@@ -1,14 +1,15 @@
-"""The question before a run is ended. The answer is No unless the other button is chosen."""
+"""The question before runs are ended. The answer is No unless the other button is chosen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -20,30 +21,36 @@ class KillScreen(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,n", "answer(False)", "No"),
         ("y", "answer(True)", "Yes"),
-        ("left,right", "app.focus_next", "Other button"),
+        ("left,right,tab", "other", "Other button"),
+        ("down,j", "scroll(1)", "More"),
+        ("up,k", "scroll(-1)", "Less"),
     ]
     CSS = """
     KillScreen { align: center middle; }
-    KillScreen #box { width: 68; height: auto; border: round $error; background: $surface; padding: 1 2; }
-    KillScreen Static { height: auto; margin-bottom: 1; }
+    KillScreen #box { width: 72; max-width: 96%; height: auto; max-height: 90%; border: round $error;
+        background: $surface; padding: 1 2; }
+    KillScreen #names { height: auto; max-height: 12; }
+    KillScreen Static { height: auto; }
+    KillScreen #how { margin: 1 0; }
     KillScreen Horizontal { height: auto; }
     KillScreen Button { margin-right: 2; }
     """
 
-    def __init__(self, run: RunSnapshot) -> None:
+    def __init__(self, runs: Sequence[RunSnapshot]) -> None:
         super().__init__()
-        self._run = run
+        self._runs = runs
 
     def compose(self) -> ComposeResult:
-        run = self._run
+        one = len(self._runs) == 1
         box = Vertical(id="box")
-        box.border_title = "End this run?"
+        box.border_title = "End this run?" if one else f"End these {len(self._runs)} runs?"
         with box:
-            text = Text.assemble((clean(run.run_id), "bold"), f"\non pod {clean(run.pod)}, {clean(run.state)}")
-            yield Static(text.append("\n\nIt gets SIGINT, then SIGTERM, then SIGKILL.", "dim"))
+            yield VerticalScroll(Static(_names(self._runs)), id="names", can_focus=False)
+            it = "It gets" if one else "Each gets"
+            yield Static(Text(f"{it} SIGINT, then SIGTERM, then SIGKILL.", "dim"), id="how")
             with Horizontal():
                 yield Button("No (n)", id="no", variant="primary")
-                yield Button("End the run (y)", id="yes", variant="error")
+                yield Button("End the run (y)" if one else "End them all (y)", id="yes", variant="error")
 
     def on_mount(self) -> None:
         self.query_one("#no").focus()
@@ -52,5 +59,20 @@ class KillScreen(ModalScreen[bool]):
     def _pressed(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")
 
+    def action_other(self) -> None:
+        self.query_one("#yes" if self.query_one("#no").has_focus else "#no").focus()
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one("#names").scroll_relative(y=by, animate=False)
+
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
+
+
+def _names(runs: Sequence[RunSnapshot]) -> Text:
+    text = Text()
+    for run in runs:
+        text.append(clean(run.run_id), "bold").append("\n" if len(runs) == 1 else "  ")
+        text.append(f"on pod {clean(run.pod)}, {clean(run.state)}\n")
+    text.rstrip()
+    return text

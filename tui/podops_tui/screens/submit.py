@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,87 +11,123 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets import Button, Checkbox, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
-from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
-from podops.plan import SubmitPlan, plan_submit
+from podops.fleet.snapshot import FleetSnapshot
+from podops_runners.runid import new_run_id
 from podops_tui.ansi import clean
+from podops_tui.submission import Prefilled, Submission, Typed, check, room, roomiest, told
 
 
-class SubmitScreen(ModalScreen[SubmitPlan | None]):
+class SubmitScreen(ModalScreen[Submission | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "cancel", "Cancel"),
         Binding("ctrl+s", "start", "Submit", priority=True),
     ]
     CSS = """
     SubmitScreen { align: center middle; }
-    SubmitScreen #box { width: 94%; max-width: 120; height: 94%; max-height: 34; border: round $accent;
+    SubmitScreen #box { width: 96%; max-width: 120; height: 96%; max-height: 36; border: round $accent;
         background: $surface; padding: 0 1; }
-    SubmitScreen #choices { height: 1fr; min-height: 4; }
+    SubmitScreen #choices { height: 2fr; min-height: 4; }
     SubmitScreen OptionList { width: 1fr; height: 1fr; border: round $surface-lighten-2; }
     SubmitScreen OptionList:focus { border: round $accent; }
-    SubmitScreen #plan-box { height: 1fr; min-height: 4; border: round $surface-lighten-2; }
+    SubmitScreen #plan-box { height: 3fr; min-height: 4; border: round $surface-lighten-2; }
     SubmitScreen #plan { height: auto; }
+    SubmitScreen .line { height: 1; }
+    SubmitScreen Label { width: auto; padding: 0 1; color: $text-muted; }
+    SubmitScreen Input { width: 1fr; }
+    SubmitScreen #gpus { width: 9; }
     SubmitScreen #buttons { height: 1; }
     SubmitScreen Button { margin-right: 2; }
-    SubmitScreen Input { margin: 0 1; }
+    SubmitScreen Checkbox { border: none; padding: 0; background: transparent; }
     """
 
-    def __init__(self, config: ProjectConfig, snapshot: FleetSnapshot) -> None:
+    def __init__(self, config: ProjectConfig, snapshot: Callable[[], FleetSnapshot], prefilled: Prefilled) -> None:
         super().__init__()
         self._config = config
         self._snapshot = snapshot
-        self.plan: SubmitPlan | None = None
+        self._prefilled = prefilled
+        # One id for each preset as long as the dialog is open: the text in view is what will be.
+        self._ids: dict[str, str] = {}
+        self.submission: Submission | None = None
 
     def compose(self) -> ComposeResult:
+        given = self._prefilled
         box = Vertical(id="box")
         box.border_title = "Submit a run"
+        box.border_subtitle = "tab next field · ctrl+s submits · esc cancels"
         with box:
             with Horizontal(id="choices"):
                 yield _titled(OptionList(*self._presets(), id="preset"), "Preset")
                 yield _titled(OptionList(*self._pods(), id="pod"), "Pod")
-            yield Input(id="overrides", placeholder="overrides: key=value key=value", compact=True)
+            with Horizontal(classes="line"):
+                yield Label("overrides")
+                yield Input(given.overrides, id="overrides", placeholder="key=value key='two words'", compact=True)
+            with Horizontal(classes="line"):
+                yield Label("gpus")
+                yield Input(given.gpus, id="gpus", placeholder="preset", compact=True)
+                yield Label("run id")
+                yield Input(id="run-id", placeholder="made from the time", compact=True)
+                yield Label("tags")
+                yield Input(given.tags, id="tags", placeholder="a b", compact=True)
             plan = VerticalScroll(Static(id="plan"), id="plan-box", can_focus=False)
             plan.border_title = "Will run"
             yield plan
             with Horizontal(id="buttons"):
                 yield Button("Submit (ctrl+s)", id="submit", variant="success", compact=True)
-                yield Button("Cancel", id="cancel", compact=True)
+                yield Button("Cancel (esc)", id="cancel", compact=True)
+                yield Checkbox("force: run over an existing run id", id="force", compact=True)
 
     def on_mount(self) -> None:
-        for name in ("preset", "pod"):
-            choices = self.query_one(f"#{name}", OptionList)
-            choices.highlighted = 0 if choices.option_count else None
+        self._choose("preset", self._prefilled.preset)
+        self._choose("pod", self._prefilled.pod or roomiest(self._snapshot()))
         self.query_one("#preset").focus()
+        self._check()
+
+    def show_snapshot(self, snapshot: FleetSnapshot) -> None:
+        """Tell anew what is free."""
+        pods = self.query_one("#pod", OptionList)
+        for name in self._config.pods:
+            pods.replace_option_prompt(name, _line(name, room(snapshot.pods.get(name))))
         self._check()
 
     def _presets(self) -> list[Option]:
         presets = self._config.presets.values()
-        return [Option(Text.assemble(p.name, (f"  {p.description or p.kind}", "dim")), id=p.name) for p in presets]
+        return [Option(_line(preset.name, preset.description or preset.kind), id=preset.name) for preset in presets]
 
     def _pods(self) -> list[Option]:
-        return [
-            Option(Text.assemble(name, (f"  {_room(self._snapshot.pods.get(name))}", "dim")), id=name)
-            for name in self._config.pods
-        ]
+        pods = self._snapshot().pods
+        return [Option(_line(name, room(pods.get(name))), id=name) for name in self._config.pods]
 
     @on(OptionList.OptionHighlighted)
     @on(Input.Changed)
+    @on(Checkbox.Changed)
     def _check(self) -> None:
-        self.plan = None
+        self.submission = None
+        typed = self._typed()
         try:
-            words = shlex.split(self.query_one("#overrides", Input).value)
-            self.plan = plan_submit(self._config, self._chosen("preset"), self._chosen("pod"), overrides=words)
-            shown = plan_text(self.plan)
+            fresh = self._ids.setdefault(typed.preset, new_run_id(typed.preset))
+            self.submission = check(self._config, self._snapshot(), typed, fresh)
+            shown = told(self.submission, self._config, self._snapshot())
         except PodopsError as error:
-            shown = Text.assemble((clean(error.message), "red"), "\n", (clean(error.hint), "dim"))
-        except ValueError as error:
-            shown = Text(f"overrides: {error}", "red")
+            shown = Text.assemble((clean(error.message), "bold red"), "\n", (clean(error.hint), ""))
         self.query_one("#plan", Static).update(shown)
-        self.query_one("#submit", Button).disabled = self.plan is None
+        self.query_one("#submit", Button).disabled = self.submission is None
+
+    def _typed(self) -> Typed:
+        texts = {name: self.query_one(f"#{name}", Input).value for name in ("overrides", "gpus", "run-id", "tags")}
+        return Typed(
+            self._chosen("preset"),
+            self._chosen("pod"),
+            texts["overrides"],
+            texts["gpus"],
+            texts["run-id"],
+            texts["tags"],
+            self.query_one("#force", Checkbox).value,
+        )
 
     @on(OptionList.OptionSelected)
     def _next_field(self) -> None:
@@ -103,32 +139,25 @@ class SubmitScreen(ModalScreen[SubmitPlan | None]):
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(self.plan if event.button.id == "submit" else None)
+        self.dismiss(self.submission if event.button.id == "submit" else None)
 
     def action_start(self) -> None:
-        if self.plan is not None:
-            self.dismiss(self.plan)
+        if self.submission is not None:
+            self.dismiss(self.submission)
 
     def action_cancel(self) -> None:
         self.dismiss(None)
 
-    def _chosen(self, name: str) -> str:
-        choices = self.query_one(f"#{name}", OptionList)
+    def _choose(self, field: str, name: str) -> None:
+        choices = self.query_one(f"#{field}", OptionList)
+        names = [option.id for option in choices.options]
+        choices.highlighted = None if not names else names.index(name) if name in names else 0
+
+    def _chosen(self, field: str) -> str:
+        choices = self.query_one(f"#{field}", OptionList)
         if choices.highlighted is None:
             return ""
         return choices.get_option_at_index(choices.highlighted).id or ""
-
-
-def plan_text(plan: SubmitPlan) -> Text:
-    """The exact command, directory and session of `plan`."""
-    text = Text.assemble((clean(plan.command) + "\n", "bold"))
-    rows = {"run": plan.run_id, "directory": plan.run_dir, "workdir": plan.workdir, "session": plan.session}
-    for name, value in rows.items():
-        if value:
-            text.append(f"{name:<10}", "dim").append(clean(value) + "\n")
-    for warning in plan.warnings:
-        text.append(f"! {clean(warning)}\n", "yellow")
-    return text
 
 
 def _titled(choices: OptionList, title: str) -> OptionList:
@@ -136,10 +165,5 @@ def _titled(choices: OptionList, title: str) -> OptionList:
     return choices
 
 
-def _room(pod: PodSnapshot | None) -> str:
-    if pod is None or pod.state != "live":
-        return "not live" if pod is None else pod.state
-    if not pod.gpus.gpus:
-        return "no GPU"
-    free = sum(gpu.is_free() for gpu in pod.gpus.gpus)
-    return f"{free} of {len(pod.gpus.gpus)} GPUs free" + (" (simulated)" if pod.gpus.simulated else "")
+def _line(name: str, told: str) -> Text:
+    return Text.assemble(clean(name), (f"  {clean(told)}", "dim"))

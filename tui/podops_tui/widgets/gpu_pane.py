@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from rich.text import Text
-from textual.widgets import Static
 
 from podops.fleet.snapshot import GpuSample, PodSnapshot, RunSnapshot
 from podops_tui.ansi import clean
 from podops_tui.format import DASH, bar, ratio, size
-
-
-class GpuPane(Static, can_focus=True):
-    BORDER_TITLE = "nvidia-smi"
-
-    def show_pod(self, pod: PodSnapshot | None, run: RunSnapshot | None) -> None:
-        self.update(Text("no pod selected", "dim") if pod is None else gpus(pod, run))
 
 
 def gpus(pod: PodSnapshot, run: RunSnapshot | None) -> Text:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from rich.text import Text
-from textual.widgets import Static
 
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean
 from podops_tui.format import age, bar, elapsed, ratio, size, state_mark, steps, ticking
-
-
-class HeartbeatPane(Static, can_focus=True):
-    BORDER_TITLE = "Heartbeat"
-
-    def show_run(self, run: RunSnapshot | None) -> None:
-        self.update(Text("no run selected", "dim") if run is None else heartbeat(run, time.monotonic()))
 
 
 def heartbeat(run: RunSnapshot, now: float) -> Text:

@@ -1,51 +1,56 @@
-"""The log of one run, followed live; only the rows in view are drawn."""
+"""The log of one run, followed live; only the rows in view are parsed and drawn."""
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
 from itertools import accumulate
 from typing import ClassVar
 
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.selection import Selection
 from textual.strip import Strip
 
-from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean, parse_line
-from podops_tui.log_buffer import LogBuffer
+from podops_tui.log_reader import LogKey, LogReader
+from podops_tui.log_search import find, marked
 
-#: A selection that is moving on is not followed, seconds.
-_SETTLE_S = 0.12
-
-_TAIL_LINES = 500
+#: How often what was read is drawn, seconds.
+_DRAW_S = 0.1
 
 
 class LogView(ScrollView, can_focus=True):
-    BORDER_TITLE = "Log"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "scroll_down", show=False),
         Binding("k", "scroll_up", show=False),
-        Binding("g", "scroll_home", show=False),
         Binding("G", "scroll_end", show=False),
     ]
 
+    class Changed(Message):
+        """What the title tells has changed."""
+
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.buffer = LogBuffer()
         self.follow = True
         self.wrap = False
-        self.run: tuple[str, str, str] | None = None
+        self.run: LogKey | None = None
+        self.search = ""
+        self.reader: LogReader | None = None
+        # The line of the current match, counted from the first line ever read.
+        self._match: int | None = None
         self._lines: list[str] = []
         self._ends: list[int] = []
+        self._widest = 0
         self._dirty = False
+        self._jumping = False
 
     def on_mount(self) -> None:
-        self.set_interval(0.1, self._flush)
-        self._title()
+        self.set_interval(_DRAW_S, self._flush)
 
     def on_resize(self) -> None:
         self._dirty = True
@@ -57,71 +62,150 @@ class LogView(ScrollView, can_focus=True):
         if key == self.run:
             return
         self.run = key
-        self.buffer = LogBuffer()
+        self.reader = None
+        self._match, self._widest = None, 0
         self._dirty = True
         self.workers.cancel_node(self)
+        self._set_follow(True)
         if key is not None:
-            self.run_worker(self._read(fleet, key, self.buffer), group="log", exclusive=True, exit_on_error=False)
+            self.reader = LogReader(fleet, key, self._grown)
+            self.run_worker(self.reader.run(), group="log", exclusive=True, exit_on_error=False)
 
     def toggle_follow(self) -> None:
-        self.follow = not self.follow
-        self._dirty = True
-        self._title()
+        self._set_follow(not self.follow)
 
     def toggle_wrap(self) -> None:
         self.wrap = not self.wrap
-        self._dirty = True
-        self._title()
+        self._tell()
 
-    async def _read(self, fleet: Fleet, key: tuple[str, str, str], buffer: LogBuffer) -> None:
-        pod, project, run_id = key
-        await asyncio.sleep(_SETTLE_S)
-        try:
-            async with fleet.follow(pod, run_id, project=project, tail_lines=_TAIL_LINES) as stream:
-                async for chunk in stream:
-                    if chunk.skipped:
-                        buffer.skipped(chunk.skipped)
-                    buffer.feed(chunk.data)
-                    self._dirty = True
-                    stream.ack(chunk.offset + len(chunk.data))
-        except PodopsError as error:
-            buffer.feed(f"\n[log not available: {clean(error.message)}]\n".encode())
-            self._dirty = True
+    def search_for(self, text: str) -> None:
+        """Mark every `text` from now on and go to the last one; nothing marks nothing."""
+        self.search = text
+        self._match = None
+        if text:
+            self.next_match(-1)
+        self._tell()
+
+    def next_match(self, step: int) -> None:
+        """Go to the next (1) or previous (-1) match and hold the log still there."""
+        if not self.search or not self._lines:
+            return
+        dropped = self._dropped
+        start = len(self._lines) - 1 if step < 0 else 0
+        if self._match is not None:
+            start = self._match - dropped + step
+        found = find(self._lines, self.search, start, step)
+        if found is None:
+            self.app.notify(f"the log shown here does not hold {clean(self.search)}", markup=False)
+            return
+        self._match = found + dropped
+        self._set_follow(False)
+        self._jump(self._row_of(found) - self.size.height // 2)
+
+    @property
+    def title(self) -> str:
+        words = ["Log", "following" if self.follow else "held still (f follows)"]
+        words += ["wrap"] if self.wrap else []
+        words += [f"/{self.search} (n N)"] if self.search else []
+        return " · ".join(words)
+
+    @property
+    def trouble(self) -> str:
+        return "" if self.reader is None else self.reader.trouble
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        return selection.extract("\n".join(parse_line(line).plain for line in self._lines)), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        if selection is not None:
+            self._set_follow(False)
+        self.refresh()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if not self._jumping and round(new_value) != round(old_value):
+            self._set_follow(new_value >= self.max_scroll_y)
+
+    @property
+    def _dropped(self) -> int:
+        return 0 if self.reader is None else self.reader.buffer.dropped
+
+    def _set_follow(self, follow: bool) -> None:
+        if follow != self.follow:
+            self.follow = follow
+            self._tell()
+        if self.reader is not None:
+            self.reader.hold(not follow)
+
+    def _tell(self) -> None:
+        self._dirty = True
+        self.post_message(self.Changed())
+
+    def _grown(self) -> None:
+        self._dirty = True
+
+    def _jump(self, row: float) -> None:
+        """Scroll without this being taken for the user's own scrolling."""
+        self._jumping = True
+        self.scroll_to(y=max(0, row), animate=False, force=True, immediate=True)
+        self._jumping = False
+        self.refresh()
 
     def _flush(self) -> None:
-        if not self._dirty:
+        # A log nobody can see takes nothing from its pod.
+        if not self._dirty or not self.display or not self.screen.is_current:
             return
         self._dirty = False
-        self._lines = self.buffer.lines()
-        width = max(1, self.size.width)
+        self._lines = [] if self.reader is None else self.reader.buffer.lines()
+        self._jumping = True
         if self.wrap:
+            width = max(1, self.size.width)
             rows = (max(1, -(-parse_line(line).cell_len // width)) for line in self._lines)
             self._ends = list(accumulate(rows))
             self.virtual_size = Size(0, self._ends[-1] if self._ends else 0)
         else:
-            widest = max((parse_line(line).cell_len for line in self._lines), default=0)
-            self.virtual_size = Size(widest, len(self._lines))
+            self.virtual_size = Size(self._widest, len(self._lines))
+        self._jumping = False
         if self.follow:
-            self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
+            self._jump(self.max_scroll_y)
         self.refresh()
+        if self.reader is not None:
+            self.reader.shown()
+        self.post_message(self.Changed())
+
+    def _row_of(self, index: int) -> int:
+        return (self._ends[index - 1] if index else 0) if self.wrap else index
 
     def render_line(self, y: int) -> Strip:
         left, top = self.scroll_offset
         width, row = self.size.width, y + top
         base = self.rich_style
-        strip = Strip.blank(width, base)
-        if self.wrap and self._ends and row < self._ends[-1]:
-            index = bisect_right(self._ends, row)
-            left = (row - (self._ends[index - 1] if index else 0)) * width
-            strip = self._strip(self._lines[index])
-        elif not self.wrap and row < len(self._lines):
-            strip = self._strip(self._lines[row])
-        else:
-            return strip
-        return strip.crop(left, left + width).apply_style(base).adjust_cell_length(width, base)
+        if not self._lines and y == 0:
+            said = "" if self.run is None else self.trouble or "nothing printed yet"
+            return Strip(Text(said, "dim", end="").render(self.app.console)).crop_extend(0, width, base)
+        index = bisect_right(self._ends, row) if self.wrap else row
+        if index >= len(self._lines) or (self.wrap and row >= self._ends[-1]):
+            return Strip.blank(width, base)
+        text = self._styled(index)
+        if self.wrap:
+            left = (row - self._row_of(index)) * width
+        elif text.cell_len > self._widest:
+            # Known only for lines that were drawn once: measuring them all would cost more than drawing.
+            self._widest = text.cell_len
+            self._dirty = True
+        strip = Strip(text.render(self.app.console)).crop(left, left + width).apply_style(base)
+        strip = strip.adjust_cell_length(width, base)
+        return strip if self.wrap else strip.apply_offsets(left, row)
 
-    def _strip(self, line: str) -> Strip:
-        return Strip(parse_line(line).render(self.app.console))
-
-    def _title(self) -> None:
-        self.border_title = "Log" + (" · following" if self.follow else " · paused") + (" · wrap" if self.wrap else "")
+    def _styled(self, index: int) -> Text:
+        text = parse_line(self._lines[index])
+        if self.search:
+            text = marked(text, self.search, index + self._dropped == self._match)
+        if not self.wrap and self.text_selection is not None:
+            span = self.text_selection.get_span(index)
+            if span is not None:
+                start, end = span
+                text = text.copy()
+                style = self.screen.get_component_rich_style("screen--selection")
+                text.stylize(style, start, len(text) if end == -1 else end)
+        return text

@@ -22,7 +22,7 @@ _MARKS = {
 
 
 class PodsTable(RowList[PodSnapshot]):
-    BORDER_TITLE = "Pods"
+    BORDER_TITLE = "1 Pods"
 
     def key_of(self, item: PodSnapshot) -> object:
         return item.name

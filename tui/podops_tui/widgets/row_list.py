@@ -22,9 +22,9 @@ class RowList(ScrollView, Generic[T], can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("pagedown", "move(10)", "Page down", show=False),
-        Binding("pageup", "move(-10)", "Page up", show=False),
-        Binding("home,g", "move(-1000000)", "First", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("home", "move(-1000000)", "First", show=False),
         Binding("end,G", "move(1000000)", "Last", show=False),
     ]
 
@@ -43,6 +43,8 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         super().__init__(id=id)
         self.items: list[T] = []
         self.cursor = 0
+        #: The key of an item to select as soon as it is there.
+        self.awaited: object | None = None
 
     def key_of(self, item: T) -> object:
         raise NotImplementedError
@@ -60,15 +62,22 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         before = None if self.selected is None else self.key_of(self.selected)
         self.items = items
         keys = [self.key_of(item) for item in items]
-        self.cursor = keys.index(before) if before in keys else max(0, min(self.cursor, len(items) - 1))
+        if self.awaited is not None and self.awaited in keys:
+            self.cursor, self.awaited = keys.index(self.awaited), None
+        else:
+            self.cursor = keys.index(before) if before in keys else max(0, min(self.cursor, len(items) - 1))
         self.virtual_size = Size(0, len(items) + 1)
         self.refresh()
         after = None if self.selected is None else self.key_of(self.selected)
+        self._keep_in_view()
         if after != before:
             self.post_message(self.Selected(self))
 
     def action_move(self, by: int) -> None:
         self._go(self.cursor + by)
+
+    def action_page(self, pages: int) -> None:
+        self._go(self.cursor + pages * max(1, self.size.height - 2))
 
     def on_click(self, event: Click) -> None:
         if event.y > 0:
@@ -78,11 +87,19 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         index = max(0, min(index, len(self.items) - 1))
         if index == self.cursor:
             return
-        self.cursor = index
-        # The header always covers the first line, so one more row has to be in view.
-        self.scroll_to_region(Region(0, index, 1, 2), animate=False, force=True)
+        self.cursor, self.awaited = index, None
+        self._keep_in_view()
         self.refresh()
         self.post_message(self.Selected(self))
+
+    def on_resize(self) -> None:
+        self._keep_in_view()
+
+    def _keep_in_view(self) -> None:
+        if not self.size.height:
+            return
+        # The header always covers the first line, so one more row has to be in view.
+        self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -97,7 +114,8 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         return self._strip(self.line_of(self.items[index], width), width, style)
 
     def _strip(self, text: Text, width: int, style: Style) -> Strip:
-        line = text.copy()
+        # Colours turned round would make a patchwork of the row under the cursor.
+        line = Text(text.plain) if style.reverse else text.copy()
         line.truncate(width, overflow="ellipsis")
         line.end = ""
         return Strip(line.render(self.app.console)).apply_style(style).adjust_cell_length(width, style)

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
+import time
+
+from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
-from podops_tui.widgets.gpu_pane import GpuPane
-from podops_tui.widgets.heartbeat_pane import HeartbeatPane
-from podops_tui.widgets.log_view import LogView
+from podops_tui.widgets.gpu_pane import gpus
+from podops_tui.widgets.heartbeat_pane import heartbeat
+from podops_tui.widgets.log_pane import LogPane
+from podops_tui.widgets.text_pane import TextPane
 
 #: Columns from which the panes stand side by side.
 WIDE = 120
 
 PANES = ("log", "heartbeat", "gpu")
-_TITLES = {"heartbeat": "Heartbeat", "gpu": "nvidia-smi"}
 
 
 class RunPanes(Horizontal):
     DEFAULT_CSS = """
     RunPanes { height: 3fr; }
-    RunPanes #log { width: 2fr; border: round $surface-lighten-2; }
-    RunPanes .pane { width: 1fr; border: round $surface-lighten-2; }
-    RunPanes .pane Static { height: auto; }
-    RunPanes #log:focus, RunPanes .pane:focus { border: round $accent; }
+    RunPanes #log { width: 2fr; }
+    RunPanes TextPane { width: 1fr; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_number: int) -> None:
         super().__init__()
+        self._number = first_number
         self._shown = "log"
 
     def compose(self) -> ComposeResult:
-        yield LogView(id="log")
-        for name, pane in (("heartbeat", HeartbeatPane()), ("gpu", GpuPane())):
-            pane.can_focus = False
-            box = VerticalScroll(pane, id=name, classes="pane")
-            box.border_title = _TITLES[name]
-            yield box
+        yield LogPane(number=self._number)
+        yield TextPane(id="heartbeat", title=f"{self._number + 1} Heartbeat")
+        yield TextPane(id="gpu", title=f"{self._number + 2} nvidia-smi")
 
     def on_resize(self) -> None:
         self._arrange()
@@ -46,14 +45,29 @@ class RunPanes(Horizontal):
         """Bring one pane to the front and focus it."""
         self._shown = name
         self._arrange()
-        self.query_one(f"#{name}").focus()
+        target = self.query_one(LogPane).view if name == "log" else self.query_one(f"#{name}")
+        target.focus()
 
     def show_run(self, fleet: Fleet, pod: PodSnapshot | None, run: RunSnapshot | None) -> None:
-        self.query_one(LogView).show_run(fleet, run)
-        self.query_one(HeartbeatPane).show_run(run)
-        self.query_one(GpuPane).show_pod(pod, run)
+        self.query_one(LogPane).show_run(fleet, run)
+        nothing = Text("no run selected", "dim")
+        self.query_one("#heartbeat", TextPane).show(nothing if run is None else heartbeat(run, time.monotonic()))
+        self.query_one("#gpu", TextPane).show(Text("no pod selected", "dim") if pod is None else gpus(pod, run))
 
     def _arrange(self) -> None:
         wide = self.size.width >= WIDE
         for name in PANES:
             self.query_one(f"#{name}").display = wide or name == self._shown
+        hidden = "" if wide else "  ".join(self._titles())
+        for name in PANES:
+            if name != "log":
+                self.query_one(f"#{name}", TextPane).border_subtitle = hidden
+        self.query_one(LogPane).tell_others(hidden)
+
+    def _titles(self) -> list[str]:
+        names = ("Log", "Heartbeat", "nvidia-smi")
+        return [
+            f"{self._number + place} {name}"
+            for place, (key, name) in enumerate(zip(PANES, names, strict=True))
+            if key != self._shown
+        ]

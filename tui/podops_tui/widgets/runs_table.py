@@ -9,19 +9,26 @@ from textual.markup import escape
 
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean
-from podops_tui.format import age, elapsed, loss, state_mark, steps
+from podops_tui.format import DASH, age, elapsed, loss, ratio, remaining, state_mark, steps
 from podops_tui.widgets.row_list import RowList, cell
 
 SORTS = ("newest", "state", "pod", "preset")
 
 
-class RunsTable(RowList[RunSnapshot]):
-    BORDER_TITLE = "Runs"
+#: A run's place in the list: `(project, run_id)`.
+RunKey = tuple[str, str]
 
-    def __init__(self, *, id: str) -> None:
+#: From this width on a run's numbers have columns of their own.
+_WIDE = 110
+
+
+class RunsTable(RowList[RunSnapshot]):
+    def __init__(self, *, id: str, number: int) -> None:
         super().__init__(id=id)
+        self._number = number
         self.text_filter = ""
         self.sort = SORTS[0]
+        self.marked: set[RunKey] = set()
 
     def show_runs(self, runs: list[RunSnapshot]) -> None:
         """Show those of `runs` (newest first) that hold the filter text, in the chosen order."""
@@ -29,35 +36,70 @@ class RunsTable(RowList[RunSnapshot]):
         shown = [run for run in runs if all(word in _searched(run) for word in wanted)]
         if self.sort != "newest":
             shown.sort(key=lambda run: str(getattr(run, self.sort)))
-        title = f"Runs {len(shown)}/{len(runs)} · {self.sort}"
+        self.marked &= {run_key(run) for run in runs}
+        words = [f"{self._number} Runs {len(shown)}/{len(runs)}", self.sort]
+        words += [f"{len(self.marked)} marked"] if self.marked else []
+        words += [f"/{self.text_filter}"] if wanted else []
         # Square brackets of the filter would be read as markup.
-        self.border_title = escape(title + (f" · /{self.text_filter}" if wanted else ""))
+        self.border_title = escape(" · ".join(words))
         self.show(shown)
 
     def next_sort(self) -> None:
         self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
 
-    def key_of(self, item: RunSnapshot) -> object:
-        return (item.project, item.run_id)
+    def mark(self) -> None:
+        """Mark the selected run or take its mark back, and go on to the next."""
+        if self.selected is not None:
+            self.marked ^= {run_key(self.selected)}
+            self.action_move(1)
+            self.refresh()
+
+    def key_of(self, item: RunSnapshot) -> RunKey:
+        return run_key(item)
 
     def line_of(self, item: RunSnapshot | None, width: int) -> Text:
-        wide = width >= 110
-        name_width = max(18, min(40, width - (88 if wide else 50)))
         if item is None:
-            words = ["STATE", "RUN", "POD", "PRESET", "ELAPSED", "STEP", "LOSS", "REASON"]
-            style = ""
-        else:
-            mark, style = state_mark(item.state)
-            words = [f"{mark} {clean(item.state)}", clean(item.run_id), clean(item.pod), clean(item.preset)]
-            words += [age(elapsed(item, time.monotonic())), steps(item), loss(item.metrics), _reason(item)]
-        row = Text.assemble(cell(words[0], 11, style), cell(words[1], name_width))
-        row.append_text(cell(words[2], 12 if wide else 9))
-        if wide:
-            row.append_text(cell(words[3], 14))
-        row.append_text(cell(words[4], 7, right=True))
-        if wide:
-            row.append_text(cell(words[5], 13, right=True)).append_text(cell(words[6], 8, right=True))
-        return row.append(words[7], style)
+            return _header(width)
+        mark, style = state_mark(item.state)
+        row = Text.assemble(("*" if run_key(item) in self.marked else " ", "bold yellow"))
+        row.append_text(cell(f"{mark} {clean(item.state)}", 11, style))
+        row.append_text(cell(clean(item.run_id), _name_width(width)))
+        now = time.monotonic()
+        return _wide_rest(row, item, now, style) if width >= _WIDE else _narrow_rest(row, item, now, style)
+
+
+def run_key(run: RunSnapshot) -> RunKey:
+    return (run.project, run.run_id)
+
+
+def _name_width(width: int) -> int:
+    return max(18, min(40, width - (92 if width >= _WIDE else 48)))
+
+
+def _header(width: int) -> Text:
+    row = Text.assemble(" ", cell("STATE", 11), cell("RUN", _name_width(width)))
+    if width < _WIDE:
+        return row.append_text(cell("POD", 9)).append_text(cell("TIME", 6, right=True)).append("DONE ETA LOSS/WHY")
+    row.append_text(cell("POD", 12)).append_text(cell("PRESET", 12)).append_text(cell("TIME", 6, right=True))
+    row.append_text(cell("STEP", 13, right=True)).append_text(cell("ETA", 6, right=True))
+    return row.append_text(cell("LOSS", 8, right=True)).append("WHY")
+
+
+def _wide_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
+    row.append_text(cell(clean(run.pod), 12)).append_text(cell(clean(run.preset), 12))
+    row.append_text(cell(age(elapsed(run, now)), 6, right=True)).append_text(cell(steps(run), 13, right=True))
+    row.append_text(cell(age(remaining(run, now)), 6, right=True))
+    return row.append_text(cell(loss(run.metrics), 8, right=True)).append(_reason(run), style)
+
+
+def _narrow_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
+    row.append_text(cell(clean(run.pod), 9)).append_text(cell(age(elapsed(run, now)), 6, right=True))
+    words = [_reason(run)]
+    if not run.ended:
+        done, left = ratio(run.step, run.total_steps), remaining(run, now)
+        words += ["" if done is None else f"{done:.0%}", "" if left is None else f"~{age(left)}"]
+        words += [shown if (shown := loss(run.metrics)) != DASH else ""]
+    return row.append(" ".join(word for word in words if word), style)
 
 
 def _searched(run: RunSnapshot) -> str:
@@ -68,4 +110,6 @@ def _searched(run: RunSnapshot) -> str:
 def _reason(run: RunSnapshot) -> str:
     if run.stalled and not run.ended:
         return "stalled"
+    if run.reason == "ok":
+        return ""
     return clean(run.reason or run.phase)

@@ -1,0 +1,106 @@
+"""A log that is followed also over the loss of its pod, no faster than it is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+import podops_tui.log_reader
+from podops.errors import UnreachableError
+from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import FleetSnapshot, LogChunk, PodSnapshot
+from podops_tui.log_reader import LogReader
+
+
+class OneLog:
+    """A fleet whose one log comes in given chunks; a pod that is down refuses to be followed."""
+
+    def __init__(self, *chunks: LogChunk) -> None:
+        self.chunks = list(chunks)
+        self.acked: list[int] = []
+        self.asked: list[int | None] = []
+        self.pod = PodSnapshot("p", "live", "local", "local")
+        self.callbacks: list[Callable[[frozenset[str]], None]] = []
+
+    @property
+    def snapshot(self) -> FleetSnapshot:
+        return FleetSnapshot({"p": self.pod})
+
+    def subscribe(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        self.callbacks.append(callback)
+        return lambda: self.callbacks.remove(callback)
+
+    def turn(self, state: str) -> None:
+        self.pod = replace(self.pod, state=cast(Any, state))
+        for callback in list(self.callbacks):
+            callback(frozenset({"p"}))
+
+    @asynccontextmanager
+    async def follow(self, pod: str, run_id: str, *, offset: int | None, **rest: Any) -> AsyncIterator[OneLog]:
+        self.asked.append(offset)
+        if self.pod.state != "live":
+            raise UnreachableError("pod p cannot be reached: no route")
+        yield self
+
+    async def __aiter__(self) -> AsyncIterator[LogChunk]:
+        while self.chunks:
+            yield self.chunks.pop(0)
+        if self.pod.state == "live":
+            self.turn("unreachable")
+            raise UnreachableError("the link was lost")
+
+    def ack(self, offset: int) -> None:
+        self.acked.append(offset)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(podops_tui.log_reader, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(podops_tui.log_reader, "_FIRST_WAIT_S", 0.01)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def reader(fleet: OneLog) -> LogReader:
+    return LogReader(cast(Fleet, fleet), ("p", "proj", "run"), lambda: None)
+
+
+async def test_a_follow_that_failed_says_why_and_goes_on_where_it_was_when_the_pod_is_live_again() -> None:
+    fleet = OneLog(LogChunk(0, b"one\n"))
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: "the link was lost" in log.trouble and len(fleet.callbacks) == 1)
+    assert log.buffer.lines() == ["one"]
+    fleet.chunks.append(LogChunk(4, b"two\n", eof=True))
+    fleet.turn("live")
+    await until(lambda: log.buffer.lines() == ["one", "two"])
+    assert fleet.asked == [None, 4]
+    work.cancel()
+
+
+async def test_what_was_passed_over_and_what_lies_before_is_told() -> None:
+    fleet = OneLog(LogChunk(2048, b"a\n"), LogChunk(5000, b"b\n", skipped=2950))
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: len(log.buffer.lines()) == 4)
+    before, a, skipped, b = log.buffer.lines()
+    assert (a, b) == ("a", "b") and "2.0 KiB before this" in before and "2.9 KiB skipped" in skipped
+    work.cancel()
+
+
+async def test_only_what_was_shown_is_acknowledged_so_a_hidden_view_lets_its_pod_rest() -> None:
+    fleet = OneLog(LogChunk(0, b"one\n"))
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: log.buffer.lines() == ["one"])
+    assert fleet.acked == []
+    work.cancel()

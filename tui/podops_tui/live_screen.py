@@ -1,0 +1,60 @@
+"""What the full screens have in common: a snapshot to draw, something selected, numbered panes, a log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.screen import Screen
+
+from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
+
+if TYPE_CHECKING:
+    from podops_tui.app import OpsApp
+
+
+class LiveScreen(Screen[None]):
+    """Subclasses draw in `show_snapshot` and say what is selected."""
+
+    #: Names of the panes, by number from 1.
+    PANES: ClassVar[tuple[str, ...]] = ()
+    #: Whether there is anything that `enter` opens.
+    OPENS: ClassVar[bool] = True
+
+    @property
+    def ops(self) -> OpsApp:
+        return cast("OpsApp", self.app)
+
+    def show_snapshot(self, snapshot: FleetSnapshot) -> None:
+        """Draw everything anew; called a few times a second."""
+        raise NotImplementedError
+
+    @property
+    def selected_run(self) -> RunSnapshot | None:
+        return None
+
+    @property
+    def selected_pod(self) -> PodSnapshot | None:
+        return None
+
+    @property
+    def chosen_runs(self) -> list[RunSnapshot]:
+        """What an action on several runs is about."""
+        return [] if self.selected_run is None else [self.selected_run]
+
+    @property
+    def to_open(self) -> RunSnapshot | PodSnapshot | None:
+        """What `enter` opens."""
+        return self.selected_run
+
+    @property
+    def name_to_copy(self) -> str:
+        return "" if self.selected_run is None else self.selected_run.run_id
+
+    def show_pane(self, number: int) -> None:
+        """Go to a pane by its number; a number without a pane does nothing."""
+        if number <= len(self.PANES):
+            self.go_to(self.PANES[number - 1])
+
+    def go_to(self, pane: str) -> None:
+        """Bring a pane to the front and focus it."""
+        raise NotImplementedError

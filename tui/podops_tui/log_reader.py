@@ -1,0 +1,103 @@
+"""Follows one run's log into a buffer for as long as somebody looks at it, also over the loss of its pod."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from podops.errors import PodopsError
+from podops.fleet.fleet import Fleet, LogStream
+from podops_tui.ansi import clean
+from podops_tui.format import size
+from podops_tui.log_buffer import LogBuffer
+
+#: A selection that is moving on is not followed, seconds.
+_SETTLE_S = 0.12
+
+#: First and longest wait before a follow that failed is tried again, seconds.
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 15.0
+
+_TAIL_LINES = 500
+
+#: `(pod, project, run_id)`.
+LogKey = tuple[str, str, str]
+
+
+class LogReader:
+    """Fills `buffer`. What was read is acknowledged by `shown` only: a view that does not draw takes no more."""
+
+    def __init__(self, fleet: Fleet, key: LogKey, changed: Callable[[], None]) -> None:
+        self.buffer = LogBuffer()
+        #: Why there is nothing (more) to read, for a person; empty while all is well.
+        self.trouble = ""
+        self._fleet = fleet
+        self._key = key
+        self._changed = changed
+        self._stream: LogStream | None = None
+        self._next: int | None = None
+        self._acked = 0
+        self._moving = asyncio.Event()
+        self._moving.set()
+
+    def hold(self, still: bool) -> None:
+        """While held still, nothing that is in the buffer falls off its start."""
+        if still:
+            self._moving.clear()
+        else:
+            self._moving.set()
+
+    def shown(self) -> None:
+        """All that was read has been drawn: the pod may send more."""
+        if self._stream is not None and self._next is not None and self._next != self._acked:
+            self._acked = self._next
+            self._stream.ack(self._next)
+
+    async def run(self) -> None:
+        """Read to the end of a log that is complete, else until cancelled."""
+        await asyncio.sleep(_SETTLE_S)
+        wait = _FIRST_WAIT_S
+        while True:
+            begun = self._next
+            try:
+                await self._follow()
+                return
+            except PodopsError as error:
+                self._say(f"log not available: {clean(error.message)}")
+            finally:
+                self._stream = None
+            wait = _FIRST_WAIT_S if begun != self._next else min(2 * wait, _LONGEST_WAIT_S)
+            await self._until_live(wait)
+
+    async def _follow(self) -> None:
+        pod, project, run_id = self._key
+        lines = _TAIL_LINES if self._next is None else None
+        async with self._fleet.follow(pod, run_id, project=project, tail_lines=lines, offset=self._next) as stream:
+            self._stream = stream
+            self._say("")
+            async for chunk in stream:
+                if not self._moving.is_set() and self.buffer.full:
+                    await self._moving.wait()
+                if chunk.skipped:
+                    self.buffer.skipped(chunk.skipped)
+                elif self._next is None and chunk.offset:
+                    self.buffer.note(f"⋯ {size(chunk.offset)} before this ⋯")
+                self.buffer.feed(chunk.data)
+                self._next = chunk.offset + len(chunk.data)
+                self._changed()
+
+    async def _until_live(self, wait: float) -> None:
+        """Wait `wait` seconds, and then for the pod."""
+        await asyncio.sleep(wait)
+        changed = asyncio.Event()
+        stop = self._fleet.subscribe(lambda _pods: changed.set())
+        try:
+            while (pod := self._fleet.snapshot.pods.get(self._key[0])) is not None and pod.state != "live":
+                changed.clear()
+                await changed.wait()
+        finally:
+            stop()
+
+    def _say(self, text: str) -> None:
+        if text != self.trouble:
+            self.trouble = text
+            self._changed()
