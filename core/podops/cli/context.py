@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -54,6 +53,9 @@ def json_option(command: F) -> F:
 
 
 def run_async(work: Awaitable[T]) -> T:
+    # Here, because a command that only tells its options must not pay for it.
+    import asyncio
+
     async def main() -> T:
         return await work
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
-from podops.cli.context import Options, json_option
+from podops.cli.context import Options, json_option, run_async
 from podops.cli.output import say
 
 
@@ -41,7 +40,7 @@ def demo(
             from podops.demo.headless import run_headless
 
             say(f"demo fleet in {prepared.directory}; this takes a minute or two")
-            return asyncio.run(run_headless(prepared, options.json, overrides))
+            return run_async(run_headless(prepared, options.json, overrides))
         from podops_tui.app import run_app
 
         return run_app(prepared.config, on_start=lambda fleet: prepared.first_runs(fleet, overrides))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from podops.cli.context import Options, json_option, open_fleet
+from podops.cli.context import Options, json_option, open_fleet, run_async
 from podops.cli.output import clean, print_json, use_colour
 from podops.cli.project_names import complete_pods
-from podops.config.model import ProjectConfig
-from podops.doctor.check import Check
-from podops.doctor.machine import machine_checks, project_checks
 from podops.errors import ConfigError
+
+if TYPE_CHECKING:
+    from podops.config.model import ProjectConfig
+    from podops.doctor.check import Check
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -36,6 +37,8 @@ def doctor(options: Options, pods: tuple[str, ...]) -> int:
 
     Each fault comes with its cure. Exit code 0 when nothing failed (warnings are allowed), 1 when something did.
     """
+    from podops.doctor.machine import machine_checks, project_checks
+
     checks = machine_checks(os.environ)
     try:
         config = options.project()
@@ -44,7 +47,7 @@ def doctor(options: Options, pods: tuple[str, ...]) -> int:
             click.echo(_text(checks))
         raise
     checks += project_checks(config, os.environ)
-    checks += asyncio.run(_fleet_checks(options, config, pods))
+    checks += run_async(_fleet_checks(options, config, pods))
     failed = any(check.level == "fail" for check in checks)
     if options.json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})

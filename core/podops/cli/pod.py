@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,10 @@ from podops.cli.pod_page import gpu_note, pod_page
 from podops.cli.project_names import complete_pods
 from podops.cli.run_view import run_rows, run_summary
 from podops.errors import UnreachableError
-from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
+    from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
 
 #: How long a command waits for figures once a pod is live, seconds.
 _SAMPLE_S = 3.0
@@ -85,6 +84,8 @@ async def _snapshot(options: Options, pods: list[str] | None) -> FleetSnapshot:
 
 async def _sampled(fleet: Fleet) -> None:
     """Wait for a live pod's second sample, because a CPU share needs two; no longer than a moment."""
+    import asyncio
+
     changed = asyncio.Event()
     stop = fleet.subscribe(lambda _: changed.set())
     try:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from podops.cli.output import clean, duration, size
-from podops.fleet.snapshot import DiskUsage, GpuSample, HostSample, PodSnapshot
+
+if TYPE_CHECKING:
+    from podops.fleet.snapshot import DiskUsage, GpuSample, HostSample, PodSnapshot
 
 #: Names that stand in front of a line, and the room they take.
 _ROOM = 9

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from podops.cli.context import Options
-from podops.config.model import ProjectConfig
+
+if TYPE_CHECKING:
+    from podops.config.model import ProjectConfig
 
 
 def complete_pods(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from podops.attach import attach_argv
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.output import drop_stdout, json_text, print_json, say
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
-from podops.fleet.fleet import Fleet
-from podops.fleet.snapshot import RunSnapshot
+
+if TYPE_CHECKING:
+    from podops.fleet.fleet import Fleet
+    from podops.fleet.snapshot import RunSnapshot
 
 #: A pod that stays silent for so long while one waits for its run ends the waiting, seconds.
 _SILENCE_S = 120.0
@@ -29,6 +30,8 @@ async def wait_until_ended(
 
     Raises `UnreachableError` when a pod stays away.
     """
+    import asyncio
+
     changed = asyncio.Event()
     stop = fleet.subscribe(lambda _: changed.set())
     told: dict[str, str] = {}
@@ -82,6 +85,8 @@ def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str |
     Exit code 0 when all of them succeeded, 1 when not. Each change of state is told: on standard error, with --json
     as one line of JSON on standard output.
     """
+    import asyncio
+
     wanted = [*runs, *([run_id] if run_id else [])]
     if not wanted:
         raise UsageError("name at least one run", "see `ops run list`")
@@ -168,6 +173,8 @@ async def _confirmed(runs: Sequence[RunSnapshot]) -> bool:
 
 async def _typed_line() -> str:
     """The next line from the terminal. Unlike a thread that reads, this leaves the links alive and ctrl-c working."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     line: asyncio.Future[str] = loop.create_future()
 
@@ -202,6 +209,8 @@ def attach(options: Options, position: str | None, run_id: str | None, pod: str 
     if run.session is None or run.ended:
         why = "has ended" if run.ended else "has no tmux session"
         raise RefusedActionError(f"run {run.run_id} {why}", f"read it with: ops run tail {run.run_id}")
+    from podops.attach import attach_argv
+
     config = options.project()
     nested = bool(os.environ.get("TMUX"))
     argv = attach_argv(config.pods[run.pod], run.session, config.tmux.socket, nested=nested)

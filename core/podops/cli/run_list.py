@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,10 @@ from podops.cli.project_names import complete_presets
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.run_view import run_rows, run_status, run_summary, run_text
 from podops.errors import NotFoundError, PodActionError, UnreachableError
-from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_runners.states import STATES
+
+if TYPE_CHECKING:
+    from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 
 _TAIL_LINES = 50
 _TAIL_BYTES = 64 * 1024

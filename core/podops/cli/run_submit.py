@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from podops.cli.context import Options, json_option, open_fleet, run_async
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_pods, complete_presets
-from podops.config.gpu_request import parse_gpu_request
-from podops.config.model import GpuRequest, ProjectConfig
 from podops.errors import UnreachableError, UsageError
-from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
-from podops.plan import SubmitPlan, plan_submit
+
+if TYPE_CHECKING:
+    from podops.config.model import GpuRequest, ProjectConfig
+    from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
+    from podops.plan import SubmitPlan
 
 
-class GpuType(click.ParamType[GpuRequest]):
+class GpuType(click.ParamType["GpuRequest"]):
     """`2`, `all` or `0,1,3`."""
 
     name = "gpus"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> GpuRequest:
+        from podops.config.gpu_request import parse_gpu_request
+
         try:
             return parse_gpu_request(str(value))
         except UsageError as error:
@@ -68,6 +73,8 @@ def submit(
     \b
       ops run submit --preset train --pod a100 max_iters=100 --dry-run
     """
+    from podops.plan import plan_submit
+
     config = options.project()
 
     def plan(on: str) -> SubmitPlan:

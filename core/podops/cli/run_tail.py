@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,9 @@ from podops.cli.context import Options, find_run, json_option, open_fleet, run_a
 from podops.cli.output import json_text, say
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.terminal_filter import TerminalFilter
-from podops.fleet.snapshot import LogChunk
+
+if TYPE_CHECKING:
+    from podops.fleet.snapshot import LogChunk
 
 
 @click.command()

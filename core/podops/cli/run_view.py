@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from podops.cli.output import duration, iso, table
-from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+
+if TYPE_CHECKING:
+    from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 
 
 def run_summary(run: RunSnapshot) -> dict[str, Any]:
