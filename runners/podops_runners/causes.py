@@ -43,7 +43,10 @@ _GPU_OOM = _GPU + r"(?: driver)?(?: error:)? out of memory"
 _TRIED = r" out of memory\. Tried to allocate [\d.]+ ?[KMGT]i?B"
 _NO_ROOM = r"(?:No space left on device|Disk quota exceeded)(?: \((?:os error )?\d+\))?\W*$"
 _IN_USE = r"[Aa]ddress already in use"
-_NOT_A_NUMBER = r"(?i:\bnan\b|\binf\b|\binfinite\b)"
+_NAN = r"\b(?:nans?|inf|infinite)\b"
+_LOSS_IS_NAN = (
+    r"(?i:loss\W{{1,3}}(?:\w{{1,20}}\W{{1,3}}){{0,3}}{0}|{0}\W{{1,3}}(?:\w{{1,20}}\W{{1,3}}){{0,3}}loss)".format(_NAN)
+)
 _KILLED = (
     r"is killed by signal: Killed",
     r"exitcode\s*: -9\b",
@@ -160,7 +163,8 @@ _NAN_LOSS = Cause(
         r"FloatingPointError: (?:Loss became infinite or NaN|Minimum loss scale reached)",
         r"RuntimeError: Function '\w+' returned nan values in its",
         r"ValueError: The loss returned in `\w+` is nan or inf",
-        r"\w+: (?=.{0,200}(?i:loss))(?=.{0,200}" + _NOT_A_NUMBER + r")(?!.{0,300}(?:Errno|No such file|argument))",
+        r"(?:Runtime|Value|FloatingPoint|Arithmetic|Assertion)Error: .{0,200}" + _LOSS_IS_NAN,
+        r"\w*(?:Exception|NaN\w*|Nan\w*): .{0,200}" + _LOSS_IS_NAN,
         r"\w+: (?:Rank \d+: )?found NaN in ",
         r"\w+: Current loss scale already at minimum",
     ),
@@ -293,8 +297,8 @@ _NCCL = Cause(
     "communication between the GPUs failed",
     _error(
         r"DistBackendError\b",
-        r"\w+: (?:\[.{0,60}\] ?)*(?:NCCL [Ee]rror|NCCL communicator was aborted)",
-        r"\w+: (?:\[.{0,60}\] ?)*Watchdog caught collective operation timeout",
+        r"\w+: (?:\[[^\]]{0,60}\] ?){0,4}(?:NCCL [Ee]rror|NCCL communicator was aborted)",
+        r"\w+: (?:\[[^\]]{0,60}\] ?){0,4}Watchdog caught collective operation timeout",
         r"\w+: nccl(?:System|Remote|Internal|UnhandledCuda)Error",
     ),
     _line(
@@ -341,6 +345,3 @@ MESSENGER = _error(
     r"RuntimeError: .{0,200}(?:Connection (?:closed|reset|refused) by peer|Broken pipe|Socket Timeout)",
     r"\w+: .{0,200}(?:Timed out (?:initializing|waiting)|wait timeout after)",
 )
-
-#: What torchrun says of a worker that a signal ended: `exitcode  : -11 (pid: 5)`.
-WORKER_SIGNAL = re.compile(r"exitcode\s*: -(\d{1,2})\b|\(exitcode: -(\d{1,2})\)|return code = -(\d{1,2})\b")

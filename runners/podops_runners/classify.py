@@ -3,11 +3,12 @@
 Nothing is guessed: what the evidence does not tell is `nonzero_exit`, `signal` or `unknown`. See docs/reasons.md.
 """
 
+import re
 import signal as signals
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from podops_runners import log_tail, states, tracebacks
-from podops_runners.causes import MESSENGER, WORKER_SIGNAL
+from podops_runners.causes import MESSENGER
 from podops_runners.failure import Conditions, Sign, find_failure
 from podops_runners.log_tail import Line
 from podops_runners.process import signal_name
@@ -15,6 +16,8 @@ from podops_runners.process import signal_name
 _DETAIL = 300
 _EVIDENCE_LINE = 1000
 _CANCELLING = ("user_kill", "preempted")
+#: What torchrun says of a worker that a signal ended: `exitcode  : -11 (pid: 5)`.
+_WORKER_SIGNAL = re.compile(r"exitcode\s*: -(\d{1,2})\b|\(exitcode: -(\d{1,2})\)|return code = -(\d{1,2})\b")
 
 
 class Ending(NamedTuple):
@@ -161,7 +164,7 @@ def _error_text(told: Dict[str, Any]) -> str:
 
 def _worker_signal(lines: List[Line]) -> "Optional[Tuple[Line, int]]":
     for line in lines[-200:]:
-        match = WORKER_SIGNAL.search(line.body)
+        match = _WORKER_SIGNAL.search(line.body)
         if match is not None:
             return line, int(match.group(match.lastindex or 1))
     return None

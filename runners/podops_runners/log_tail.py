@@ -5,6 +5,8 @@ from typing import List, NamedTuple, Optional, Pattern, Tuple
 
 TAIL_BYTES = 256 * 1024
 MAX_LINE = 4096
+#: More lines than this are only found where they are very short.
+MAX_LINES = 10000
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -67,14 +69,16 @@ def shown(text: str, limit: int) -> str:
 
 
 def _lines(data: bytes, offset: int) -> List[Line]:
-    lines = []
+    pieces = []
     for raw in re.split(rb"[\r\n]", data):
-        if raw:
-            text = _CONTROL.sub("", _ANSI.sub("", raw[:MAX_LINE].decode("utf-8", "replace")))
-            if text.strip():
-                body, speaker, level = _unprefixed(text)
-                lines.append(Line(offset, text, body, speaker, level))
+        if raw and not raw.isspace():
+            pieces.append((offset, raw))
         offset += len(raw) + 1
+    lines = []
+    for offset, raw in pieces[-MAX_LINES:]:
+        text = _CONTROL.sub("", _ANSI.sub("", raw[:MAX_LINE].decode("utf-8", "replace")))
+        if text.strip():
+            lines.append(Line(offset, text, *_unprefixed(text)))
     return lines
 
 

@@ -100,6 +100,10 @@ TRAPS = {
         "  File \"w.py\", line 3, in __del__\nFileNotFoundError: [Errno 2] No such file or directory: 'x'\n"
     ),
     "the loss was no number for a while": "iter 7: loss nan, time 3ms\nloss is nan, skipping the batch, not stopping\n",
+    "a word only looks like a loss": (
+        'Traceback (most recent call last):\n  File "a.py", line 1, in f\n'
+        "AttributeError: module 'loss' has no attribute 'nan'\n"
+    ),
     "no hardware is named": (
         'Traceback (most recent call last):\n  File "a.py", line 1, in f\n'
         "RuntimeError: CUDA error: unspecified launch failure\n"
@@ -204,6 +208,13 @@ def test_secrets_in_a_log_line_do_not_reach_the_summary(tmp_path: Path) -> None:
     log = f'Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: {token} https://me:{password}@x.y/\n'
     for verdict in (judged(tmp_path, log), judged(tmp_path, log.splitlines()[2] + "\n")):
         assert token not in repr(verdict) and password not in repr(verdict) and "***" in verdict.detail
+
+
+@pytest.mark.parametrize("text", ["[x] ", "E: ", "a.", "loss nan ", "://a:b", "(pid=1 ", "bind ", ": ", "\x1b]", "| "])
+def test_lines_made_to_slow_it_down_are_judged_all_the_same(tmp_path: Path, text: str) -> None:
+    line = f"RuntimeError: {text * 1000}\n"
+    log = f"{line}Traceback (most recent call last):\n  {line}{line}" * 40
+    assert judged(tmp_path, log, oom_kills=1, disk_free_bytes=0).reason in ("nonzero_exit", "nan_loss")
 
 
 @pytest.mark.parametrize("path", ["", "/nowhere/stdout.log", "/", "a\0b", "/dev/null"])
