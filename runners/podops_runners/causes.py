@@ -202,7 +202,7 @@ _AUTH = Cause(
         r"\w+: (?:api_key not configured|No API key configured)",
         r"\w+: (?:The )?API key (?:you provided|is not|is invalid|must be|verification failed)",
         r"\w+: .{0,100}(?:returned error 40[13]\b|user is not logged in)",
-        r"\w*Authentication(?:Error|Failed|Exception)\b",
+        r"\w*Authentication(?:Error|Failed|Exception)\b(?!: An error occurred while verifying)",
         r"(?:NoCredentials|DefaultCredentials)Error\b",
         r"ClientError: An error occurred \((?:40[13]|AccessDenied|Forbidden|InvalidAccessKeyId|ExpiredToken)\)",
         r"ClientError: An error occurred \(SignatureDoesNotMatch\)",

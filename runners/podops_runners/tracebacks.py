@@ -14,6 +14,7 @@ _NAME = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*|(?:[A-Za-z_]\w*\.)+[a-z_]\w*)(
 _NO_NAME = re.compile(r"(?:INFO|DEBUG|WARNING|ERROR|CRITICAL|Epoch|Step|Iteration)\b")
 _DIRECT = "The above exception was the direct cause of the following exception:"
 _DURING = "During handling of the above exception, another exception occurred:"
+_LINKS = {_DIRECT: "direct", _DURING: "during"}
 _IGNORED = re.compile(
     r"Exception ignored in|Task exception was never retrieved|--- Logging error ---|future: <Task finished"
 )
@@ -77,6 +78,10 @@ def find_tracebacks(lines: List[Line]) -> List[Traceback]:
         rich = bool(_RICH_HEADER.match(body))
         if rich or _HEADER.match(body):
             opened[line.speaker] = _begin(current, index, line, rich, lines, found)
+        elif current is None and body.strip() in _LINKS:
+            headless = _headless(lines, index)
+            if headless is not None:
+                opened[line.speaker] = headless
         elif current is not None and not _take(current, index, body):
             _close(opened.pop(line.speaker), found)
     for left in opened.values():
@@ -138,15 +143,39 @@ def _take_exception(current: _Open, index: int, body: str) -> bool:
 
 
 def _take_message(current: _Open, index: int, body: str) -> bool:
-    text = body.strip()
-    if text in (_DIRECT, _DURING):
-        current.link = "direct" if text == _DIRECT else "during"
+    if body.strip() in _LINKS:
+        current.link, current.stray = _LINKS[body.strip()], 0
         return True
-    more = current.chain[-1].more
-    if current.link or len(more) >= _MESSAGE_LINES:
-        return bool(current.link)
-    more.append(index)
+    if current.link:
+        current.stray += 1
+        # An error that was made but never raised has no frames, so no heading either.
+        headless = current.stray == 1 and not body[:1].isspace() and _NAME.match(body) is not None
+        return _take_exception(current, index, body) if headless else current.stray <= _STRAY_LINES
+    last = current.chain[-1]
+    if len(last.more) >= _MESSAGE_LINES:
+        return False
+    if not last.more and not last.message:
+        current.chain[-1] = last._replace(message=body.strip())
+    current.chain[-1].more.append(index)
     return True
+
+
+def _headless(lines: List[Line], link: int) -> Optional[_Open]:
+    """A chain whose first error has no frames: it is seen only at the words that tie the next one to it."""
+    speaker = lines[link].speaker
+    for index in range(link - 1, max(-1, link - _MESSAGE_LINES), -1):
+        body = lines[index].body
+        if (
+            lines[index].speaker == speaker
+            and not body[:1].isspace()
+            and _NAME.match(body)
+            and not _NO_NAME.match(body)
+        ):
+            opened = _Open(index, speaker, False)
+            _take_exception(opened, index, body)
+            opened.link = _LINKS[lines[link].body.strip()]
+            return opened
+    return None
 
 
 def _close(current: _Open, found: List[Traceback]) -> None:
