@@ -113,9 +113,9 @@ class RecordedFleet:
         yield RecordedLog(self.log)
 
 
-def recorded(log: bytes = LOG) -> tuple[RecordedFleet, Fleet]:
+def recorded(log: bytes = LOG, snapshot: FleetSnapshot | None = None) -> tuple[RecordedFleet, Fleet]:
     """The recorded fleet, and itself typed as what the app takes."""
-    fleet = RecordedFleet(_snapshot(), log)
+    fleet = RecordedFleet(_snapshot() if snapshot is None else snapshot, log)
     return fleet, cast(Fleet, fleet)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from textual.pilot import Pilot
 
+from podops.fleet.snapshot import FleetSnapshot
 from podops_tui.actions import ACTIONS
+from podops_tui.ansi import parse_line
 from podops_tui.app import OpsApp
 from podops_tui.screens.fleet import FleetScreen
 from podops_tui.screens.help import HelpScreen
@@ -178,6 +183,47 @@ async def test_a_text_is_found_in_the_log_and_the_log_holds_still_there() -> Non
         await until_drawn(pilot, app, "line 299 of many")
         await pilot.press("escape")
         assert "/line 12" not in await until_drawn(pilot, app, "Log · following")
+
+
+async def test_of_a_long_log_only_the_lines_in_view_are_parsed() -> None:
+    log = b"".join(b"\x1b[32mline\x1b[0m %d of many\n" % number for number in range(20_000))
+    app = OpsApp(CONFIG, fleet=recorded(log)[1])
+    parse_line.cache_clear()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_drawn(pilot, app, "line 19999 of many")
+        assert parse_line.cache_info().misses < 200
+
+
+async def test_a_log_held_still_loses_no_line_that_was_read_and_follows_again_at_its_end() -> None:
+    log = b"".join(b"line %d of many\n" % number for number in range(300))
+    app = OpsApp(CONFIG, fleet=recorded(log)[1])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_drawn(pilot, app, "line 299 of many")
+        await pilot.press("l", "home")
+        assert "held still" in await until_drawn(pilot, app, "line 0 of many")
+        await pilot.press("G")
+        assert "following" in await until_drawn(pilot, app, "line 299 of many")
+
+
+async def test_what_a_pod_said_that_is_not_live_is_shown_as_old() -> None:
+    pods = dict(recorded()[0].snapshot.pods)
+    lost = replace(pods["h100-a"], state="unreachable", reason="no route to host", last_seen=time.time() - 600)
+    app = OpsApp(CONFIG, fleet=recorded(snapshot=FleetSnapshot({"h100-a": lost}))[1])
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await until_drawn(pilot, app, "no route to host")
+        assert screen.count("as of 10m0") == 2 and "oom_gpu" in screen
+        await pilot.press("4")
+        await until_drawn(pilot, app, "pod is unreachable: this is old")
+
+
+async def test_an_empty_fleet_says_what_to_do() -> None:
+    config = replace(CONFIG, pods={})
+    app = OpsApp(config, fleet=recorded(snapshot=FleetSnapshot())[1])
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await until_drawn(pilot, app, "no runs yet: s submits one")
+        assert "add one under `pods:`" in screen
+        await pilot.press("x", "a", "m", "r", "y", "R", "enter", "space", "s")
+        await until_drawn(pilot, app, "the project has no pods")
 
 
 async def test_copy_gives_the_terminal_the_run_id() -> None:

@@ -92,5 +92,33 @@ def test_attach_to_a_run_that_has_ended_says_so_and_a_vanished_session_is_told_b
     terminal.wait_for(r"attach ended with exit code 1")
 
 
+def test_runs_are_marked_copied_rerun_and_killed_together_with_keys_alone(
+    terminal: Terminal, project: MakeProject, ops: Ops, client_home: Path
+) -> None:
+    made = project("pod", presets=PRESETS)
+    for run_id in ("first", "second"):
+        ops("run", "submit", "--preset", "ticks", "--pod", "pod", "--run-id", run_id, "--tag", "night")
+    terminal.start_ops(100, 30, made.file, client_home)
+    terminal.wait_for(r"running +first")
+    terminal.wait_for(r"running +second")
+    terminal.tmux("set-option", "-s", "set-clipboard", "on")
+    terminal.press("End", "y")
+    terminal.wait_for(r"copied first")
+    assert terminal.tmux("show-buffer") == "first"
+    terminal.press("r")
+    terminal.wait_for(r"tags +night")
+    terminal.press("C-s")
+    terminal.wait_for(r"2 Runs 3/3")
+    terminal.wait_for(r"running +\d+-\d+-ticks")
+    terminal.press("Home", "Space", "Space", "Space")
+    terminal.wait_for(r"3 marked")
+    terminal.press("x")
+    terminal.wait_for(r"End these 3 runs\?")
+    terminal.press("y")
+    terminal.wait_for(r"(?s)⊘ cancelled.*⊘ cancelled.*⊘ cancelled")
+    terminal.press("q")
+    assert terminal.gone()
+
+
 def kill_session(socket: str, session: str) -> None:
     subprocess.run(["tmux", "-L", socket, "kill-session", "-t", f"={session}"], check=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.app import App, SuspendNotSupported, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.theme import BUILTIN_THEMES
 
 from podops.attach import attach_argv
 from podops.config.model import ProjectConfig
@@ -30,6 +32,9 @@ from podops_tui.terminal import hand_over
 OnStart = Callable[[Fleet], Awaitable[object]]
 
 _ACTIONS = {action.id: action for action in ACTIONS}
+
+#: Textual's accent becomes red on 16 colours, and red frames look like errors.
+_THEME = replace(BUILTIN_THEMES["textual-dark"], name="ops", accent="#3fc5d6")
 
 #: How often what changed is drawn, and how often ages are, seconds.
 _DRAW_S, _AGE_S = 0.2, 1.0
@@ -57,6 +62,8 @@ class OpsApp(App[None]):
     ) -> None:
         """`fleet` is one not entered yet; made from `config` when not given."""
         super().__init__()
+        self.register_theme(_THEME)
+        self.theme = _THEME.name
         self.config = config
         self.read_only = read_only
         self.fleet = fleet or Fleet(config)

@@ -43,7 +43,7 @@ class FleetScreen(LiveScreen, LogActions):
 
     def show_snapshot(self, snapshot: FleetSnapshot) -> None:
         self.query_one(PodsTable).show(list(snapshot.pods.values()))
-        self.query_one(RunsTable).show_runs(snapshot.runs())
+        self._show_runs()
         self._fit()
         self._show_selected()
 
@@ -85,9 +85,8 @@ class FleetScreen(LiveScreen, LogActions):
         self.show_snapshot(self.ops.snapshot)
 
     def clear_marks(self) -> None:
-        runs = self.query_one(RunsTable)
-        runs.marked.clear()
-        runs.show_runs(self.ops.snapshot.runs())
+        self.query_one(RunsTable).marked.clear()
+        self._show_runs()
 
     @on(RowList.Selected)
     def _show_selected(self) -> None:
@@ -99,7 +98,7 @@ class FleetScreen(LiveScreen, LogActions):
     @on(Input.Changed, "#filter")
     def _filter(self, event: Input.Changed) -> None:
         self.query_one(RunsTable).text_filter = event.value
-        self.query_one(RunsTable).show_runs(self.ops.snapshot.runs())
+        self._show_runs()
 
     @on(Input.Submitted, "#filter")
     def _filtered(self) -> None:
@@ -113,9 +112,8 @@ class FleetScreen(LiveScreen, LogActions):
         self.query_one("#filter").focus()
 
     def op_mark(self) -> None:
-        runs = self.query_one(RunsTable)
-        runs.mark()
-        runs.show_runs(self.ops.snapshot.runs())
+        self.query_one(RunsTable).mark()
+        self._show_runs()
 
     def op_back(self) -> None:
         self._drop_filter()
@@ -138,6 +136,10 @@ class FleetScreen(LiveScreen, LogActions):
         else:
             self.query_one(RunPanes).show_pane(pane)
 
+    def _show_runs(self) -> None:
+        snapshot = self.ops.snapshot
+        self.query_one(RunsTable).show_runs(snapshot.runs(), snapshot.pods)
+
     def _drop_filter(self) -> None:
         box = self.query_one("#filter", Input)
         box.value = ""
@@ -146,4 +148,4 @@ class FleetScreen(LiveScreen, LogActions):
     def _fit(self) -> None:
         """Pods take what they need, up to a quarter of the screen."""
         pods = self.query_one(PodsTable)
-        pods.styles.height = min(len(pods.items) + 3, max(5, self.size.height // 4))
+        pods.styles.height = min(max(1, len(pods.items)) + 3, max(5, self.size.height // 4))

@@ -53,7 +53,7 @@ class PodScreen(LiveScreen):
         if pod is None:
             return
         runs = [run for run in snapshot.runs() if run.pod == self._pod]
-        self.query_one(RunsTable).show_runs(runs)
+        self.query_one(RunsTable).show_runs(runs, snapshot.pods)
         self.query_one("#gpu", TextPane).show(gpus(pod, self.selected_run))
         self.query_one("#host", TextPane).show(host_text(pod, time.time()))
 

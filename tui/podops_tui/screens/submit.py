@@ -22,6 +22,16 @@ from podops_tui.ansi import clean
 from podops_tui.submission import Prefilled, Submission, Typed, check, room, roomiest, told
 
 
+class Tick(Checkbox):
+    """Textual's own shows its cross also when off, in another colour; on few colours nobody could tell."""
+
+    BUTTON_INNER = " "
+
+    def watch_value(self) -> None:
+        self.BUTTON_INNER = "X" if self.value else " "
+        super().watch_value()
+
+
 class SubmitScreen(ModalScreen[Submission | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "cancel", "Cancel"),
@@ -79,7 +89,7 @@ class SubmitScreen(ModalScreen[Submission | None]):
             with Horizontal(id="buttons"):
                 yield Button("Submit (ctrl+s)", id="submit", variant="success", compact=True)
                 yield Button("Cancel (esc)", id="cancel", compact=True)
-                yield Checkbox("force: run over an existing run id", id="force", compact=True)
+                yield Tick("force over an existing id", id="force", compact=True)
 
     def on_mount(self) -> None:
         self._choose("preset", self._prefilled.preset)

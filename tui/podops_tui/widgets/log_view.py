@@ -126,6 +126,30 @@ class LogView(ScrollView, can_focus=True):
         if not self._jumping and round(new_value) != round(old_value):
             self._set_follow(new_value >= self.max_scroll_y)
 
+    def action_scroll_up(self) -> None:
+        self._move(-1)
+
+    def action_scroll_down(self) -> None:
+        self._move(1)
+
+    def action_page_up(self) -> None:
+        self._move(1 - self.size.height)
+
+    def action_page_down(self) -> None:
+        self._move(self.size.height - 1)
+
+    def action_scroll_home(self) -> None:
+        self._move(-self.virtual_size.height)
+
+    def action_scroll_end(self) -> None:
+        self._move(self.virtual_size.height)
+
+    def _move(self, rows: int) -> None:
+        """Scroll as the user asked, at once: a log that grows would outrun an animation."""
+        row = min(self.max_scroll_y, max(0, self.scroll_offset.y + rows))
+        self._set_follow(row >= self.max_scroll_y)
+        self._jump(row)
+
     @property
     def _dropped(self) -> int:
         return 0 if self.reader is None else self.reader.buffer.dropped

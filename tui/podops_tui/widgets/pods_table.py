@@ -24,6 +24,10 @@ _MARKS = {
 class PodsTable(RowList[PodSnapshot]):
     BORDER_TITLE = "1 Pods"
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.empty = "no pods yet: add one under `pods:` in the project file"
+
     def key_of(self, item: PodSnapshot) -> object:
         return item.name
 

@@ -43,6 +43,8 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         super().__init__(id=id)
         self.items: list[T] = []
         self.cursor = 0
+        #: What stands in a list without items.
+        self.empty = ""
         #: The key of an item to select as soon as it is there.
         self.awaited: object | None = None
 
@@ -108,7 +110,8 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         if y == 0:
             return self._strip(self.line_of(None, width), width, base + Style(bold=True, dim=True))
         if index >= len(self.items):
-            return Strip.blank(width, base)
+            said = self.empty if index == 0 else ""
+            return self._strip(Text(said, "dim"), width, base)
         on_cursor = index == self.cursor
         style = base + Style(reverse=self.has_focus, bold=True, underline=not self.has_focus) if on_cursor else base
         return self._strip(self.line_of(self.items[index], width), width, style)

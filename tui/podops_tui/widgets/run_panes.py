@@ -51,7 +51,7 @@ class RunPanes(Horizontal):
     def show_run(self, fleet: Fleet, pod: PodSnapshot | None, run: RunSnapshot | None) -> None:
         self.query_one(LogPane).show_run(fleet, run)
         nothing = Text("no run selected", "dim")
-        self.query_one("#heartbeat", TextPane).show(nothing if run is None else heartbeat(run, time.monotonic()))
+        self.query_one("#heartbeat", TextPane).show(nothing if run is None else _beat(pod, run))
         self.query_one("#gpu", TextPane).show(Text("no pod selected", "dim") if pod is None else gpus(pod, run))
 
     def _arrange(self) -> None:
@@ -71,3 +71,13 @@ class RunPanes(Horizontal):
             for place, (key, name) in enumerate(zip(PANES, names, strict=True))
             if key != self._shown
         ]
+
+
+def _beat(pod: PodSnapshot | None, run: RunSnapshot) -> Text:
+    """The heartbeat; that of a pod that is not live stands still, and says so."""
+    if pod is None or pod.name != run.pod or pod.state in ("live", "connecting"):
+        return heartbeat(run, time.monotonic())
+    text = Text.assemble((f"pod is {pod.state}: this is old\n", "yellow"))
+    shown = heartbeat(run, run.received_at)
+    shown.stylize("dim")
+    return text.append_text(shown)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from rich.text import Text
 from textual.markup import escape
 
-from podops.fleet.snapshot import RunSnapshot
+from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 from podops_tui.ansi import clean
 from podops_tui.format import DASH, age, elapsed, loss, ratio, remaining, state_mark, steps
 from podops_tui.widgets.row_list import RowList, cell
@@ -21,6 +22,9 @@ RunKey = tuple[str, str]
 #: From this width on a run's numbers have columns of their own.
 _WIDE = 110
 
+#: Below this width a run's pod is left out.
+_NARROW = 64
+
 
 class RunsTable(RowList[RunSnapshot]):
     def __init__(self, *, id: str, number: int) -> None:
@@ -29,9 +33,16 @@ class RunsTable(RowList[RunSnapshot]):
         self.text_filter = ""
         self.sort = SORTS[0]
         self.marked: set[RunKey] = set()
+        self._seen: Mapping[str, float] = {}
 
-    def show_runs(self, runs: list[RunSnapshot]) -> None:
-        """Show those of `runs` (newest first) that hold the filter text, in the chosen order."""
+    def show_runs(self, runs: list[RunSnapshot], pods: Mapping[str, PodSnapshot]) -> None:
+        """Show those of `runs` (newest first) that hold the filter text, in the chosen order.
+
+        What a pod said that is not live now is shown as old.
+        """
+        self._seen = {
+            pod.name: pod.last_seen or 0.0 for pod in pods.values() if pod.state not in ("live", "connecting")
+        }
         wanted = self.text_filter.lower().split()
         shown = [run for run in runs if all(word in _searched(run) for word in wanted)]
         if self.sort != "newest":
@@ -40,6 +51,7 @@ class RunsTable(RowList[RunSnapshot]):
         words = [f"{self._number} Runs {len(shown)}/{len(runs)}", self.sort]
         words += [f"{len(self.marked)} marked"] if self.marked else []
         words += [f"/{self.text_filter}"] if wanted else []
+        self.empty = "no run holds these words" if runs else "no runs yet: s submits one"
         # Square brackets of the filter would be read as markup.
         self.border_title = escape(" · ".join(words))
         self.show(shown)
@@ -64,8 +76,17 @@ class RunsTable(RowList[RunSnapshot]):
         row = Text.assemble(("*" if run_key(item) in self.marked else " ", "bold yellow"))
         row.append_text(cell(f"{mark} {clean(item.state)}", 11, style))
         row.append_text(cell(clean(item.run_id), _name_width(width)))
-        now = time.monotonic()
-        return _wide_rest(row, item, now, style) if width >= _WIDE else _narrow_rest(row, item, now, style)
+        old = "" if item.ended else self._old(item.pod)
+        if not old:
+            return _rest(row, item, time.monotonic(), width, style)
+        _rest(row, item, item.received_at, width, style, old)
+        row.stylize("dim")
+        return row
+
+    def _old(self, pod: str) -> str:
+        """How old the word of a pod is that is not live; empty for one that is."""
+        seen = self._seen.get(pod)
+        return "" if seen is None else f"as of {age(time.time() - seen)} ago" if seen else "as last seen"
 
 
 def run_key(run: RunSnapshot) -> RunKey:
@@ -73,16 +94,29 @@ def run_key(run: RunSnapshot) -> RunKey:
 
 
 def _name_width(width: int) -> int:
-    return max(18, min(40, width - (92 if width >= _WIDE else 48)))
+    rest = 92 if width >= _WIDE else 48 if width >= _NARROW else 26
+    return max(18, min(40, width - rest))
 
 
 def _header(width: int) -> Text:
     row = Text.assemble(" ", cell("STATE", 11), cell("RUN", _name_width(width)))
     if width < _WIDE:
-        return row.append_text(cell("POD", 9)).append_text(cell("TIME", 6, right=True)).append("DONE ETA LOSS/WHY")
+        if width >= _NARROW:
+            row.append_text(cell("POD", 9))
+        return row.append_text(cell("TIME", 6, right=True)).append("DONE ETA LOSS")
     row.append_text(cell("POD", 12)).append_text(cell("PRESET", 12)).append_text(cell("TIME", 6, right=True))
     row.append_text(cell("STEP", 13, right=True)).append_text(cell("ETA", 6, right=True))
     return row.append_text(cell("LOSS", 8, right=True)).append("WHY")
+
+
+def _rest(row: Text, run: RunSnapshot, now: float, width: int, style: str, old: str = "") -> Text:
+    """What follows the run's name; where there is little room, `old` instead of figures nobody can rely on."""
+    if width >= _WIDE:
+        return _wide_rest(row, run, now, style).append(f" {old}" if old else "")
+    if width >= _NARROW:
+        row.append_text(cell(clean(run.pod), 9))
+    row.append_text(cell(age(elapsed(run, now)), 6, right=True))
+    return row.append(old) if old else _narrow_rest(row, run, now, style)
 
 
 def _wide_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
@@ -93,7 +127,6 @@ def _wide_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
 
 
 def _narrow_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
-    row.append_text(cell(clean(run.pod), 9)).append_text(cell(age(elapsed(run, now)), 6, right=True))
     words = [_reason(run)]
     if not run.ended:
         done, left = ratio(run.step, run.total_steps), remaining(run, now)
