@@ -60,6 +60,9 @@ class Reached:
     ssh: SshPod | None
 
 
+LOCALLY = pytest.mark.parametrize("pod", ["local"], indirect=True)
+
+
 @pytest.fixture(params=["ssh", "local"])
 def pod(request: pytest.FixtureRequest, ssh_pod: MakeSshPod, project: MakeProject, client_home: Path) -> Reached:
     """A project with one pod of this transport."""
@@ -144,16 +147,16 @@ def test_a_wrong_option_value_is_told_with_the_right_ones(ops: Ops, project: Mak
         assert error.code == "usage" and named in error.message + error.hint, error
 
 
+@LOCALLY
 def test_a_run_id_that_could_leave_the_outputs_root_is_refused_everywhere(ops: Ops, pod: Reached) -> None:
     before = set(pod.runs.parent.rglob("*"))
-    for run_id in ("../../x", "/etc", "a/b", ".", "..", ".hidden", "a b", "a\nb", "$(id)", "x" * 300):
-        error = told(ops, 2, *SUBMIT, f"--run-id={run_id}")
-        assert repr(run_id)[1:9] in error.message, error
+    for run_id in ("../../x", "/etc", "..", ".hidden", "a b", "a\nb", "$(id)", "x" * 300):
+        refused = ops(*SUBMIT, f"--run-id={run_id}", "--json")
+        assert refused.returncode == 2 and repr(run_id)[1:9] in refused.json["error"]["message"], refused
     made = {path.relative_to(pod.runs.parent).parts[0] for path in set(pod.runs.parent.rglob("*")) - before}
     assert made <= {".cache"}, "nothing was made for a refused id"
-    for command in ("status", "tail", "wait"):
-        assert "../../x" in told(ops, 3, "run", command, "../../x").message
-    assert "../../x" in told(ops, 3, "run", "kill", "--yes", "../../x").message
+    for words in (("status",), ("tail",), ("wait",), ("kill", "--yes")):
+        assert "../../x" in told(ops, 3, "run", *words, "../../x").message
 
 
 def test_a_pod_that_cannot_be_reached_is_told_within_the_time_limit(
@@ -300,6 +303,7 @@ def test_a_pod_whose_home_is_full_is_told_with_the_cure(ops: Ops, ssh_pod: MakeS
     assert "disk full" in error.hint
 
 
+@LOCALLY
 def test_a_truncated_summary_is_told_and_the_run_is_not_taken_for_finished(ops: Ops, pod: Reached) -> None:
     ops(*SUBMIT, "--run-id", "cut")
     ops("run", "wait", "cut")
@@ -314,6 +318,7 @@ def test_a_truncated_summary_is_told_and_the_run_is_not_taken_for_finished(ops: 
     assert ops("run", "tail", "-f", "cut").stdout == "hello\n"
 
 
+@LOCALLY
 def test_directories_made_by_hand_are_shown_for_what_they_are(ops: Ops, pod: Reached) -> None:
     hand_made_run(pod.runs, "neat").write_text("copied from elsewhere\n")
     for run_id, name, content in (
