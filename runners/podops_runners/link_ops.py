@@ -117,7 +117,7 @@ class LinkOps:
         path = _file_of(run, request)
         offset, length = _whole(request, "offset", 0), _whole(request, "length", 65536)
         try:
-            with open(path, "rb") as stream:
+            with open(path, "rb", opener=records.regular_file) as stream:
                 size = os.fstat(stream.fileno()).st_size
                 offset = max(0, size + offset) if offset < 0 else offset
                 stream.seek(offset)

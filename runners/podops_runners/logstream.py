@@ -5,6 +5,7 @@ import threading
 from typing import Callable, Dict, Optional
 
 from podops_runners.inotify import FileWatch
+from podops_runners.records import regular_file
 
 _CHUNK = 128 * 1024
 
@@ -159,7 +160,7 @@ def _size(path: str) -> int:
 
 def _read(path: str, offset: int, length: int) -> bytes:
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=regular_file) as stream:
             stream.seek(max(0, offset))
             return stream.read(length)
     except OSError:

@@ -1,7 +1,9 @@
 """JSON records on disk: written so that a reader never sees half of one, read so that a broken one is only reported."""
 
+import errno
 import json
 import os
+import stat
 import tempfile
 from typing import Any, Dict, Optional, Tuple
 
@@ -37,6 +39,15 @@ def write_record(path: str, record: Dict[str, Any]) -> None:
     write_bytes(path, (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
 
 
+def regular_file(path: str, flags: int) -> int:
+    """An `opener` that takes regular files only: a named pipe would keep its reader waiting for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return descriptor
+
+
 def read_record(path: str) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:
     """Read one JSON object as `(record, problem)`.
 
@@ -45,7 +56,7 @@ def read_record(path: str) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:
     """
     name = os.path.basename(path)
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=regular_file) as stream:
             data = stream.read(MAX_RECORD_BYTES + 1)
     except FileNotFoundError:
         return None, None

@@ -221,7 +221,7 @@ def _times(
 
 def _heartbeat(path: str) -> Tuple[str, Optional[float]]:
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=records.regular_file) as stream:
             line = stream.read(2000).decode("utf-8", "replace").strip()
             return line, os.fstat(stream.fileno()).st_mtime
     except OSError:
@@ -251,7 +251,7 @@ def _metrics(path: str, summary: Optional[Dict[str, Any]]) -> Dict[str, float]:
 
 def _last_lines(path: str) -> List[Dict[str, Any]]:
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=records.regular_file) as stream:
             size = stream.seek(0, 2)
             stream.seek(max(0, size - _TAIL_BYTES))
             lines = stream.read(_TAIL_BYTES).split(b"\n")

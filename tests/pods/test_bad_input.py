@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -329,13 +330,16 @@ def test_directories_made_by_hand_are_shown_for_what_they_are(ops: Ops, pod: Rea
         (pod.runs / run_id).mkdir(parents=True)
         (pod.runs / run_id / name).write_text(content)
     (pod.runs / "folder/stdout.log").mkdir(parents=True)
+    (pod.runs / "pipes").mkdir()
+    for name in ("run_spec.json", "summary.json", "stdout.log", "heartbeat.txt", "metrics.jsonl"):
+        os.mkfifo(pod.runs / "pipes" / name)
     (pod.runs / "notes").mkdir()
     (pod.runs / "README.md").write_text("not a run\n")
     listed = ops("run", "list", "--json")
     assert listed.returncode == 0, listed
     runs = {run["run_id"]: run for run in listed.json["runs"]}
-    assert set(runs) == {"neat", "logonly", "nonsense", "shapes", "folder"}
-    assert {runs[name]["state"] for name in ("logonly", "nonsense", "folder")} == {"lost"}
+    assert set(runs) == {"neat", "logonly", "nonsense", "shapes", "folder", "pipes"}
+    assert {runs[name]["state"] for name in ("logonly", "nonsense", "folder", "pipes")} == {"lost"}
     assert runs["shapes"]["state"] == "failed"
     assert any("made by hand" in problem for problem in runs["logonly"]["problems"])
     assert ops("run", "tail", "logonly").stdout == "just a log\n"
@@ -343,7 +347,7 @@ def test_directories_made_by_hand_are_shown_for_what_they_are(ops: Ops, pod: Rea
     for run_id in runs:
         assert ops("run", "status", run_id, "--json").returncode == 0, run_id
     assert told(ops, 5, "run", "kill", "--yes", "logonly").message == "run logonly was never started by podops"
-    for run_id in ("shapes", "folder"):
+    for run_id in ("shapes", "folder", "pipes"):
         for follow in ((), ("-f",)):
             empty = ops("run", "tail", *follow, run_id, timeout=20)
             assert (empty.returncode, empty.stdout) == (0, ""), (follow, empty)
