@@ -74,7 +74,14 @@ async def open_fleet(options: Options, pods: Sequence[str] | None = None) -> Asy
 
 
 def unreachable(fleet: Fleet) -> list[PodSnapshot]:
-    return [pod for pod in fleet.snapshot.pods.values() if pod.state != "live"]
+    """Pods whose runs are not known now, each with the reason."""
+    pods = fleet.snapshot.pods.values()
+    hung = "it answers, but did not list its runs in time; does its volume hang?"
+    return [
+        pod if pod.state != "live" else replace(pod, reason=hung)
+        for pod in pods
+        if pod.state != "live" or not pod.listed
+    ]
 
 
 def find_run(fleet: Fleet, text: str) -> RunSnapshot:

@@ -66,7 +66,6 @@ class PodLink:
         self._transport = transport_for(pod)
         self._client: LinkClient | None = None
         self._logs: dict[int, LogListener] = {}
-        self._has_runs = False
         self._retry = asyncio.Event()
         self._pushed_at = time.monotonic()
         self._problem = ("", "")
@@ -221,8 +220,8 @@ class PodLink:
             latency = self._client.latency_s if self._client else None
             self._set(sample=sample, gpus=gpus, last_seen=now, latency_s=latency)
         elif kind == "runs":
-            self._set(runs=self._merge_runs(frame), last_seen=now)
-            self._has_runs = self._has_runs or frame.header.get("full") is True
+            listed = self.snapshot.listed or frame.header.get("full") is True
+            self._set(runs=self._merge_runs(frame), listed=listed, last_seen=now)
             self._settle()
         elif kind == "problem":
             self._problem = (wire.text(frame.header.get("message")), "")
@@ -246,7 +245,7 @@ class PodLink:
 
     def _settle(self) -> None:
         # A pod's first pushes may come before its answer to hello.
-        if self._client is not None and self._has_runs:
+        if self._client is not None and self.snapshot.listed:
             self.settled.set()
 
     def _fail(self, state: PodState, error: errors.PodopsError, retry_at: float) -> None:

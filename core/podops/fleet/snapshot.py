@@ -217,6 +217,8 @@ class PodSnapshot:
     sample: HostSample | None = None
     gpus: GpuReport = GpuReport()
     runs: Mapping[str, RunSnapshot] = field(default_factory=dict)
+    #: Whether `runs` has ever been complete; before that, a run that is not in it may exist all the same.
+    listed: bool = False
     tags: tuple[str, ...] = ()
     price_per_hour: float | None = None
     latency_s: float | None = None
