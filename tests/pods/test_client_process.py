@@ -266,3 +266,12 @@ def test_no_secret_of_the_submitting_shell_is_seen_anywhere(
     files = [path for path in (*pod.runs.rglob("*"), *(pod.home / ".cache").rglob("*")) if path.is_file()]
     assert any(path.name == "summary.json" for path in files)
     assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
+
+
+def test_a_terminal_without_unicode_is_no_error(ops: Ops, project: MakeProject) -> None:
+    project("here", presets={"smile": {"kind": "command", "command": "echo \U0001f600"}})
+    words = ("run", "submit", "--preset", "smile", "--dry-run")
+    old_terminal = {"PYTHONIOENCODING": "latin-1"}
+    shown = ops(*words, env=old_terminal)
+    assert (shown.returncode, shown.stderr) == (0, "") and "echo ?" in shown.stdout
+    assert ops(*words, "--json", env=old_terminal).json["command"] == "echo \U0001f600"

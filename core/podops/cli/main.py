@@ -12,7 +12,7 @@ import click
 
 from podops import __version__
 from podops.cli.context import Options
-from podops.cli.output import drop_stdout
+from podops.cli.output import bear_any_locale, drop_stdout
 from podops.errors import ConfigError, PodopsError
 
 #: Each command lives in a module of its own that is imported when it is asked for.
@@ -90,6 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command; always leaves through `sys.exit`."""
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words
+    bear_any_locale()
     try:
         code = ops.main(args=words, prog_name="ops", standalone_mode=False)
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -32,8 +33,9 @@ def print_json(document: Any) -> None:
 
 
 def json_text(document: Any, indent: int | None = None) -> str:
-    """`document` as JSON that can steer no terminal: whatever is not printable stands there as an escape."""
-    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    """`document` as JSON that can steer no terminal: what is not printable, or not in its alphabet, is an escape."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(document, ensure_ascii=not unicode, indent=indent)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
@@ -42,6 +44,13 @@ def json_text(document: Any, indent: int | None = None) -> str:
 def say(text: str) -> None:
     """A message for a person, on standard error."""
     click.echo(clean(text), err=True)
+
+
+def bear_any_locale() -> None:
+    """Print `?` for a character that the terminal's alphabet does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def drop_stdout() -> None:
