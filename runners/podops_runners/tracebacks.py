@@ -9,7 +9,8 @@ _HEADER = re.compile(r"\s*(?:Original |Exception Group )?Traceback \(most recent
 _RICH_HEADER = re.compile(r"\s*[╭+][─-]+ Traceback \(most recent call last\)")
 _RICH_END = re.compile(r"\s*[╰+][─-]{10,}")
 _FRAME = re.compile(r'\s*File "([^"]*)", line (\d+)(?:, in (.+))?$')
-_RICH_FRAME = re.compile(r"\s*[│|]?\s*(\S.*?):(\d+) in (\S+)\s*[│|]?\s*$")
+#: The box is narrow: the function's name may stand on the next line.
+_RICH_FRAME = re.compile(r"\s*[│|]?\s*([^│|\s][^│|]*?):(\d+) in(?: (\S+))?\s*[│|]?\s*$")
 _NAME = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*|(?:[A-Za-z_]\w*\.)+[a-z_]\w*)(?:\(\w+\))?(?:: ?(.*)|\s*)$")
 _NO_NAME = re.compile(r"(?:INFO|DEBUG|WARNING|ERROR|CRITICAL|Epoch|Step|Iteration)\b")
 _DIRECT = "The above exception was the direct cause of the following exception:"

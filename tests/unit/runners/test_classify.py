@@ -128,6 +128,12 @@ def test_a_log_does_not_fool_it_when(tmp_path: Path, trap: str) -> None:
     assert judged(tmp_path, TRAPS[trap], 0)[:2] == ("succeeded", "ok")
 
 
+def test_a_frame_drawn_by_rich_is_read(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, (ENDINGS / "data_missing.rich_chain.txt").read_bytes().partition(b"\n\nThe above")[0])
+    assert verdict.traceback is not None
+    assert (verdict.traceback["file"], verdict.traceback["line"]) == ("/workspace/the/projects/load.py", 4)
+
+
 def test_a_rank_that_failed_by_itself_is_the_one_shown(tmp_path: Path) -> None:
     verdict = judged(tmp_path, TRAPS["a rank failed by itself and the others lost it"])
     assert verdict.traceback == {
