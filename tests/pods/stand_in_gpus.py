@@ -24,6 +24,7 @@ for refused in $(cat "$here/refused"); do
 done
 while :; do
   cat "$here/rows"
+  [ -e "$here/hang" ] && { rm "$here/hang"; sleep 300; }
   [ -e "$here/die" ] && { rm "$here/die"; exit 9; }
   sleep 0.2
 done
@@ -84,9 +85,14 @@ class StandInSmi:
         """End once, after the next rows."""
         self._write("die", "")
 
+    def hang(self) -> None:
+        """Say nothing more once, after the next rows."""
+        self._write("hang", "")
+
     def asked(self) -> list[list[str]]:
         """The fields asked for, at each start."""
-        return [line.split(",") for line in (self.directory / "asked").read_text().splitlines()]
+        log = self.directory / "asked"
+        return [line.split(",") for line in log.read_text().splitlines()] if log.exists() else []
 
     def _write(self, name: str, text: str) -> None:
         fresh = self.directory / f"{name}.new"

@@ -1,87 +1,37 @@
 """What a pod tells of its GPUs is true, or it says that it does not know: driven through the shipped pod side.
 
-There is no card here: NVIDIA's library and `nvidia-smi` are stand-ins (stand_in_gpus.py), the rest is real.
+There is no card here: NVIDIA's library is a stand-in (stand_in_gpus.py), the rest is real.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from podops.fleet import wire
-from podops.fleet.snapshot import GpuReport, GpuSample
-from podops.link.pod_archive import pod_archive
+from podops.fleet.snapshot import GpuSample
 from tests.pods.conftest import MakeProject, Ops
+from tests.pods.gpu_pod import GIB, StartGpuPod
 from tests.pods.stand_in_gpus import (
     DRIVER_NOT_LOADED,
     GPU_IS_LOST,
     UNKNOWN,
     VERSION_MISMATCH,
     StandInNvml,
-    StandInSmi,
 )
-from tests.pods.test_pod_side import PodSide
+from tests.pods.test_pod_side import pythons
 
-GIB = 2**30
-
-
-class GpuPod:
-    """A link process whose GPU reports are awaited."""
-
-    def __init__(self, side: PodSide, root: Path) -> None:
-        self._side = side
-        side.hello(root)
-
-    def report(self, wanted: Callable[[GpuReport], bool] = lambda report: True) -> GpuReport:
-        """The next report that fits, as the client understands it."""
-        return wire.gpu_report(self._side.push("sample", lambda header: wanted(_report(header))).header["gpus"])
-
-    def gpu(self, wanted: Callable[[GpuSample], bool] = lambda gpu: True, index: int = 0) -> GpuSample:
-        return self.report(lambda report: len(report.gpus) > index and wanted(report.gpus[index])).gpus[index]
-
-
-def _report(header: dict[str, Any]) -> GpuReport:
-    return wire.gpu_report(header["gpus"])
-
-
-class StartPod(Protocol):
-    def __call__(self, env: dict[str, str], *prefix: str) -> GpuPod: ...
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartPod]:
-    pyz = tmp_path / "podops.pyz"
-    pyz.write_bytes(pod_archive()[0])
-    sides: list[PodSide] = []
-
-    def make(env: dict[str, str], *prefix: str) -> GpuPod:
-        sides.append(PodSide(sys.executable, pyz, env=env, prefix=prefix))
-        return GpuPod(sides[-1], tmp_path / "runs")
-
-    yield make
-    for side in sides:
-        side.process.kill()
-        side.process.communicate()
-
-
-@pytest.fixture
-def nvml(tmp_path: Path) -> StandInNvml:
-    found = StandInNvml(tmp_path / "driver")
-    found.install()
-    return found
-
-
+@pytest.mark.parametrize("python", pythons())
 def test_everything_nvml_knows_of_a_card_arrives_in_the_units_it_is_named_for(
-    nvml: StandInNvml, start: StartPod
+    nvml: StandInNvml, start_gpu_pod: StartGpuPod, python: str
 ) -> None:
     nvml.say("gpus 1", "memory 0 61440", f"process 0 {os.getpid()} 60416")
-    report = start(nvml.env).report(lambda report: report.gpus[0].pcie_rx_bytes_per_s is not None)
+    report = start_gpu_pod(nvml.env, python=python).report(lambda report: report.gpus[0].pcie_rx_bytes_per_s is not None)
     assert (report.source, report.driver, report.cuda, report.message) == ("nvml", "570.00", "12.8", "")
     gpu = report.gpus[0]
     assert (gpu.name, gpu.uuid, gpu.error, gpu.cell_errors) == ("Stand-in GPU 0", "GPU-stand-in-0", "", {})
@@ -103,13 +53,13 @@ def test_everything_nvml_knows_of_a_card_arrives_in_the_units_it_is_named_for(
     assert (process.pid, process.memory_bytes, process.run_id) == (os.getpid(), 59 * GIB, None)
 
 
-def test_a_lost_card_and_a_failed_query_cost_their_own_cells_and_come_back(nvml: StandInNvml, start: StartPod) -> None:
+def test_a_lost_card_and_a_failed_query_cost_their_own_cells_and_come_back(nvml: StandInNvml, start_gpu_pod: StartGpuPod) -> None:
     lost = [
         f"fail nvmlDeviceGetUtilizationRates 1 {GPU_IS_LOST}",
         f"fail nvmlDeviceGetHandleByIndex_v2 1 {GPU_IS_LOST}",
     ]
     odd = f"fail nvmlDeviceGetPowerUsage 2 {UNKNOWN}"
-    pod = start(nvml.env)
+    pod = start_gpu_pod(nvml.env)
     nvml.say("gpus 3")
     pod.report(lambda report: len(report.gpus) == 3)
     nvml.say("gpus 3", *lost, odd)
@@ -126,23 +76,97 @@ def test_a_lost_card_and_a_failed_query_cost_their_own_cells_and_come_back(nvml:
     assert (back.utilization_percent, back.memory_total_bytes) == (0, 80 * GIB)
 
 
-def test_a_card_that_vanished_is_missed_by_name(nvml: StandInNvml, start: StartPod) -> None:
+def test_whatever_query_fails_however_the_other_card_and_the_other_cells_stay(nvml: StandInNvml) -> None:
+    """Every query of the second card, with every kind of error, one at a time."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SWEEP], env={**os.environ, **nvml.env}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    baseline, *rounds = (json.loads(line) for line in done.stdout.splitlines())
+    assert {told["query"].removeprefix("nvmlDeviceGet") for told in rounds} == set(_CELLS)
+    for told in rounds:
+        good, bad = told["gpus"]
+        cells = _CELLS[told["query"].removeprefix("nvmlDeviceGet")]
+        cells = cells | (_CELLS["PcieThroughput"] if told["code"] in _FATAL else set())
+        changed = {cell for cell, value in bad.items() if value != baseline["gpus"][1][cell]}
+        assert good == baseline["gpus"][0], told
+        assert changed - {"error", "cell_errors"} <= cells, told
+        assert bool(bad["error"]) <= (told["code"] in _FATAL or cells == _EVERY), told
+
+
+#: The cells that each query of NVML fills.
+_EVERY = set(GpuSample.__dataclass_fields__)
+_CELLS = {
+    "HandleByIndex_v2": _EVERY,
+    "UUID": {"uuid", "instances"},
+    "Name": {"name", "instances"},
+    "MemoryInfo_v2": {"memory_used_bytes", "memory_total_bytes", "instances"},
+    "UtilizationRates": {"utilization_percent", "memory_utilization_percent"},
+    "Temperature": {"temperature_c"},
+    "TemperatureThreshold": {"temperature_limit_c"},
+    "PowerUsage": {"power_w"},
+    "EnforcedPowerLimit": {"power_limit_w"},
+    "ClockInfo": {"clock_sm_mhz", "clock_memory_mhz"},
+    "MaxClockInfo": {"clock_sm_max_mhz", "clock_memory_max_mhz"},
+    "CurrentClocksEventReasons": {"clock_reasons"},
+    "TotalEccErrors": {"ecc_volatile", "ecc_aggregate"},
+    "CurrPcieLinkGeneration": {"pcie_generation"},
+    "MaxPcieLinkGeneration": {"pcie_generation_max"},
+    "CurrPcieLinkWidth": {"pcie_width"},
+    "MaxPcieLinkWidth": {"pcie_width_max"},
+    "PcieThroughput": {"pcie_rx_bytes_per_s", "pcie_tx_bytes_per_s"},
+    "FanSpeed": {"fan_percent"},
+    "MigMode": {"mig_enabled", "instances"},
+    "MaxMigDeviceCount": {"instances"},
+    "MigDeviceHandleByIndex": {"instances"},
+    "GpuInstanceId": {"instances"},
+    "ComputeInstanceId": {"instances"},
+    "ComputeRunningProcesses_v3": {"processes"},
+}
+
+#: "GPU is lost" and "reset required" speak of the whole card: its traffic, read a moment ago, is forgotten with them.
+_FATAL = {"15", "16"}
+
+_SWEEP = """
+import json, os
+from podops_runners.gpu.nvml_gpus import NvmlGpus
+
+def tell(query, code):
+    with open(os.environ["FAKE_NVML"], "w") as stream:
+        stream.write("gpus 2\\nmemory 1 300\\nprocess 1 1 300\\nmig 1 2\\nfail {} 1 {}\\n".format(query, code))
+    gpus = NvmlGpus({})
+    for _ in range(3):
+        report = gpus.report()
+    gpus.close()
+    print(json.dumps({"query": query, "code": code, "gpus": report["gpus"]}))
+
+tell("none", "0")
+with open(os.environ["FAKE_NVML"] + ".calls") as stream:
+    names = [line.split()[0] for line in stream]
+for name in names:
+    if name.startswith("nvmlDeviceGet") and name != "nvmlDeviceGetCount_v2":
+        for code in ("2", "3", "4", "6", "10", "13", "15", "16", "20", "999"):
+            tell(name, code)
+"""
+
+
+def test_a_card_that_vanished_is_missed_by_name(nvml: StandInNvml, start_gpu_pod: StartGpuPod) -> None:
     nvml.say("gpus 2")
-    pod = start(nvml.env)
+    pod = start_gpu_pod(nvml.env)
     pod.report(lambda report: len(report.gpus) == 2)
     nvml.say("gpus 1")
     report = pod.report(lambda report: len(report.gpus) == 1)
     assert report.message == "gone since it was last seen: GPU 1 Stand-in GPU 1 (GPU-stand-in-1)"
 
 
-def test_what_the_driver_keeps_for_itself_does_not_make_an_idle_card_busy(nvml: StandInNvml, start: StartPod) -> None:
-    gpu = start(nvml.env).gpu()
+def test_what_the_driver_keeps_for_itself_does_not_make_an_idle_card_busy(nvml: StandInNvml, start_gpu_pod: StartGpuPod) -> None:
+    gpu = start_gpu_pod(nvml.env).gpu()
     assert gpu.memory_used_bytes == 0
     assert gpu.is_free()
 
 
-def test_what_never_changes_is_asked_once_and_what_is_costly_seldom(nvml: StandInNvml, start: StartPod) -> None:
-    pod = start(nvml.env)
+def test_what_never_changes_is_asked_once_and_what_is_costly_seldom(nvml: StandInNvml, start_gpu_pod: StartGpuPod) -> None:
+    pod = start_gpu_pod(nvml.env)
     for _ in range(8):
         pod.report()
     calls = nvml.calls()
@@ -154,8 +178,8 @@ def test_what_never_changes_is_asked_once_and_what_is_costly_seldom(nvml: StandI
     assert calls["nvmlDeviceGetPcieThroughput"] <= 2 * calls["nvmlDeviceGetCount_v2"]  # one card a report
 
 
-def test_a_driver_update_under_a_running_link_is_told_and_survived(nvml: StandInNvml, start: StartPod) -> None:
-    pod = start(nvml.env)
+def test_a_driver_update_under_a_running_link_is_told_and_survived(nvml: StandInNvml, start_gpu_pod: StartGpuPod) -> None:
+    pod = start_gpu_pod(nvml.env)
     assert pod.report().driver == "570.00"
     nvml.say(f"all {VERSION_MISMATCH}")
     report = pod.report(lambda report: bool(report.message))
@@ -171,18 +195,21 @@ def test_a_driver_update_under_a_running_link_is_told_and_survived(nvml: StandIn
     assert (report.driver, report.gpus[1].utilization_percent, report.gpus[1].error) == ("580.00", 0, "")
 
 
-def test_a_driver_that_comes_later_is_found(nvml: StandInNvml, start: StartPod) -> None:
-    nvml.say(f"all {DRIVER_NOT_LOADED}")
-    pod = start(nvml.env)
+def test_a_driver_that_comes_later_is_found(tmp_path: Path, start_gpu_pod: StartGpuPod) -> None:
+    nvml = StandInNvml(tmp_path / "driver")
+    pod = start_gpu_pod(nvml.env)
     report = pod.report()
-    assert (report.source, report.gpus, report.message) == ("none", (), "the NVIDIA driver is installed but not loaded")
+    assert (report.source, report.gpus, report.message) == ("none", (), "no NVIDIA driver on this pod")
+    nvml.say(f"all {DRIVER_NOT_LOADED}")
+    nvml.install()
+    pod.report(lambda report: report.message == "the NVIDIA driver is installed but not loaded")
     nvml.say()
     assert len(pod.report(lambda report: report.source == "nvml").gpus) == 2
 
 
-def test_a_driver_that_hangs_costs_neither_the_link_nor_the_truth(nvml: StandInNvml, start: StartPod) -> None:
+def test_a_driver_that_hangs_costs_neither_the_link_nor_the_truth(nvml: StandInNvml, start_gpu_pod: StartGpuPod) -> None:
     nvml.say("memory 0 61440")
-    pod = start(nvml.env)
+    pod = start_gpu_pod(nvml.env)
     assert pod.gpu().memory_used_bytes == 60 * GIB
     nvml.say("memory 0 61440", "slow nvmlDeviceGetPowerUsage 4500")
     old = pod.report(lambda report: report.age_s > 0)
@@ -194,18 +221,18 @@ def test_a_driver_that_hangs_costs_neither_the_link_nor_the_truth(nvml: StandInN
     assert pod.gpu(lambda gpu: not gpu.error).memory_used_bytes == 60 * GIB
 
 
-def test_an_older_driver_tells_what_it_can(nvml: StandInNvml, start: StartPod) -> None:
+def test_an_older_driver_tells_what_it_can(nvml: StandInNvml, start_gpu_pod: StartGpuPod) -> None:
     nvml.install("-DOLD", driver="470.00")
     nvml.say("memory 0 61440", f"process 0 {os.getpid()} 60416")
-    gpu = start(nvml.env).gpu()
+    gpu = start_gpu_pod(nvml.env).gpu()
     assert (gpu.memory_used_bytes, gpu.error, gpu.cell_errors) == (60 * GIB, "", {})
     assert gpu.clock_reasons == ("hardware slowdown",)
     assert [process.pid for process in gpu.processes] == [os.getpid()]
 
 
-def test_mig_instances_are_told_each_with_its_own_memory(nvml: StandInNvml, start: StartPod) -> None:
+def test_mig_instances_are_told_each_with_its_own_memory(nvml: StandInNvml, start_gpu_pod: StartGpuPod) -> None:
     nvml.say("gpus 1", "mig 0 2", "memory 0 5120", f"process 0 {os.getpid()} 5000")
-    gpu = start(nvml.env).gpu()
+    gpu = start_gpu_pod(nvml.env).gpu()
     assert (gpu.mig_enabled, gpu.utilization_percent, gpu.error) == (True, None, "")
     first, second = gpu.instances
     assert (first.uuid, first.name, first.gpu_instance) == ("MIG-stand-in-0-0", "Stand-in GPU 0 MIG 1g.10gb", 3)
@@ -214,13 +241,13 @@ def test_mig_instances_are_told_each_with_its_own_memory(nvml: StandInNvml, star
 
 
 def test_in_a_container_a_number_of_the_host_is_not_taken_for_a_process_here(
-    nvml: StandInNvml, start: StartPod
+    nvml: StandInNvml, start_gpu_pod: StartGpuPod
 ) -> None:
     namespace = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
     if subprocess.run([*namespace, "true"], capture_output=True).returncode != 0:
         pytest.skip("this machine allows no PID namespace")
     nvml.say("memory 0 61440", "process 0 1 60416", "process 0 3999999 10")
-    gpu = start(nvml.env, *namespace).gpu()
+    gpu = start_gpu_pod(nvml.env, *namespace).gpu()
     assert [(process.pid, process.known, process.name) for process in gpu.processes] == [
         (1, False, ""),
         (3999999, False, ""),
@@ -257,105 +284,3 @@ def _claimed(ops: Ops, nvml: StandInNvml, run_id: str) -> dict[str, Any]:
     assert len(found) == 1, gpus
     gpu: dict[str, Any] = found[0]
     return gpu
-
-
-# nvidia-smi, where NVML cannot be loaded
-
-
-@pytest.fixture
-def smi(tmp_path: Path) -> StandInSmi:
-    return StandInSmi(tmp_path / "smi")
-
-
-@pytest.fixture
-def start_smi(nvml: StandInNvml, smi: StandInSmi, start: StartPod) -> Callable[[], GpuPod]:
-    nvml.say(f"all {DRIVER_NOT_LOADED}")
-    path = f"{smi.directory}:{os.environ['PATH']}"
-    return lambda: start({**nvml.env, "PATH": path})
-
-
-GOOD = (
-    "0, GPU-a, Card A, 97, 40, 61440, 81920, 61, 412.50, 700.00, 1410, 2619, 1980, 2619, 0, 4, 4, 5, 8, 16, [N/A], "
-    "0x0000000000000004, Disabled, 570.00"
-)
-BAD = (
-    "1, GPU-b, Card B, [GPU is lost], ERR!, [N/A], 81920, [Unknown Error], [Not Supported], 700.00, 1410, 2619, 1980, "
-    "2619, [N/A], [N/A], 4, 5, 8, 16, 30, [N/A], [N/A], 570.00"
-)
-
-
-def test_nvidia_smi_stands_in_for_nvml_cell_by_cell(smi: StandInSmi, start_smi: Callable[[], GpuPod]) -> None:
-    smi.print_rows("Unable to determine the device handle for GPU 0000:3B:00.0: GPU is lost.", GOOD, BAD)
-    report = start_smi().report(lambda report: len(report.gpus) == 2)
-    assert (report.source, report.driver) == ("nvidia-smi", "570.00")
-    good, bad = report.gpus
-    assert (good.memory_used_bytes, good.power_w, good.clock_reasons) == (60 * GIB, 412.5, ("power cap",))
-    assert (good.ecc_aggregate, good.pcie_width_max, good.fan_percent, good.mig_enabled) == (4, 16, None, False)
-    assert (good.error, good.cell_errors) == ("", {})
-    assert (bad.error, bad.memory_total_bytes, bad.fan_percent) == ("GPU is lost", 80 * GIB, 30)
-    assert bad.cell_errors == {
-        "utilization_percent": "GPU is lost",
-        "memory_utilization_percent": "ERR!",
-        "temperature_c": "Unknown Error",
-    }
-
-
-def test_nvidia_smi_is_started_again_and_asked_only_what_it_knows(
-    smi: StandInSmi, start_smi: Callable[[], GpuPod]
-) -> None:
-    smi.refuse("clocks_event_reasons.active", "mig.mode.current")
-    smi.print_rows(GOOD.replace(", Disabled", ""))
-    pod = start_smi()
-    gpu = pod.gpu()
-    assert (gpu.clock_reasons, gpu.mig_enabled, gpu.utilization_percent) == (("power cap",), None, 97)
-    starts = smi.asked()
-    assert len(starts) == 3 and "clocks_throttle_reasons.active" in starts[1]
-    smi.die()
-    pod.report(lambda report: "ended with status 9" in report.message)
-    smi.print_rows(GOOD.replace(", Disabled", "").replace("97", "12"))
-    assert pod.gpu(lambda gpu: gpu.utilization_percent == 12).error == ""
-    assert smi.asked()[3] == starts[2]
-
-
-def test_a_card_nvidia_smi_no_longer_tells_is_not_shown_as_fresh(
-    smi: StandInSmi, start_smi: Callable[[], GpuPod]
-) -> None:
-    smi.print_rows(GOOD, GOOD.replace("0, GPU-a", "1, GPU-b", 1))
-    pod = start_smi()
-    pod.report(lambda report: len(report.gpus) == 2)
-    smi.print_rows(GOOD)
-    stale = pod.gpu(lambda gpu: bool(gpu.error), index=1)
-    assert (stale.memory_used_bytes, stale.uuid) == (None, "GPU-b")
-    assert "has not told this GPU" in stale.error
-    assert pod.gpu().error == ""
-
-
-def test_nvidia_smi_tells_mig_instances(smi: StandInSmi, start_smi: Callable[[], GpuPod]) -> None:
-    smi.list_instances(
-        "GPU 0: Card A (UUID: GPU-a)\n  MIG 3g.40gb     Device  0: (UUID: MIG-one)\n"
-        "  MIG 1g.10gb     Device  1: (UUID: MIG-two)\n"
-    )
-    smi.print_rows(GOOD.replace("Disabled", "Enabled").replace("97", "[N/A]"))
-    gpu = start_smi().gpu()
-    assert (gpu.mig_enabled, gpu.utilization_percent) == (True, None)
-    assert [(each.index, each.uuid, each.name) for each in gpu.instances] == [
-        (0, "MIG-one", "MIG 3g.40gb"),
-        (1, "MIG-two", "MIG 1g.10gb"),
-    ]
-
-
-def test_nvidia_smi_gives_way_when_nvml_comes_and_ends(
-    smi: StandInSmi, nvml: StandInNvml, start_smi: Callable[[], GpuPod]
-) -> None:
-    smi.print_rows(GOOD)
-    pod = start_smi()
-    pod.gpu()
-    assert _running(smi)
-    nvml.say()
-    assert pod.report(lambda report: report.source == "nvml").gpus[0].name == "Stand-in GPU 0"
-    pod.report(lambda report: not _running(smi))
-
-
-def _running(smi: StandInSmi) -> bool:
-    lines = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
-    return any(str(smi.directory).encode() in line for line in lines)

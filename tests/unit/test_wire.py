@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from typing import Any
 
@@ -10,12 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podops.fleet import wire
-from podops.fleet.snapshot import GpuProcess, GpuReport, GpuSample, HostInfo, HostSample, RunSnapshot
+from podops.fleet.snapshot import (
+    DiskUsage,
+    GpuProcess,
+    GpuReport,
+    GpuSample,
+    HostInfo,
+    HostSample,
+    MigInstance,
+    RunSnapshot,
+)
 
 _FIELDS = sorted(
     {
         field.name
-        for shape in (HostInfo, HostSample, GpuReport, GpuSample, GpuProcess, RunSnapshot)
+        for shape in (HostInfo, HostSample, DiskUsage, GpuReport, GpuSample, GpuProcess, MigInstance, RunSnapshot)
         for field in dataclasses.fields(shape)
     }
 )
@@ -65,3 +75,22 @@ def test_what_a_pod_says_truly_is_kept() -> None:
     assert run is not None
     assert (run.pod, run.state, run.gpus, run.metrics) == ("a100", "running", (0, 3), {"loss": 3.0})
     assert (run.created_at, run.problems, run.owned) == (5.0, ("summary.json is not valid JSON",), False)
+
+
+def test_every_field_of_a_sample_survives_the_way_from_the_pod() -> None:
+    process = GpuProcess(7, 8, "python", "run-1", known=False, gpu_instance=3)
+    instance = MigInstance(1, "MIG-x", "1g.10gb", 3, 0, 5, 10)
+    gpu = _filled(GpuSample, processes=(process,), instances=(instance,), cell_errors={"fan_percent": "Unknown Error"})
+    gpu = dataclasses.replace(
+        gpu, used_by=("run-1",), clock_reasons=("power cap",), attributed="claim", mig_enabled=True
+    )
+    report = GpuReport("nvml", "a message", "570.1", (gpu,), "12.8", 3.5)
+    assert wire.gpu_report(json.loads(json.dumps(dataclasses.asdict(report)))) == report
+    host = _filled(HostSample, disks=(DiskUsage("/mnt", 1, 2, True, "gone"),))
+    assert wire.host_sample(json.loads(json.dumps(dataclasses.asdict(host)))) == host
+
+
+def _filled(shape: type[Any], **known: Any) -> Any:
+    """A value with something in every field."""
+    names = [field for field in dataclasses.fields(shape) if field.name not in known]
+    return shape(**known, **{field.name: "text" if "str" in str(field.type) else 5 for field in names})

@@ -145,7 +145,7 @@ def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:
         memory = f"{size(sample.memory_used_bytes)}/{size(sample.memory_total_bytes)}"
     if sample and sample.disks:
         last = sample.disks[-1]
-        disk = "unreadable" if last.error else size(last.total_bytes - last.used_bytes)
+        disk = "-" if last.error else size(last.total_bytes - last.used_bytes)
     return (
         pod.name,
         pod.state,

@@ -2,6 +2,8 @@
 
 from typing import Any, Dict, Optional, Tuple
 
+_NO_DRIVER = "no NVIDIA driver on this pod"
+
 
 class NvmlUnavailable(Exception):
     """NVML cannot be used here and now; the text says why, for a person."""
@@ -24,6 +26,8 @@ class Nvml:
 
     def __init__(self) -> None:
         """Raises `NvmlUnavailable`."""
+        if not _driver_installed():
+            raise NvmlUnavailable(_NO_DRIVER)
         try:
             import pynvml
         except ImportError:
@@ -51,8 +55,8 @@ class Nvml:
     def ask(self, names: Tuple[str, ...], *arguments: Any) -> Any:
         """The answer to one query, or `None` for what this card or driver does not tell.
 
-        `names` are the forms of the query, newest first: an older driver lacks the newest. Raises `QueryFailed`, and
-        `NvmlUnavailable` when the driver itself went away.
+        `names` are the forms of the query: the first that this driver has is used from then on. Raises `QueryFailed`,
+        and `NvmlUnavailable` when the driver itself went away.
         """
         known = self._forms.get(names)
         for name in names if known is None else known:
@@ -108,6 +112,19 @@ class Nvml:
             raise _NoSuchQuery
 
 
+def _driver_installed() -> bool:
+    # Importing pynvml costs 0.1 s and 20 MB, which a pod without a driver need not pay.
+    import _ctypes
+    import ctypes
+
+    try:
+        library = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    _ctypes.dlclose(library._handle)
+    return True
+
+
 def _unload(nvml: Any) -> None:
     # pynvml keeps the library and its functions for ever; after a driver update those would never work again.
     library = getattr(nvml, "nvmlLib", None)
@@ -123,7 +140,7 @@ def _unload(nvml: Any) -> None:
 
 def _why(nvml: Any, error: Any) -> str:
     known = {
-        nvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver on this pod",
+        nvml.NVML_ERROR_LIBRARY_NOT_FOUND: _NO_DRIVER,
         nvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is installed but not loaded",
         nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the NVIDIA driver was updated while loaded: reload it or reboot",
         nvml.NVML_ERROR_UNINITIALIZED: "the NVIDIA driver is being reloaded",

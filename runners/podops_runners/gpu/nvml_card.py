@@ -11,6 +11,9 @@ SLOW_S = 10.0
 #: NVML's "no such instance".
 _NO_INSTANCE = 0xFFFFFFFF
 
+#: Forms of one query, the preferred first; a driver may lack any of them.
+_TEMPERATURE = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
+_CLOCK_REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 _PROCESSES = tuple(
     ("nvmlDeviceGet{}RunningProcesses_v3".format(kind), "nvmlDeviceGet{}RunningProcesses_v2".format(kind))
     for kind in ("Compute", "Graphics")
@@ -39,6 +42,7 @@ class NvmlCard:
         if self._reopen or self._handle is None:
             self._open()
         if self._handle is None:
+            self._slow_at, self._traffic = None, {}
             error = self._errors.get("handle", "this GPU is not accessible")
             return card.forgotten(self.facts, error)
         if self._slow_at is None or now - self._slow_at >= SLOW_S:
@@ -51,6 +55,9 @@ class NvmlCard:
         gpu["instances"] = [self._instance(handle, facts) for handle, facts in self._instances]
         gpu["cell_errors"] = {**self._slow_errors, **self._errors}
         gpu["error"] = next((text for text in gpu["cell_errors"].values() if card.is_fatal(text)), "")
+        if gpu["error"]:
+            # What was read of the card before it was lost must not be kept; and when it is back, it is news.
+            self._slow_at, self._traffic = None, {}
         return gpu
 
     def _open(self) -> None:
@@ -79,18 +86,16 @@ class NvmlCard:
         constant = self._nvml.constant
         used, total = self._memory("memory_used_bytes", self._handle)
         usage = self._ask("utilization_percent", "nvmlDeviceGetUtilizationRates")
-        sensor = constant("NVML_TEMPERATURE_GPU")
-        reasons = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
         return {
             "utilization_percent": None if usage is None else float(usage.gpu),
             "memory_utilization_percent": None if usage is None else float(usage.memory),
             "memory_used_bytes": used,
             "memory_total_bytes": total,
-            "temperature_c": self._ask("temperature_c", "nvmlDeviceGetTemperature", sensor),
+            "temperature_c": self._cell("temperature_c", _TEMPERATURE, self._handle, constant("NVML_TEMPERATURE_GPU")),
             "power_w": _watts(self._ask("power_w", "nvmlDeviceGetPowerUsage")),
             "clock_sm_mhz": self._ask("clock_sm_mhz", "nvmlDeviceGetClockInfo", constant("NVML_CLOCK_SM")),
             "clock_memory_mhz": self._ask("clock_memory_mhz", "nvmlDeviceGetClockInfo", constant("NVML_CLOCK_MEM")),
-            "clock_reasons": clock_reasons.words(self._cell("clock_reasons", reasons, self._handle) or 0),
+            "clock_reasons": clock_reasons.words(self._cell("clock_reasons", _CLOCK_REASONS, self._handle) or 0),
             "processes": self._processes(),
         }
 
