@@ -1,6 +1,6 @@
 """What sampling the GPUs of a pod costs: the shipped pod side, once with GPUs and once without a driver.
 
-    .venv/bin/python benchmarks/gpu_sampling.py [--gpus 8] [--seconds 20] [--interval 1.0]
+    .venv/bin/python -m benchmarks.gpu_sampling [--gpus 8] [--seconds 20] [--interval 1.0]
 
 The driver is the tests' stand-in for libnvidia-ml.so.1, which answers at once: the time a real driver takes for its own
 answers comes on top, and is not measured here. Needs gcc.
@@ -18,8 +18,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.pods.stand_in_gpus import StandInNvml
 

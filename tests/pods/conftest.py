@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,8 +14,12 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
+from podops.link.pod_archive import pod_archive
+from tests.pods.gpu_pod import GpuPod, StartGpuPod
 from tests.pods.loopback import POD_PATH, SshPod, end_leftovers, free_port, kill_tmux_server
 from tests.pods.ops_process import OpsOnTerminal, PipedOps, ops_words
+from tests.pods.pod_side import PodSide
+from tests.pods.stand_in_gpus import StandInNvml
 
 
 class MakeSshPod(Protocol):
@@ -209,3 +214,29 @@ def open_ops(world: Path, client_home: Path) -> Iterator[OpenOps]:
     yield start
     for terminal in started:
         terminal.end()
+
+
+@pytest.fixture
+def start_gpu_pod(tmp_path: Path) -> Iterator[StartGpuPod]:
+    """Start a bare pod side and await its GPU reports: `start_gpu_pod(nvml.env)`; words before the environment's
+    command (`unshare …`) and another `python=` as needed."""
+    pyz = tmp_path / "podops.pyz"
+    pyz.write_bytes(pod_archive()[0])
+    sides: list[PodSide] = []
+
+    def make(env: Mapping[str, str], *prefix: str, python: str = sys.executable) -> GpuPod:
+        sides.append(PodSide(python, pyz, env=env, prefix=prefix))
+        return GpuPod(sides[-1], tmp_path / "runs")
+
+    yield make
+    for side in sides:
+        side.process.kill()
+        side.process.communicate()
+
+
+@pytest.fixture
+def nvml(tmp_path: Path) -> StandInNvml:
+    """A stand-in for NVIDIA's library, installed where `nvml.env` finds it."""
+    found = StandInNvml(tmp_path / "driver")
+    found.install()
+    return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from podops.fleet import wire
 from podops.fleet.snapshot import GpuReport, GpuSample
-from tests.pods.test_pod_side import PodSide
+from tests.pods.pod_side import PodSide
 
 GIB = 2**30
 
@@ -34,4 +34,4 @@ def _report(header: dict[str, Any]) -> GpuReport:
 
 
 class StartGpuPod(Protocol):
-    def __call__(self, env: dict[str, str], *prefix: str, python: str = sys.executable) -> GpuPod: ...
+    def __call__(self, env: Mapping[str, str], *prefix: str, python: str = sys.executable) -> GpuPod: ...

@@ -34,7 +34,7 @@ class Nvml:
             raise NvmlUnavailable("pynvml is missing from the pod side")
         self._nvml = pynvml
         self._forms: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
-        self._tells_reserved = True
+        self._tells_reserved: Optional[bool] = None
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
@@ -71,16 +71,19 @@ class Nvml:
 
     def memory(self, handle: Any) -> Optional[Tuple[int, int]]:
         """`(used, total)` of a GPU or a MIG instance, bytes. Raises as `ask` does."""
-        if self._tells_reserved:
+        if self._tells_reserved is not False:
             # Since driver 510 the older form counts what the driver keeps for itself as used: up to 900 MB, idle.
             try:
                 found = self._call("nvmlDeviceGetMemoryInfo", handle, self._nvml.nvmlMemory_v2)
                 if found is not None:
+                    self._tells_reserved = True
                     return int(found.used), int(found.total)
             except (_NoSuchQuery, AttributeError):
                 self._tells_reserved = False
             except QueryFailed:
-                pass  # under WSL this form exists and fails
+                if self._tells_reserved:
+                    raise
+                # It never worked here: under WSL this form exists and fails.
         found = self.ask(("nvmlDeviceGetMemoryInfo",), handle)
         return None if found is None else (int(found.used), int(found.total))
 
