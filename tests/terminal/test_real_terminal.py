@@ -120,5 +120,28 @@ def test_runs_are_marked_copied_rerun_and_killed_together_with_keys_alone(
     assert terminal.gone()
 
 
+def test_a_pod_that_goes_away_leaves_its_runs_in_view_as_old_and_its_log_goes_on_when_it_is_back(
+    terminal: Terminal, project: MakeProject, ssh_pod: MakeSshPod, ops: Ops, client_home: Path
+) -> None:
+    pod = ssh_pod("pod")
+    made = project(pod, "here", presets=PRESETS)
+    ops("run", "submit", "--preset", "ticks", "--pod", "pod", "--run-id", "watched")
+    terminal.start_ops(100, 30, made.file, client_home)
+    before = last_tick(terminal.wait_for(r"tick \d+ of the run"))
+    pod.stop()
+    shown = terminal.wait_for(r"pod +✗ unreachable")
+    assert re.search(r"here +● live", shown)
+    assert last_tick(terminal.wait_for(r"running +watched +pod +\S+ as of \S+ ago")) >= before
+    pod.start()
+    terminal.press("1", "Home", "R")
+    terminal.wait_for(r"pod +● live")
+    now = last_tick(terminal.wait_for(r"tick \d+ of the run"))
+    shown = terminal.wait_for(rf"tick {now + 20} of the run")
+    ticks = [int(tick) for tick in re.findall(r"tick (\d+) of the run", shown)]
+    assert ticks == list(range(ticks[0], ticks[-1] + 1))
+    terminal.press("q")
+    assert terminal.gone()
+
+
 def kill_session(socket: str, session: str) -> None:
     subprocess.run(["tmux", "-L", socket, "kill-session", "-t", f"={session}"], check=True)

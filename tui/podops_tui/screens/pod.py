@@ -54,7 +54,7 @@ class PodScreen(LiveScreen):
             return
         runs = [run for run in snapshot.runs() if run.pod == self._pod]
         self.query_one(RunsTable).show_runs(runs, snapshot.pods)
-        self.query_one("#gpu", TextPane).show(gpus(pod, self.selected_run))
+        self.query_one("#gpu", TextPane).show(gpus(pod, self.selected_run, full=True))
         self.query_one("#host", TextPane).show(host_text(pod, time.time()))
 
     @property
@@ -105,7 +105,7 @@ def host_text(pod: PodSnapshot, now: float) -> Text:
         "address": f"{pod.transport} {pod.address}" if pod.address != pod.transport else pod.address,
         "host": host.hostname,
         "system": host.os,
-        "cores": str(host.cpu_count or ""),
+        "cores": _cores(pod),
         "user": host.user,
         "python": host.python,
         "tmux": host.tmux or ("missing" if host.hostname else ""),
@@ -123,7 +123,20 @@ def host_text(pod: PodSnapshot, now: float) -> Text:
         _usage(text, "memory", sample.memory_used_bytes, sample.memory_total_bytes)
         for disk in sample.disks:
             _usage(text, "disk", disk.used_bytes, disk.total_bytes, clean(disk.path))
+            if disk.error or disk.read_only:
+                text.append(f"         {clean(disk.error) or 'read-only'}\n", "red")
+        if sample.network_received_bytes_per_s is not None:
+            rates = (size(sample.network_received_bytes_per_s), size(sample.network_sent_bytes_per_s))
+            text.append("network  ", "dim").append(f"in {rates[0]}/s  out {rates[1]}/s\n")
     return text
+
+
+def _cores(pod: PodSnapshot) -> str:
+    """The cores of the machine, and those this pod may use where it is a container."""
+    count, mine = pod.host.cpu_count, None if pod.sample is None else pod.sample.cpu_cores
+    if mine is None or abs(mine - count) < 0.01:
+        return str(count or "")
+    return f"{mine:g} of {count}"
 
 
 def _usage(text: Text, name: str, used: int | None, total: int | None, of: str = "") -> None:

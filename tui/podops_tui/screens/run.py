@@ -98,7 +98,7 @@ class RunScreen(LiveScreen, LogActions):
         self.query_one("#head", Static).update(_head(self._run, pod, now))
         self.query_one("#run", TextPane).show(facts(self._run, now))
         if pod is not None:
-            self.query_one("#gpu", TextPane).show(gpus(pod, self._run))
+            self.query_one("#gpu", TextPane).show(gpus(pod, self._run, full=True))
 
     @property
     def selected_run(self) -> RunSnapshot | None:

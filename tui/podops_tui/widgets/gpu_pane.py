@@ -1,16 +1,24 @@
-"""The GPUs of the selected run's pod; those the run claims are marked."""
+"""The GPUs of a pod; those the selected run claims or uses are marked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.text import Text
 
-from podops.fleet.snapshot import GpuSample, PodSnapshot, RunSnapshot
+from podops.fleet.snapshot import GpuProcess, GpuSample, PodSnapshot, RunSnapshot
 from podops_tui.ansi import clean
-from podops_tui.format import DASH, bar, ratio, size
+from podops_tui.format import DASH, age, bar, ratio, size
+
+#: More processes of one card are only counted.
+_MOST_PROCESSES = 12
+
+#: What marks a reason for low clocks as one to act on; a power cap, say, is what full load looks like.
+_ALARMS = ("slowdown", "brake", "reliability")
 
 
-def gpus(pod: PodSnapshot, run: RunSnapshot | None) -> Text:
-    """Three lines for each GPU of `pod`."""
+def gpus(pod: PodSnapshot, run: RunSnapshot | None, *, full: bool = False) -> Text:
+    """Three lines for each GPU of `pod`; with `full` also clocks, errors, bus, MIG instances and processes."""
     report = pod.gpus
     text = Text.assemble((clean(pod.name), "bold"))
     if report.simulated:
@@ -20,26 +28,81 @@ def gpus(pod: PodSnapshot, run: RunSnapshot | None) -> Text:
     text.append("\n")
     if pod.state != "live":
         text.append(f"pod is {pod.state}: values are old\n", "yellow")
+    elif report.age_s > 0:
+        text.append(f"values are {age(report.age_s)} old: the driver does not answer in time\n", "yellow")
     if not report.gpus:
         return text.append("no GPU: " + (clean(report.message) or "none reported"), "dim")
+    if report.message:
+        text.append(clean(report.message) + "\n", "yellow")
     for gpu in report.gpus:
         text.append_text(_gpu(gpu, run))
+        if full:
+            for line, style in _details(gpu):
+                text.append(f"   {line}\n", style)
     return text
 
 
 def _gpu(gpu: GpuSample, run: RunSnapshot | None) -> Text:
-    mine = run is not None and (gpu.claimed_by == run.run_id or (not run.ended and gpu.index in run.gpus))
+    mine = run is not None and (
+        run.run_id in (gpu.claimed_by, *gpu.used_by) or (not run.ended and gpu.index in run.gpus)
+    )
     text = Text.assemble((f"{'▶' if mine else ' '}{gpu.index} ", "bold green" if mine else ""))
     text.append(clean(gpu.name), "bold" if mine else "")
-    owner = "this run" if mine else (gpu.claimed_by or ("free" if gpu.is_free() else "in use"))
+    owner = "this run" if mine else _owner(gpu)
     text.append(f"  {clean(owner)}\n", "green" if mine else "dim")
     if gpu.error:
-        return text.append(f"   {clean(gpu.error)}\n", "red")
+        text.append(f"   {clean(gpu.error)}\n", "red")
     busy = gpu.utilization_percent
     text.append(f"   {bar(None if busy is None else busy / 100, 6)} {_number(busy, '%'):>4} ")
-    text.append(f"{_number(gpu.temperature_c, '°C')} {_number(gpu.power_w, 'W')}\n", "dim")
+    limit = gpu.temperature_limit_c
+    hot = limit is not None and (gpu.temperature_c or 0.0) >= limit
+    text.append(_number(gpu.temperature_c, "°C"), "red" if hot else "dim")
+    text.append(f" {_number(gpu.power_w, 'W')}", "dim")
+    alarms = [clean(reason) for reason in gpu.clock_reasons if any(word in reason for word in _ALARMS)]
+    text.append("".join(f" {alarm}" for alarm in alarms) + "\n", "yellow")
     memory = ratio(gpu.memory_used_bytes, gpu.memory_total_bytes)
     return text.append(f"   {bar(memory, 6)} {size(gpu.memory_used_bytes)}/{size(gpu.memory_total_bytes)}\n")
+
+
+def _owner(gpu: GpuSample) -> str:
+    if gpu.claimed_by or gpu.used_by:
+        return gpu.claimed_by or ", ".join(gpu.used_by)
+    return "free" if gpu.is_free() else "in use"
+
+
+def _details(gpu: GpuSample) -> Iterator[tuple[str, str]]:
+    """Lines and their styles; what a card does not tell has none."""
+    if gpu.clock_sm_mhz is not None:
+        clocks = f"sm {_of(gpu.clock_sm_mhz, gpu.clock_sm_max_mhz)} MHz"
+        if gpu.clock_memory_mhz is not None:
+            clocks += f"  memory {_of(gpu.clock_memory_mhz, gpu.clock_memory_max_mhz)} MHz"
+        clocks += f"  {clean(', '.join(gpu.clock_reasons))}" if gpu.clock_reasons else ""
+        yield clocks, "dim"
+    if gpu.pcie_generation is not None and gpu.pcie_width is not None:
+        slower = (gpu.pcie_width_max or 0) > gpu.pcie_width
+        most = f" of x{gpu.pcie_width_max}" if slower else ""
+        rates = f"  in {size(gpu.pcie_rx_bytes_per_s)}/s out {size(gpu.pcie_tx_bytes_per_s)}/s"
+        yield f"pcie gen {gpu.pcie_generation} x{gpu.pcie_width}{most}{rates}", "yellow" if slower else "dim"
+    if gpu.ecc_volatile or gpu.ecc_aggregate:
+        yield f"uncorrected memory errors: {gpu.ecc_volatile or 0} since boot, {gpu.ecc_aggregate or 0} in all", "red"
+    for part in gpu.instances:
+        used = f"{size(part.memory_used_bytes)}/{size(part.memory_total_bytes)}"
+        yield f"mig {part.index} {clean(part.name)}  {used}", ""
+    for process in gpu.processes[:_MOST_PROCESSES]:
+        yield _process(process), ""
+    if len(gpu.processes) > _MOST_PROCESSES:
+        yield f"and {len(gpu.processes) - _MOST_PROCESSES} processes more", "dim"
+    for field, why in gpu.cell_errors.items():
+        yield f"{clean(field)}: {clean(why)}", "dim"
+
+
+def _process(process: GpuProcess) -> str:
+    whose = f"  {clean(process.run_id)}" if process.run_id else ""
+    return f"pid {process.pid}  {size(process.memory_bytes)}  {clean(process.name)}{whose}"
+
+
+def _of(now: int, most: int | None) -> str:
+    return str(now) if most is None else f"{now}/{most}"
 
 
 def _number(value: float | None, unit: str) -> str:
