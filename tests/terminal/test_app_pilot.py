@@ -50,6 +50,7 @@ async def test_pods_and_runs_are_listed_also_those_that_are_not_live(size: tuple
 async def test_a_filter_leaves_only_matching_runs_and_escape_brings_all_back() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(120, 40)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("slash", *"oom", "enter")
         assert "✓ succeeded" not in await until_drawn(pilot, app, "Runs 1/4")
         await pilot.press("escape")
@@ -60,6 +61,7 @@ async def test_kill_names_the_run_and_does_nothing_unless_chosen() -> None:
     fleet, typed = recorded()
     app = OpsApp(CONFIG, fleet=typed)
     async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("x")
         screen = await until_drawn(pilot, app, "End this run?")
         assert isinstance(app.screen, KillScreen)
@@ -75,6 +77,7 @@ async def test_read_only_offers_and_does_nothing_that_changes_a_pod() -> None:
     fleet, typed = recorded()
     app = OpsApp(CONFIG, fleet=typed, read_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("x", "s", "a", "r")
         for action in ACTIONS:
             if action.mutating:
@@ -98,6 +101,7 @@ async def test_a_hostile_log_line_is_text_and_nothing_else() -> None:
 async def test_help_shows_every_key_from_the_table() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(80, 40)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("question_mark")
         screen = await until_drawn(pilot, app, "Show every key")
         assert isinstance(app.screen, HelpScreen)
@@ -109,6 +113,7 @@ async def test_help_shows_every_key_from_the_table() -> None:
 async def test_attach_to_a_run_that_has_ended_says_so() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("end", "a")
         await until_drawn(pilot, app, "train-small-20260101-cccc has ended")
 
@@ -116,6 +121,7 @@ async def test_attach_to_a_run_that_has_ended_says_so() -> None:
 async def test_every_pane_of_a_run_shows_what_its_pod_has_recorded() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(100, 40)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("m")
         screen = await until_drawn(pilot, app, "loss by step")
         assert isinstance(app.screen, RunScreen)
@@ -131,6 +137,7 @@ async def test_every_pane_of_a_run_shows_what_its_pod_has_recorded() -> None:
 async def test_a_pod_opens_on_the_whole_screen_with_its_host_and_runs() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(100, 40)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("1", "home", "enter")
         screen = await until_drawn(pilot, app, "node-7")
         assert isinstance(app.screen, PodScreen)
@@ -144,6 +151,7 @@ async def test_a_pod_opens_on_the_whole_screen_with_its_host_and_runs() -> None:
 async def test_a_run_opens_on_the_whole_screen_with_its_command() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(160, 40)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("enter")
         await until_drawn(pilot, app, "python train.py --lr 0.001")
         assert isinstance(app.screen, RunScreen)
@@ -155,6 +163,7 @@ async def test_marked_runs_are_named_and_killed_together() -> None:
     fleet, typed = recorded()
     app = OpsApp(CONFIG, fleet=typed)
     async with app.run_test(size=(100, 30)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("space", "space", "space")
         await until_drawn(pilot, app, "3 marked")
         await pilot.press("x")
@@ -229,6 +238,7 @@ async def test_an_empty_fleet_says_what_to_do() -> None:
 async def test_copy_gives_the_terminal_the_run_id() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("y")
         await until_drawn(pilot, app, "copied train-small-20260101-aaaa")
         assert app.clipboard == "train-small-20260101-aaaa"
@@ -238,6 +248,7 @@ async def test_rerun_opens_the_dialog_as_the_run_was_submitted() -> None:
     fleet, typed = recorded()
     app = OpsApp(CONFIG, fleet=typed)
     async with app.run_test(size=(120, 36)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("r")
         screen = await until_drawn(pilot, app, "Submit a run")
         await until_drawn(pilot, app, "python train.py lr=0.01 max_iters=5000 'note=two words'")
@@ -252,6 +263,7 @@ async def test_a_taken_run_id_is_refused_unless_forced_and_never_while_it_runs()
     fleet, typed = recorded()
     app = OpsApp(CONFIG, fleet=typed)
     async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("s", "tab", "home", "tab", "tab", "tab", *"train-small-20260101-aaaa")
         await until_drawn(pilot, app, "is running on h100-a")
         await pilot.press(*["backspace"] * 4, *"cccc")
@@ -270,6 +282,7 @@ async def test_submit_shows_the_exact_command_and_faults_as_they_are_typed() -> 
     fleet, typed = recorded()
     app = OpsApp(CONFIG, fleet=typed)
     async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
         await pilot.press("s")
         await until_drawn(pilot, app, "python train.py")
         assert isinstance(app.screen, SubmitScreen)
