@@ -67,11 +67,11 @@ class HostSampler:
         before, self._cpu = self._cpu, times
         limit_before, self._cpu_limit = self._cpu_limit, limit
         cores = float(len(self._cores))
-        if limit is not None and limit.cores < cores:
-            cores = round(limit.cores, 2)
-            used, used_before = limit.used_s, limit_before.used_s if limit_before else None
-            if used is not None and used_before is not None:
-                return _percent(used - used_before, passed * limit.cores), cores
+        # A quota whose use nobody counts is left out: the share and the cores must speak of the same thing.
+        if limit is not None and limit.cores < cores and limit.used_s is not None:
+            used_before = limit_before.used_s if limit_before else None
+            used = None if used_before is None else _percent(limit.used_s - used_before, passed * limit.cores)
+            return used, round(limit.cores, 2)
         if before is None or times is None:
             return None, cores
         return _percent(times[0] - before[0], times[1] - before[1]), cores

@@ -9,12 +9,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from podops.fleet.snapshot import GpuSample
+from podops_runners.gpu.nvml_card import SLOW_S
 from tests.pods.conftest import MakeProject, Ops
 from tests.pods.gpu_pod import GIB, StartGpuPod
 from tests.pods.pod_side import pythons
@@ -175,15 +177,18 @@ def test_what_the_driver_keeps_for_itself_does_not_make_an_idle_card_busy(
 def test_what_never_changes_is_asked_once_and_what_is_costly_seldom(
     nvml: StandInNvml, start_gpu_pod: StartGpuPod
 ) -> None:
+    begun = time.monotonic()
     pod = start_gpu_pod(nvml.env)
     for _ in range(8):
         pod.report()
     calls = nvml.calls()
+    slow_rounds = 1 + int((time.monotonic() - begun) / SLOW_S)
     assert calls["nvmlInitWithFlags"] == 1
     assert calls["nvmlDeviceGetUtilizationRates"] >= 2 * 6
-    for once in ("HandleByIndex_v2", "UUID", "Name", "MaxClockInfo", "TotalEccErrors", "MigMode", "EnforcedPowerLimit"):
-        asked_for_two_cards = 4 if once in ("MaxClockInfo", "TotalEccErrors") else 2
-        assert calls[f"nvmlDeviceGet{once}"] == asked_for_two_cards
+    for once in ("HandleByIndex_v2", "UUID", "Name", "TemperatureThreshold", "MaxPcieLinkWidth"):
+        assert calls[f"nvmlDeviceGet{once}"] == 2
+    for seldom in ("MigMode", "EnforcedPowerLimit", "FanSpeed", "CurrPcieLinkWidth"):
+        assert calls[f"nvmlDeviceGet{seldom}"] <= 2 * slow_rounds
     assert calls["nvmlDeviceGetPcieThroughput"] <= 2 * calls["nvmlDeviceGetCount_v2"]  # one card a report
 
 
@@ -282,7 +287,8 @@ def test_a_runs_gpu_is_known_by_its_claim_and_better_by_its_process(
     assert (gpu["used_by"], gpu["attributed"], gpu["processes"][0]["known"]) == ([run_id], "claim", False)
     assert f"claimed by {run_id}, in use" in ops("pod", "status", "laptop", env=nvml.env).stdout
     other = (index + 1) % 8
-    pid = number.read_text().strip()
+    while not number.exists() or not (pid := number.read_text().strip()):
+        assert _claimed(ops, nvml, run_id)
     nvml.say("gpus 8", f"memory {index} 61440", f"process {index} {pid} 60416", f"process {other} {pid} 400")
     gpu = _claimed(ops, nvml, run_id)
     assert (gpu["used_by"], gpu["attributed"], gpu["processes"][0]["name"]) == ([run_id], "process", "sleep")
@@ -292,8 +298,12 @@ def test_a_runs_gpu_is_known_by_its_claim_and_better_by_its_process(
 
 
 def _claimed(ops: Ops, nvml: StandInNvml, run_id: str) -> dict[str, Any]:
-    gpus = ops("pod", "status", "laptop", "--json", env=nvml.env).json["pod"]["gpus"]
-    found = [gpu for gpu in gpus if gpu["claimed_by"] == run_id]
-    assert len(found) == 1, gpus
-    gpu: dict[str, Any] = found[0]
-    return gpu
+    """The GPU that the run claims, once it does."""
+    deadline = time.monotonic() + 30
+    while True:
+        gpus: list[dict[str, Any]] = ops("pod", "status", "laptop", "--json", env=nvml.env).json["pod"]["gpus"]
+        found = [gpu for gpu in gpus if gpu["claimed_by"] == run_id]
+        if found:
+            assert len(found) == 1, found
+            return found[0]
+        assert time.monotonic() < deadline, gpus
