@@ -57,7 +57,8 @@ def _figure(value: float, unit: str) -> str:
 
 def machine() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+    system = f"{os.cpu_count()} shared cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+    return f"{system}; load average {os.getloadavg()[1]:.1f} from other work when it began"
 
 
 def main() -> int:
@@ -68,7 +69,8 @@ def main() -> int:
     unknown = set(given.names) - set(MEASURES)
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
-    told = f"Measured on: {machine()}.\n\n" + table(asyncio.run(measure(given.names or list(MEASURES))))
+    began_on = machine()
+    told = f"Measured on: {began_on}.\n\n" + table(asyncio.run(measure(given.names or list(MEASURES))))
     sys.stdout.write(told)
     if given.write:
         by_hand = given.write.read_text(encoding="utf-8").partition(MARKER)[0]
