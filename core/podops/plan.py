@@ -8,7 +8,7 @@ import shlex
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from podops.config.model import GpuRequest, PodConfig, PresetConfig, ProjectConfig, ServiceConfig
@@ -16,6 +16,7 @@ from podops.config.reader import nearest
 from podops.errors import NotFoundError, PodopsError, UsageError
 from podops.kinds.overrides import parse_overrides
 from podops.kinds.registry import KindInput, KindOutput, kinds
+from podops_runners.command_script import torchrun
 from podops_runners.runid import is_valid_run_id, new_run_id, session_name
 
 
@@ -36,6 +37,18 @@ class SubmitPlan:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """When a run may start. `not_before` is Unix time; `after` and `after_any` are full run ids of the same pod."""
+
+    priority: int | None = None
+    after: tuple[str, ...] = ()
+    after_any: tuple[str, ...] = ()
+    delay_s: float | None = None
+    not_before: float | None = None
+    hold: bool = False
+
+
 def plan_submit(
     config: ProjectConfig,
     preset: str,
@@ -46,6 +59,7 @@ def plan_submit(
     gpus: GpuRequest = None,
     ref: str | None = None,
     tags: Sequence[str] = (),
+    place: QueuePlace | None = None,
 ) -> SubmitPlan:
     """Resolve `preset` for `pod`. `overrides` are `KEY=VALUE` as typed.
 
@@ -62,6 +76,7 @@ def plan_submit(
     spec = _spec(config, chosen, target, output, name)
     spec["overrides"] = {"given": dict(text.split("=", 1) for text in overrides), "parsed": values}
     spec["gpus"] = _gpus(chosen.gpus if gpus is None else gpus)
+    spec["queue"] = _place(place or QueuePlace(), chosen.priority)
     spec["git"] = {"url": config.repo_url, "ref": ref}
     spec["tags"] = [*chosen.tags, *tags]
     return SubmitPlan(
@@ -71,7 +86,7 @@ def plan_submit(
         kind=chosen.kind,
         run_dir=run_dir,
         session=session_name(config.tmux.session_prefix, name) if config.tmux.enabled else None,
-        command=shown_command(output.parts, run_dir, name),
+        command=shown_command(output.parts, run_dir, name, spec["gpus"]),
         workdir=output.workdir,
         spec=spec,
     )
@@ -86,9 +101,11 @@ def override_fault(config: ProjectConfig, preset: str, text: str) -> str | None:
     return None
 
 
-def shown_command(parts: Sequence[Any], run_dir: str, run_id: str) -> str:
+def shown_command(parts: Sequence[Any], run_dir: str, run_id: str, gpus: Mapping[str, Any] | None) -> str:
     """The parts as one line, with what only the pod decides marked as such."""
-    return "".join(_shown(part, {"run_dir": run_dir, "run_id": run_id}) for part in parts)
+    wanted = gpus or {"count": 1}
+    count = "<gpus>" if wanted.get("all") else str(wanted.get("count") or len(wanted.get("indices") or "1"))
+    return "".join(_shown(part, {"run_dir": run_dir, "run_id": run_id, "gpu_count": count}) for part in parts)
 
 
 def _shown(part: Any, values: Mapping[str, str]) -> str:
@@ -96,6 +113,10 @@ def _shown(part: Any, values: Mapping[str, str]) -> str:
         return part
     if "auto" in part:
         return f" {part['auto']}=<auto>"
+    if "torchrun" in part:
+        return torchrun(part["torchrun"], values["gpu_count"])
+    if part["ref"] not in values:
+        return f"<{part['ref']}>"
     value = values[part["ref"]] + part.get("suffix", "")
     return shlex.quote(repr(value) if part.get("style") == "literal" else value)
 
@@ -122,10 +143,34 @@ def _gpus(request: GpuRequest) -> dict[str, Any] | None:
     return {"count": request} if isinstance(request, int) else {"indices": list(request)}
 
 
+def _place(place: QueuePlace, priority: int) -> dict[str, Any]:
+    wanted = {
+        "priority": priority if place.priority is None else place.priority,
+        "after": list(place.after),
+        "after_any": list(place.after_any),
+        "delay_s": place.delay_s,
+        "not_before": place.not_before,
+        "hold": place.hold,
+    }
+    return {name: value for name, value in wanted.items() if value not in (None, [], False, 0)}
+
+
+def _policies(preset: PresetConfig, service: bool) -> dict[str, Any]:
+    policies = preset.policies
+    spec = asdict(policies) | {
+        # A service is meant to run until somebody ends it.
+        "timeout_s": None if service else policies.timeout_s,
+        "checkpoints": preset.checkpoints,
+    }
+    if not policies.retries.on:
+        del spec["retries"]["on"]
+    return spec
+
+
 def _spec(
     config: ProjectConfig, preset: PresetConfig, pod: PodConfig, output: KindOutput, run_id: str
 ) -> dict[str, Any]:
-    policies, tmux, wandb = preset.policies, config.tmux, config.storage.wandb
+    tmux, wandb = config.tmux, config.storage.wandb
     return {
         "run_id": run_id,
         "project": config.name,
@@ -139,12 +184,10 @@ def _spec(
         "env": _environment(config) | dict(preset.env),
         "config": output.config,
         "derived": dict(output.derived or {}),
-        "policies": {
-            # A service is meant to run until somebody ends it.
-            "timeout_s": None if _service(preset, output) else policies.timeout_s,
-            "stall_timeout_s": policies.stall_timeout_s,
-            "grace_s": policies.grace_s,
-        },
+        "policies": _policies(preset, _service(preset, output) is not None),
+        "env_files": [*config.storage.env_files, *preset.env_files],
+        "resume": preset.resume,
+        "gpu_busy_bytes": config.queue.gpu_busy_bytes,
         "service": _service(preset, output),
         "metrics_pattern": preset.metrics_pattern,
         "wandb": {
@@ -163,7 +206,7 @@ def _spec(
 
 def _service(preset: PresetConfig, output: KindOutput) -> dict[str, Any] | None:
     service: ServiceConfig | None = output.service or preset.service
-    return None if service is None else {"port": service.port, "health": service.health}
+    return None if service is None else asdict(service)
 
 
 def _environment(config: ProjectConfig) -> dict[str, str]:

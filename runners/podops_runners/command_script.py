@@ -1,25 +1,38 @@
 """The exact shell line of a run, and `command.sh` around it."""
 
 import shlex
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from podops_runners import protocol
 from podops_runners.rundir import RunDir
 from podops_runners.submit_error import SubmitError
 
 
-def render_command(parts: List[Any], run: RunDir, have_creds: bool) -> Tuple[List[str], str]:
-    """The parts as text, and joined: the line that will run. Raises `SubmitError` for a part of unknown form."""
-    texts = [_part(part, run, have_creds) for part in parts]
+def render_command(
+    parts: List[Any], run: RunDir, have_creds: bool, *, gpus: int = 0, port: Optional[int] = None
+) -> Tuple[List[str], str]:
+    """The parts as text, and joined: the line that will run. Raises `SubmitError` for a part of unknown form.
+
+    `gpus` is how many the run will get, `port` the one its service listens on.
+    """
+    values = {"run_dir": run.path, "run_id": run.run_id, "gpu_count": str(max(1, gpus))}
+    if port is not None:
+        values["port"] = str(port)
+    texts = [_part(part, values, have_creds) for part in parts]
     return texts, "".join(texts)
 
 
-def _part(part: Any, run: RunDir, have_creds: bool) -> str:
+def _part(part: Any, values: Dict[str, str], have_creds: bool) -> str:
     if isinstance(part, str):
         return part
     if isinstance(part, dict) and isinstance(part.get("yes"), str) and isinstance(part.get("no"), str):
         return str(part["yes"] if have_creds else part["no"])
-    value = {"run_dir": run.path, "run_id": run.run_id}.get(part.get("ref", "")) if isinstance(part, dict) else None
+    if isinstance(part, dict) and part.get("ref") == "resume_from":
+        # Known when an attempt starts, and another one each time; an empty word when there is no checkpoint yet.
+        return '"${OPS_RESUME_FROM-}"'
+    if isinstance(part, dict) and isinstance(part.get("torchrun"), str):
+        return torchrun(part["torchrun"], values["gpu_count"])
+    value = values.get(part.get("ref", "")) if isinstance(part, dict) else None
     if value is None:
         raise SubmitError(protocol.E_USAGE, "the command has a part of unknown form: {!r}".format(part))
     value += str(part.get("suffix") or "")
@@ -27,6 +40,13 @@ def _part(part: Any, run: RunDir, have_creds: bool) -> str:
     if style == "text":
         return value
     return shlex.quote(repr(value) if style == "literal" else value)
+
+
+def torchrun(python: str, gpus: str) -> str:
+    """What starts a training script: `python`, or one process for each of several GPUs. `gpus` is their number."""
+    if gpus == "1":
+        return python
+    return "{} -m torch.distributed.run --standalone --nproc_per_node={}".format(python, gpus)
 
 
 def render_script(spec: Dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ class Evidence(NamedTuple):
     summary_broken: bool = False
     held: bool = False
     claim: Optional[Dict[str, Any]] = None
+    claim_age_s: float = 0.0
     kill_requested: bool = False
     heartbeat_age_s: Optional[float] = None
     interval_s: float = 20.0
@@ -20,13 +21,19 @@ class Evidence(NamedTuple):
     same_boot: bool = True
     supervisor_alive: bool = False
     child_alive: bool = False
+    #: It has a place in the queue of a pod.
+    queued: bool = False
+    shim_alive: bool = False
     #: There is a spec; without one the directory was made by hand.
     has_spec: bool = True
     submitted_age_s: Optional[float] = None
 
 
-#: A supervisor may take this long to write its claim after the submit, seconds.
+#: A run without a place in the queue may take this long from its spec to its claim, seconds.
 STARTING_S = 30.0
+
+#: A claim may stand this long without a supervisor: one is coming, or the agent takes the run over, seconds.
+TAKEOVER_S = 45.0
 
 
 def derive_state(seen: Evidence) -> Tuple[str, Optional[str]]:
@@ -35,8 +42,9 @@ def derive_state(seen: Evidence) -> Tuple[str, Optional[str]]:
         return _from_summary(seen.summary)
     if seen.claim is None:
         return _unclaimed(seen)
-    if _is_lost(seen):
-        return states.LOST, "pod_lost"
+    lost = _lost(seen)
+    if lost is not None:
+        return states.LOST, lost
     if seen.kill_requested:
         return states.STOPPING, None
     return (states.RUNNING if seen.claim.get("child") else states.STARTING), None
@@ -55,14 +63,19 @@ def _unclaimed(seen: Evidence) -> Tuple[str, Optional[str]]:
         return states.HELD, None
     if not seen.has_spec or seen.summary_broken:
         return states.LOST, "unknown"
+    if seen.queued:
+        return states.QUEUED, None
     fresh = seen.submitted_age_s is not None and seen.submitted_age_s < STARTING_S
     return (states.STARTING, None) if fresh else (states.LOST, "unknown")
 
 
-def _is_lost(seen: Evidence) -> bool:
+def _lost(seen: Evidence) -> Optional[str]:
+    """The reason when nobody works on a claimed run any more, else `None`."""
     stale = seen.heartbeat_age_s is not None and seen.heartbeat_age_s > 3 * seen.interval_s
     if not seen.own_machine:
-        return stale
+        return "pod_lost" if stale else None
     if not seen.same_boot:
-        return True
-    return not seen.supervisor_alive and not seen.child_alive
+        return "pod_lost"
+    alive = seen.supervisor_alive or seen.child_alive or seen.shim_alive
+    coming = seen.claim_age_s <= TAKEOVER_S and not seen.summary_broken
+    return None if alive or coming else "unknown"

@@ -1,72 +1,74 @@
-"""Which run holds which GPU of this machine: one file per machine and user, changed under a lock."""
+"""Which run holds which GPU of this machine: one file per machine and user, changed under a lock.
 
-import fcntl
+A claim stands until its run has a summary. It stands, too, while any process of the run lives, whatever has become of
+the volume its directory is on.
+"""
+
 import os
 import time
-from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional
 
-from podops_runners import process, records
+from podops_runners import machine, process, records
+from podops_runners.order import Gpus
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import layout_of
 
-#: A GPU with more memory in use than this belongs to somebody, bytes.
-BUSY_MEMORY = 512 * 1024 * 1024
-
-#: A claim may stand this long before its supervisor has written who it is, seconds.
+#: A claim may stand this long before its run has a claim of its own, seconds.
 _STARTING_S = 60.0
 
-
-class NoGpuError(Exception):
-    """Not enough free GPUs; the text says how many there are."""
+_LOCK = "gpus"
 
 
-def claims() -> Dict[int, str]:
-    """Run id by GPU index, of the runs that still live."""
-    return {index: claim["run_id"] for index, claim in _live(_load()).items()}
+def claims(simulated: bool = False) -> Dict[int, str]:
+    """Run id by GPU index, of the runs that still hold one. Raises `OSError`."""
+    return {index: entry["run_id"] for index, entry in _live(_load(simulated)).items()}
 
 
-def claim(request: Dict[str, Any], run_dir: str, samples: List[Dict[str, Any]]) -> List[int]:
-    """Claim GPUs for a run and return their indices.
+def claim(indices: Iterable[int], run_dir: str, simulated: bool = False) -> None:
+    """Claim these GPUs for a run. Raises `ValueError` when one of them is held by another run, else `OSError`."""
+    with machine.locked(_LOCK):
+        held = _live(_load(simulated))
+        for index in indices:
+            if index in held and held[index]["run_dir"] != run_dir:
+                raise ValueError("GPU {} is held by {}".format(index, held[index]["run_id"]))
+            held[index] = {"run_id": os.path.basename(run_dir), "run_dir": run_dir, "time": time.time(), "owners": []}
+        _store(held, simulated)
 
-    `request` is `{"count": n}`, `{"all": true}` or `{"indices": [...]}`; `samples` are the GPUs as the link shows
-    them. Raises `NoGpuError`.
-    """
-    with _locked():
-        held = _live(_load())
-        chosen = _choose(request, samples, held)
-        for index in chosen:
-            held[index] = {"run_id": os.path.basename(run_dir), "run_dir": run_dir, "time": time.time()}
-        records.write_record(_path(), {"claims": {str(index): entry for index, entry in held.items()}})
-    return chosen
+
+def confirm(run_dir: str, owners: List[Optional[process.Identity]]) -> None:
+    """Tell which processes hold the claim of a run. Raises `OSError`."""
+    _change(run_dir, lambda entry: dict(entry, owners=[owner._asdict() for owner in owners if owner is not None]))
 
 
 def release(run_dir: str) -> None:
-    """Give back what a run holds."""
-    with _locked():
-        held = {index: entry for index, entry in _live(_load()).items() if entry["run_dir"] != run_dir}
-        records.write_record(_path(), {"claims": {str(index): entry for index, entry in held.items()}})
+    """Give back what a run holds. Raises `OSError`."""
+    _change(run_dir, lambda _: None)
 
 
-def _choose(request: Dict[str, Any], samples: List[Dict[str, Any]], held: Dict[int, Any]) -> List[int]:
-    every = [sample["index"] for sample in samples]
-    free = [sample["index"] for sample in samples if sample["index"] not in held and _idle(sample)]
-    wanted = every if request.get("all") else request.get("indices")
-    if wanted is None:
-        count = int(request.get("count") or 0)
-        if count <= len(free):
-            return free[:count]
-        raise NoGpuError("{} GPUs are asked for, {} of {} are free".format(count, len(free), len(every)))
-    busy = [index for index in wanted if index not in free]
-    if busy or not wanted:
-        names = ", ".join(str(index) for index in busy) or "none"
-        raise NoGpuError("GPU {} not free ({} of {} are)".format(names, len(free), len(every)))
-    return list(wanted)
+def seen(samples: List[Dict[str, Any]], busy_memory: int, simulated: bool = False) -> Gpus:
+    """The GPUs as the queue needs them: which there are, which runs of ours hold, which others use."""
+    every = frozenset(sample["index"] for sample in samples)
+    ours = frozenset(claims(simulated)) & every
+    foreign = frozenset(sample["index"] for sample in samples if not simulated and not _idle(sample, busy_memory))
+    return Gpus(every, ours, foreign - ours)
 
 
-def _idle(sample: Dict[str, Any]) -> bool:
+def _change(run_dir: str, change: Any) -> None:
+    with machine.locked(_LOCK):
+        for simulated in (False, True):
+            held = _load(simulated)
+            mine = [index for index, entry in held.items() if entry["run_dir"] == run_dir]
+            for index in mine:
+                entry = change(held.pop(index))
+                if entry is not None:
+                    held[index] = entry
+            if mine:
+                _store(held, simulated)
+
+
+def _idle(sample: Dict[str, Any], busy_memory: int) -> bool:
     used = sample.get("memory_used_bytes")
-    return not sample.get("error") and isinstance(used, int) and used < BUSY_MEMORY
+    return not sample.get("error") and isinstance(used, int) and used <= busy_memory
 
 
 def _live(entries: Dict[int, Dict[str, Any]]) -> Dict[int, Dict[str, Any]]:
@@ -74,6 +76,8 @@ def _live(entries: Dict[int, Dict[str, Any]]) -> Dict[int, Dict[str, Any]]:
 
 
 def _holds(entry: Dict[str, Any]) -> bool:
+    if any(process.is_alive(owner) for owner in entry["owners"]):
+        return True
     spec, _ = records.read_record(RunDir(entry["run_dir"]).spec)
     run = RunDir(entry["run_dir"], layout_of(spec))
     if os.path.exists(run.summary):
@@ -81,45 +85,35 @@ def _holds(entry: Dict[str, Any]) -> bool:
     stored, _ = records.read_record(run.claim)
     if stored is None:
         return bool(time.time() - entry["time"] < _STARTING_S)
-    return process.is_alive(stored.get("supervisor")) or process.is_alive(stored.get("child"))
+    # Without a summary somebody will take the run over, and it may need its GPUs for another attempt.
+    return bool(stored.get("boot_id") == process.boot_id())
 
 
-def _load() -> Dict[int, Dict[str, Any]]:
-    record, _ = records.read_record(_path())
+def _load(simulated: bool) -> Dict[int, Dict[str, Any]]:
+    record, _ = records.read_record(_path(simulated))
     entries = (record or {}).get("claims")
     found: Dict[int, Dict[str, Any]] = {}
     for key, entry in entries.items() if isinstance(entries, dict) else ():
         if key.isdigit() and isinstance(entry, dict) and isinstance(entry.get("run_dir"), str):
+            owners = entry.get("owners")
             found[int(key)] = {
                 "run_id": str(entry.get("run_id")),
                 "run_dir": entry["run_dir"],
-                "time": float(entry.get("time") or 0.0),
+                "time": records.number(entry.get("time")) or 0.0,
+                "owners": owners if isinstance(owners, list) else [],
             }
     return found
 
 
-def _directory() -> str:
-    path = "/tmp/podops-{}".format(os.getuid())
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    if os.stat(path).st_uid != os.getuid():
-        raise OSError("{} belongs to somebody else".format(path))
-    return path
+def _store(held: Dict[int, Dict[str, Any]], simulated: bool) -> None:
+    records.write_record(_path(simulated), {"claims": {str(index): entry for index, entry in held.items()}})
 
 
-def _path() -> str:
-    return os.path.join(_directory(), "gpus.json")
+def _path(simulated: bool) -> str:
+    return machine.path_of("gpus-simulated.json" if simulated else "gpus.json")
 
 
-@contextmanager
-def _locked() -> Iterator[None]:
-    descriptor = os.open(os.path.join(_directory(), "gpus.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def visible_devices(indices: Optional[List[int]]) -> Dict[str, str]:
-    """The environment that shows a run its GPUs, and no others."""
-    return {} if indices is None else {"CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in indices)}
+def visible_devices(indices: Iterable[int]) -> Dict[str, str]:
+    """The environment that shows a run its GPUs, and no others; empty for a run that claims none."""
+    chosen: FrozenSet[int] = frozenset(indices)
+    return {"CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in sorted(chosen))} if chosen else {}

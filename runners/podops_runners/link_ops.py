@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import sys
 import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -32,9 +31,10 @@ class OpError(Exception):
 class LinkOps:
     """The requests that concern runs. Each takes the request and returns the answer, or an answer and a payload."""
 
-    def __init__(self, projects: List[Project], gpus: Callable[[], List[Header]]) -> None:
+    def __init__(self, projects: List[Project], gpus: Callable[[], List[Header]], simulated: int = 0) -> None:
         self._projects = projects
         self._gpus = gpus
+        self._simulated = simulated
         self._subs = itertools.count(1)
         self._followers: Dict[int, LogFollower] = {}
         self._submitting = threading.Lock()
@@ -45,6 +45,7 @@ class LinkOps:
             "check": pod_check.check,
             "submit": self.submit,
             "kill": self.kill,
+            "queue": self.queue,
             "run": self.run,
             "read": self.read,
             "unfollow": self.unfollow,
@@ -63,8 +64,8 @@ class LinkOps:
                 answer = submit_run(
                     request.get("spec") or {},
                     force=request.get("force") is True,
-                    pyz=os.path.abspath(sys.argv[0]),
                     gpus=self._gpus,
+                    simulated=self._simulated,
                 )
             except SubmitError as error:
                 raise OpError(error.code, error.message, error.hint)
@@ -83,7 +84,8 @@ class LinkOps:
                 "run {} belongs to another pod".format(run.run_id),
                 "kill it through the pod that started it",
             )
-        if wire["state"] not in states.ACTIVE and wire["state"] not in states.ENDED and not os.path.exists(run.claim):
+        known = wire["state"] in states.ENDED or os.path.exists(run.claim) or os.path.exists(run.ticket)
+        if wire["state"] not in states.ACTIVE and not known:
             raise OpError(
                 protocol.E_REFUSED,
                 "run {} was never started by podops".format(run.run_id),
@@ -102,6 +104,19 @@ class LinkOps:
                 "the kill request of run {} cannot be stored: {}".format(run.run_id, error.strerror or error),
                 "free space on the volume, or `tmux kill-session` by hand",
             )
+
+    def queue(self, request: Header) -> Header:
+        from podops_runners import queue_ops
+        from podops_runners.submit_error import SubmitError
+
+        _, run = self._locate(request)
+        by = str(request.get("by") or "a user")[:200]
+        try:
+            return queue_ops.change(run, str(request.get("action")), by, request.get("value"))
+        except SubmitError as error:
+            raise OpError(error.code, error.message, error.hint)
+        except OSError as error:
+            raise OpError(protocol.E_UNWRITABLE, "{}: {}".format(run.path, error.strerror or error))
 
     def run(self, request: Header) -> Header:
         project, run = self._locate(request)

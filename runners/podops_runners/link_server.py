@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from podops_runners import __version__, gpu_claims, outputs_root, protocol
+from podops_runners import __version__, agent, gpu_claims, machine, outputs_root, protocol, records
 from podops_runners.frames import FrameDecoder, FrameError, encode_frame
 from podops_runners.gpu import GpuSource
 from podops_runners.host import HostSampler, host_info
@@ -21,6 +21,9 @@ from podops_runners.scan import Project, Scanner
 
 _WORKERS = 4
 _SCAN_S = 0.5
+
+#: How often a link looks whether the agent still lives, seconds.
+_AGENT_LOOK_S = 5.0
 
 #: Most runs in one frame.
 _BATCH = 200
@@ -46,7 +49,7 @@ class LinkServer:
         self._write_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="request")
         self._gpus: Optional[GpuSource] = None
-        self._last_gpus: Header = {}
+        self._simulated = False
         self._interval = 1.0
         self._rescan = threading.Event()
         self._ops: Optional[LinkOps] = None
@@ -101,7 +104,7 @@ class LinkServer:
             self._fail(number, error.code, error.message, error.hint)
         except Exception as error:  # whatever it is, the client must hear of it, and the link goes on
             self._fail(number, protocol.E_FAILED, "{}: {}".format(error.__class__.__name__, error))
-        if request.get("op") in ("submit", "kill"):
+        if request.get("op") in ("submit", "kill", "queue"):
             self._rescan.set()
 
     def _fail(self, number: Any, code: str, message: str, hint: str = "") -> None:
@@ -131,8 +134,12 @@ class LinkServer:
         self._rate(request)
         self._gpus = GpuSource(simulate if isinstance(simulate, int) else 0)
         first = self._ops is None
-        self._ops = LinkOps(projects, self._gpu_samples)
+        simulated = simulate if isinstance(simulate, int) else 0
+        self._ops = LinkOps(projects, self._gpu_samples, simulated)
+        self._simulated = bool(simulated)
         if first:
+            settings = request.get("tmux")
+            self._start(lambda: _keep_agent(_machine_roots(request, projects, simulated), settings))
             sampler = HostSampler([project.outputs_dir for project in projects])
             self._start(lambda: self._sample(sampler))
             self._start(lambda: self._push_runs(Scanner(projects)))
@@ -152,14 +159,14 @@ class LinkServer:
     def _gpu_samples(self) -> List[Header]:
         """Fresh GPU samples for a submit: the pushed ones may be a second old."""
         assert self._gpus is not None
-        gpus: List[Header] = self._gpus.report(_claims())["gpus"]
+        gpus: List[Header] = self._gpus.report(_claims(self._simulated))["gpus"]
         return gpus
 
     def _sample(self, sampler: HostSampler) -> None:
         first_done = False
         while True:
             assert self._gpus is not None
-            gpus = self._gpus.report(_claims())
+            gpus = self._gpus.report(_claims(self._simulated))
             self._send({"push": "sample", "host": sampler.sample(), "gpus": gpus})
             # The first sample has no CPU share yet; the second follows soon, so that nobody waits a second for it.
             time.sleep(self._interval if first_done else min(0.2, self._interval))
@@ -232,9 +239,40 @@ def _facts(run: Optional[Header]) -> Optional[Header]:
     return {name: value for name, value in run.items() if name not in ages}
 
 
-def _claims() -> Dict[int, str]:
+def _keep_agent(roots: List[machine.Root], settings: Any) -> None:
+    """Let the agent of this machine know the roots, and see to it that there is one for as long as we live."""
     try:
-        return gpu_claims.claims()
+        for root in roots:
+            machine.register_root(root)
+        agent.replace_older()
+    except OSError:
+        return  # no place for the machine's own files: submits say so, a link that only looks need not fail
+    while True:
+        agent.ensure_running(settings)
+        time.sleep(_AGENT_LOOK_S)
+
+
+def _machine_roots(request: Header, projects: List[Project], simulated: int) -> List[machine.Root]:
+    settings = request.get("tmux")
+    tmux = settings if isinstance(settings, dict) else {}
+    busy = records.number(request.get("gpu_busy_bytes"))
+    return [
+        machine.Root(
+            project.outputs_dir,
+            project.name,
+            str(request.get("pod") or ""),
+            project.layout,
+            str(tmux.get("socket") or "podops") if tmux.get("enabled", True) else None,
+            simulated,
+            int(busy) if busy else machine.BUSY_MEMORY,
+        )
+        for project in projects
+    ]
+
+
+def _claims(simulated: bool) -> Dict[int, str]:
+    try:
+        return gpu_claims.claims(simulated)
     except OSError:
         return {}
 

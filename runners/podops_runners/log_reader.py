@@ -13,10 +13,10 @@ _PIECE = 256 * 1024
 class LogReader:
     """What has been read ends at `offset`. A run may print faster than anybody can read; the file has it all anyway."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, start: int = 0) -> None:
         self._path = path
         self._jumped = False
-        self.offset = 0
+        self.offset = start
 
     def next(self) -> Tuple[bytes, bool]:
         """The next piece, empty at the end, and whether bytes were left out just before it."""

@@ -5,7 +5,11 @@ A pid alone names nothing for long: an identity is pid, start time (clock ticks 
 
 import os
 import signal
+from functools import lru_cache
 from typing import Any, Dict, List, NamedTuple, Optional, Set
+
+#: Linux's fixed inode number of the first process id namespace (`PROC_PID_INIT_INO`).
+_INITIAL_PID_NAMESPACE = "4026531836"
 
 
 class Identity(NamedTuple):
@@ -14,14 +18,33 @@ class Identity(NamedTuple):
     boot_id: str
 
 
+@lru_cache(maxsize=None)
 def boot_id() -> str:
-    """The kernel's id of this boot; empty where there is none."""
-    return _read_text("/proc/sys/kernel/random/boot_id").strip()
+    """An id of this boot; in a container also of its process ids, because a new container starts them anew."""
+    boot = _read_text("/proc/sys/kernel/random/boot_id").strip()
+    inside = _pid_namespace()
+    return "{}.{}".format(boot, inside) if inside else boot
 
 
+@lru_cache(maxsize=None)
 def machine_id() -> str:
-    """An id of this machine or container; the host name where `/etc/machine-id` is missing."""
-    return _read_text("/etc/machine-id").strip() or os.uname().nodename
+    """An id of this machine or container; the host name where `/etc/machine-id` is missing.
+
+    Containers made from one image may share a machine id, so the host name is part of theirs.
+    """
+    stored = _read_text("/etc/machine-id").strip()
+    name = os.uname().nodename
+    return "{}.{}".format(stored, name) if stored and _pid_namespace() else stored or name
+
+
+def _pid_namespace() -> str:
+    """Which process ids we live among; empty for those of the machine itself."""
+    try:
+        name = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    number = name.partition("[")[2].rstrip("]")
+    return "" if number in ("", _INITIAL_PID_NAMESPACE) else number
 
 
 def start_ticks(pid: int) -> Optional[int]:
@@ -33,8 +56,9 @@ def start_ticks(pid: int) -> Optional[int]:
 
 
 def identity(pid: int) -> Optional[Identity]:
-    ticks = start_ticks(pid)
-    return None if ticks is None else Identity(pid, ticks, boot_id())
+    """Who `pid` is, also when it has just ended and nobody has reaped it; `None` for no such process."""
+    fields = _stat_fields(pid)
+    return None if fields is None else Identity(pid, int(fields[19]), boot_id())
 
 
 def is_alive(record: Any) -> bool:
@@ -82,6 +106,8 @@ def signal_all(pids: Set[int], number: int) -> None:
 
 
 def signal_group(pgid: int, number: int) -> None:
+    if pgid <= 1:
+        return  # 0 is our own group, 1 is everybody's
     try:
         os.killpg(pgid, number)
     except OSError:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import stat
 import tempfile
@@ -13,15 +14,19 @@ SCHEMA = 1
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 
 
-def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
-    """Replace `path` with `data`: temporary file in the same directory, fsync, rename. Raises `OSError`."""
+def write_bytes(path: str, data: bytes, mode: int = 0o644, durable: bool = True) -> None:
+    """Replace `path` with `data`: temporary file in the same directory, fsync, rename. Raises `OSError`.
+
+    Without `durable` there is no fsync: whole for every reader, but a power cut may take it back.
+    """
     directory = os.path.dirname(path)
     descriptor, temporary = tempfile.mkstemp(prefix=".tmp-", dir=directory)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
@@ -32,11 +37,29 @@ def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
         raise
 
 
-def write_record(path: str, record: Dict[str, Any]) -> None:
+def write_record(path: str, record: Dict[str, Any], durable: bool = True) -> None:
     """Write one JSON record atomically; `"schema"` is added in front. Raises `OSError`."""
+    write_bytes(path, _encoded(record), durable=durable)
+
+
+def create_record(path: str, record: Dict[str, Any]) -> None:
+    """Write a record that must not exist yet, whole or not at all, also among machines that share the volume.
+
+    Raises `FileExistsError`, or another `OSError`.
+    """
+    temporary = "{}.{}.{}".format(path, os.uname().nodename, os.getpid())
+    write_bytes(temporary, _encoded(record))
+    try:
+        # A hard link is the one way to create a file with its content at once, and only once, over NFS too.
+        os.link(temporary, path)
+    finally:
+        os.unlink(temporary)
+
+
+def _encoded(record: Dict[str, Any]) -> bytes:
     body = {"schema": SCHEMA}
     body.update(record)
-    write_bytes(path, (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
+    return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
 
 
 def regular_file(path: str, flags: int) -> int:
@@ -78,6 +101,21 @@ def append_line(path: str, record: Dict[str, Any]) -> None:
     line = json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, line)
+        written = os.write(descriptor, line)
+        if written < len(line):
+            # Half a line is worse than none: it would spoil the next one too.
+            os.ftruncate(descriptor, max(0, os.fstat(descriptor).st_size - written))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     finally:
         os.close(descriptor)
+
+
+def number(value: Any) -> Optional[float]:
+    """A finite number as a float; `None` for anything else, whatever a record holds there."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None

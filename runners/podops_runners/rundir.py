@@ -11,6 +11,7 @@ STDOUT_LOG = "stdout.log"
 STDOUT_INDEX = "stdout.idx"
 HEARTBEAT = "heartbeat.txt"
 METRICS = "metrics.jsonl"
+ATTEMPTS = "attempts.jsonl"
 EVENTS = "events.jsonl"
 SUMMARY = "summary.json"
 CHECKPOINTS = "checkpoints"
@@ -20,10 +21,14 @@ PRIVATE = ".ops"
 _CLAIM = "claim.json"
 _KILL_REQUEST = "kill.json"
 _HELD = "held"
+_TICKET = "queue.json"
+_CHILD = "child.json"
+_EXIT = "exit.json"
+_SCRAPED = "scraped"
 _SUPERVISOR_LOG = "supervisor.log"
 
 #: Files a link may read on behalf of a client. A name outside this list is refused.
-READABLE = (SPEC, COMMAND, METADATA, CONFIG_EFFECTIVE, STDOUT_LOG, STDOUT_INDEX, METRICS, EVENTS)
+READABLE = (SPEC, COMMAND, METADATA, CONFIG_EFFECTIVE, STDOUT_LOG, STDOUT_INDEX, METRICS, EVENTS, ATTEMPTS)
 
 
 class Layout(NamedTuple):
@@ -53,12 +58,17 @@ class RunDir:
         self.heartbeat = os.path.join(path, layout.heartbeat)
         self.metrics = os.path.join(path, METRICS)
         self.events = os.path.join(path, EVENTS)
+        self.attempts = os.path.join(path, ATTEMPTS)
         self.summary = os.path.join(path, layout.completion)
         self.checkpoints = os.path.join(path, CHECKPOINTS)
         self.private = os.path.join(path, PRIVATE)
         self.claim = os.path.join(self.private, _CLAIM)
         self.kill_request = os.path.join(self.private, _KILL_REQUEST)
         self.held = os.path.join(self.private, _HELD)
+        self.ticket = os.path.join(self.private, _TICKET)
+        self.child = os.path.join(self.private, _CHILD)
+        self.scraped = os.path.join(self.private, _SCRAPED)
+        self.exit = os.path.join(self.private, _EXIT)
         self.supervisor_log = os.path.join(self.private, _SUPERVISOR_LOG)
 
     def readable(self, name: str) -> str:

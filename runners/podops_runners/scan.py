@@ -7,8 +7,9 @@ import time
 from calendar import timegm
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from podops_runners import process, records, states
+from podops_runners import process, run_queue, states, ticket
 from podops_runners.derive import Evidence, derive_state
+from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import COMMAND, PRIVATE, SPEC, STDOUT_LOG, Layout, RunDir
 from podops_runners.runfiles import parse_heartbeat
 from podops_runners.runid import is_valid_run_id
@@ -39,7 +40,8 @@ class Scanner:
         self._ended: Dict[Tuple[str, str], Tuple[float, Dict[str, Any]]] = {}
         self._found: Dict[Tuple[str, str], Dict[str, Any]] = {}
         self.problems: Dict[str, str] = {}
-        self._records: Dict[str, Tuple[Tuple[int, int, int], Any]] = {}
+        self._records = RecordCache()
+        self._waiting: Dict[str, str] = {}
 
     def scan(self) -> Dict[Tuple[str, str], Dict[str, Any]]:
         """Wire runs by `(project, run_id)`. Never raises.
@@ -48,6 +50,7 @@ class Scanner:
         """
         found: Dict[Tuple[str, str], Dict[str, Any]] = {}
         self.problems = {}
+        self._waiting = run_queue.reasons_for_waiting()
         for project in self.projects:
             try:
                 for run_id in _run_ids(project.outputs_dir):
@@ -110,9 +113,24 @@ class Scanner:
             total_steps=_whole(beat.get("total")),
             problems=problems,
         )
+        if state in (states.QUEUED, states.HELD):
+            wire.update(self._queued(run, state))
+        if claim is not None:
+            gpus = claim.get("gpus")
+            wire.update(gpus=[index for index in gpus if isinstance(index, int)] if isinstance(gpus, list) else [])
         wire.update(_log(run.stdout_log, now))
         wire["metrics"] = _metrics(run.metrics, summary)
         return wire
+
+    def _queued(self, run: RunDir, state: str) -> Dict[str, Any]:
+        place = ticket.parse(self._records.read(run.ticket)[0])
+        why = self._waiting.get(run.path, "" if state == states.HELD else "waits for the agent of its pod")
+        return {
+            "detail": "" if why == "held" else why,
+            "priority": place.priority if place else 0,
+            "after": list(place.after + place.after_any) if place else [],
+            "owned": place is None or place.machine_id == self._machine,
+        }
 
     def _evidence(
         self,
@@ -132,6 +150,9 @@ class Scanner:
             summary_broken=summary is None and os.path.exists(run.summary),
             held=os.path.exists(run.held),
             claim=claim,
+            claim_age_s=_age(_mtime(run.claim), now),
+            queued=claim is None and os.path.exists(run.ticket),
+            shim_alive=claim is not None and own and process.is_alive((self._child(run) or {}).get("shim")),
             kill_requested=os.path.exists(run.kill_request),
             heartbeat_age_s=None if beat_time is None else now - beat_time,
             interval_s=interval,
@@ -143,18 +164,11 @@ class Scanner:
             submitted_age_s=None if submitted is None else now - submitted,
         )
 
+    def _child(self, run: RunDir) -> Optional[Dict[str, Any]]:
+        return self._records.read(run.child)[0]
+
     def _record(self, path: str, problems: List[str]) -> Optional[Dict[str, Any]]:
-        try:
-            info = os.stat(path)
-        except OSError:
-            self._records.pop(path, None)
-            return None
-        mark = (info.st_mtime_ns, info.st_size, info.st_ino)
-        known = self._records.get(path)
-        if known is None or known[0] != mark:
-            known = (mark, records.read_record(path))
-            self._records[path] = known
-        record, problem = known[1]
+        record, problem = self._records.read(path)
         if problem:
             problems.append(problem)
         return record
@@ -180,7 +194,6 @@ def _from_records(
 ) -> Dict[str, Any]:
     tmux = _dict(metadata.get("tmux"))
     service = _dict(spec.get("service"))
-    gpus = _dict(spec.get("gpus")).get("indices")
     wandb = _dict(_dict(summary.get("tracking")).get("wandb")).get("url")
     endpoint = "http://127.0.0.1:{}".format(service["port"]) if _whole(service.get("port")) else ""
     return {
@@ -192,7 +205,7 @@ def _from_records(
         "run_dir": run.path,
         "session": tmux.get("session"),
         "command": str(spec.get("command") or "")[:_LONG],
-        "gpus": gpus if isinstance(gpus, list) else [],
+        "gpus": [],
         "tags": _texts(spec.get("tags")),
         "exit_code": summary.get("exit_code"),
         "signal": summary.get("signal"),
@@ -266,6 +279,10 @@ def _last_lines(path: str) -> List[Dict[str, Any]]:
         if isinstance(record, dict):
             found.append(record)
     return found
+
+
+def _age(moment: Optional[float], now: float) -> float:
+    return 0.0 if moment is None else now - moment
 
 
 def _mtime(path: str) -> Optional[float]:

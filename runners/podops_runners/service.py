@@ -1,6 +1,9 @@
-"""Whether a run that serves is ready: one short HTTP question to its own machine."""
+"""Whether a run that serves is ready: one short HTTP question to its own machine; and which ports are free for it."""
 
 from typing import Optional
+
+#: Where a free port is looked for: above what people choose by hand, below what the kernel gives to clients.
+_FIRST, _LAST = 20000, 32000
 
 
 def answers(port: int, path: str, timeout_s: float = 1.0) -> Optional[str]:
@@ -17,3 +20,28 @@ def answers(port: int, path: str, timeout_s: float = 1.0) -> Optional[str]:
     finally:
         connection.close()
     return None if status == 200 else "HTTP {}".format(status)
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on this port of the machine already."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port(start: int) -> int:
+    """A port nobody listens on, looked for from `start` on so that two runs seldom meet. Raises `OSError`."""
+    import socket
+
+    span = _LAST - _FIRST
+    for step in range(span):
+        port = _FIRST + (start + step) % span
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise OSError("every port from {} to {} is taken".format(_FIRST, _LAST))

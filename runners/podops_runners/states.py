@@ -39,6 +39,8 @@ REASONS = (
     "nan_loss",
     "import_error",
     "address_in_use",
+    "unhealthy",
+    "log_limit",
     "spawn_failed",
     "unknown",
 )

@@ -3,32 +3,47 @@
 import errno
 import os
 import shutil
-import sys
 import tempfile
 import time
+import zlib
 from typing import Any, Callable, Dict, List, Optional
 
-from podops_runners import creds, git_state, gpu_claims, outputs_root, process, protocol, records, states, tmux
+from podops_runners import (
+    agent,
+    creds,
+    git_state,
+    launch,
+    machine,
+    outputs_root,
+    process,
+    protocol,
+    records,
+    run_queue,
+    service,
+    states,
+    ticket,
+    tmux,
+)
 from podops_runners.command_script import render_command, render_script
+from podops_runners.environment import base_environment
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event, iso, layout_of
 from podops_runners.runid import is_valid_run_id, session_name
 from podops_runners.submit_error import SubmitError
-
-#: What of the pod's own environment a run sees; anything else could be somebody's secret.
-_BASE_ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+from podops_runners.ticket import Ticket
 
 #: What a rerun over an old directory leaves where it is.
 _KEPT_IN_PLACE = ("checkpoints", "wandb")
 
 
 def submit_run(
-    spec: Dict[str, Any], *, force: bool, pyz: str, gpus: Callable[[], List[Dict[str, Any]]]
+    spec: Dict[str, Any], *, force: bool, gpus: Callable[[], List[Dict[str, Any]]], simulated: int = 0
 ) -> Dict[str, Any]:
-    """Write the run directory and start its supervisor.
+    """Write the run directory, and start the run at once when nothing stands in its way; else it waits in the queue.
 
-    `pyz` is the archive to start it from, `gpus` gives the GPUs as last seen. Returns `run_id`, `run_dir`, `session`,
-    `command` and `state`. Raises `SubmitError`, and then leaves nothing behind but what was there before.
+    `gpus` gives the GPUs as last seen, `simulated` tells how many of them are not real. Returns `run_id`, `run_dir`,
+    `session`, `command`, `state` and, for a run that waits, `why`. Raises `SubmitError`, and then leaves nothing
+    behind but what was there before.
     """
     spec = _checked(spec)
     root = _outputs_root(spec["outputs_dir"])
@@ -42,22 +57,47 @@ def submit_run(
             "apt-get install tmux on the pod, or set tmux.enabled: false",
         )
     _refuse_existing(run, force)
+    place = _ticket(spec, run)
+    spec["gpus"] = check_gpus(spec.get("gpus"), str(spec["pod"]), gpus, bool(simulated))
     resolved = _resolve(spec, run)
-    resolved["gpus"] = _claim_gpus(spec.get("gpus"), run, gpus)
     session = session_name(str(settings.get("session_prefix", "run")), run.run_id) if with_tmux else None
     try:
-        _publish(run, resolved, session, force)
+        with machine.locked(run_queue.LOCK):
+            _publish(run, resolved, session, place, force)
+        machine.register_root(_root_of(resolved, simulated))
     except OSError as error:
-        _release(resolved, run)
         raise _disk_error(error, run.path)
-    _launch(run, resolved, pyz, session)
+    state, why = _start(run, resolved, place, gpus)
+    agent.ensure_running(settings)
+    agent.wake()
     return {
         "run_id": run.run_id,
         "run_dir": run.path,
         "session": session,
         "command": resolved["command"],
-        "state": states.STARTING,
+        "state": state,
+        "why": why,
     }
+
+
+def _start(
+    run: RunDir, spec: Dict[str, Any], place: Ticket, gpus: Callable[[], List[Dict[str, Any]]]
+) -> "tuple[str, str]":
+    if (spec.get("queue") or {}).get("hold"):
+        return states.HELD, "held"
+    waits = spec.get("gpus") or place.after or place.after_any or place.not_before > time.time()
+    try:
+        if waits:
+            run_queue.Queue().start_what_can(machine.roots(), lambda _: gpus())
+        else:
+            launch.launch(run, spec)
+    except FileExistsError:
+        pass  # the agent was quicker
+    except OSError as error:
+        raise _disk_error(error, run.path)
+    if os.path.exists(run.claim):
+        return states.STARTING, ""
+    return states.QUEUED, run_queue.reasons_for_waiting().get(run.path, "")
 
 
 def _checked(spec: Dict[str, Any]) -> Dict[str, Any]:
@@ -108,7 +148,7 @@ def _refuse_existing(run: RunDir, force: bool) -> None:
     if not os.path.lexists(run.path):
         return
     claim, _ = records.read_record(run.claim)
-    if claim and (process.is_alive(claim.get("supervisor")) or process.is_alive(claim.get("child"))):
+    if claim and not os.path.exists(run.summary):
         raise SubmitError(protocol.E_EXISTS, "run {} is still running".format(run.run_id), "kill it first")
     if not force:
         raise SubmitError(
@@ -120,7 +160,7 @@ def _refuse_existing(run: RunDir, force: bool) -> None:
 
 def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
     """The spec with everything that only the pod knows filled in."""
-    base = {name: value for name, value in os.environ.items() if name in _BASE_ENVIRONMENT or name.startswith("LC_")}
+    base = base_environment()
     wandb = spec.get("wandb") or {}
     have_creds = creds.ensure_wandb_credentials(wandb.get("ensure_creds_script"), base)
     declared = dict(spec.get("env") or {})
@@ -131,7 +171,14 @@ def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
         # Without credentials wandb would end the run; offline keeps the data for a later `wandb sync`.
         declared.setdefault("WANDB_MODE", "offline")
     declared.setdefault("WANDB_DIR", run.path)
-    parts, command = render_command(spec["command_parts"], run, have_creds)
+    wanted = _service(spec.get("service"), run)
+    parts, command = render_command(
+        spec["command_parts"],
+        run,
+        have_creds,
+        gpus=(spec.get("gpus") or {}).get("number", 0),
+        port=wanted.get("port") if wanted else None,
+    )
     workdir = os.path.abspath(os.path.expanduser(spec["workdir"])) if spec.get("workdir") else run.path
     if workdir != run.path and not os.path.isdir(workdir):
         raise SubmitError(
@@ -148,33 +195,88 @@ def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
         workdir=workdir,
         base_env=base,
         env=declared,
+        service=wanted,
     )
 
 
-def _claim_gpus(request: Any, run: RunDir, gpus: Callable[[], List[Dict[str, Any]]]) -> Optional[Dict[str, Any]]:
+def _service(wanted: Any, run: RunDir) -> Optional[Dict[str, Any]]:
+    """The service with a port of its own where the preset leaves the choice to the pod (`port: auto`)."""
+    if not isinstance(wanted, dict):
+        return None
+    if wanted.get("port") != "auto":
+        return wanted
+    try:
+        return dict(wanted, port=service.free_port(zlib.crc32(run.run_id.encode())))
+    except OSError as error:
+        raise SubmitError(protocol.E_FAILED, str(error), "end a service that is not needed any more")
+
+
+def check_gpus(
+    request: Any, pod: str, gpus: Callable[[], List[Dict[str, Any]]], simulated: bool
+) -> Optional[Dict[str, Any]]:
+    """The request with its number of GPUs; refuses what this pod can never give. Raises `SubmitError`."""
     if not isinstance(request, dict):
         return None
+    there = {sample["index"] for sample in gpus()}
+    indices = request.get("indices")
+    if isinstance(indices, list):
+        lacking = sorted(index for index in indices if index not in there)
+        count = len(indices)
+    else:
+        count = len(there) if request.get("all") else int(records.number(request.get("count")) or 0)
+        lacking = []
+    if lacking or count > len(there) or not count:
+        asked = (
+            "GPU {}".format(", ".join(str(index) for index in lacking)) if lacking else "{} GPUs".format(count or "all")
+        )
+        have = "GPUs {}".format(", ".join(str(index) for index in sorted(there))) if there else "no GPU"
+        raise SubmitError(
+            protocol.E_NO_GPU,
+            "{} asked for, but pod {} has {}".format(asked, pod, have),
+            "choose another pod, or ask for fewer with --gpus",
+        )
+    return dict(request, number=count, simulated=simulated)
+
+
+def _ticket(spec: Dict[str, Any], run: RunDir) -> Ticket:
     try:
-        indices = gpu_claims.claim(request, run.path, gpus())
-    except gpu_claims.NoGpuError as error:
-        raise SubmitError(protocol.E_NO_GPU, str(error), "wait for one, choose another pod, or ask for fewer")
-    except OSError as error:
-        raise _disk_error(error, "/tmp")
-    return dict(request, indices=indices)
+        place = ticket.from_spec(spec)
+    except ValueError as error:
+        raise SubmitError(protocol.E_USAGE, str(error))
+    root = os.path.dirname(run.path)
+    pending, seen = list(place.after + place.after_any), set()  # type: List[str], set[str]
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name == run.run_id:
+            raise SubmitError(protocol.E_USAGE, "run {} would come after itself".format(name))
+        parent = RunDir(os.path.join(root, name), run.layout)
+        if not is_valid_run_id(name) or not os.path.isdir(parent.path):
+            raise SubmitError(
+                protocol.E_NOT_FOUND, "there is no run {} here to come after".format(name), "see `ops run list`"
+            )
+        above = ticket.read(parent)
+        pending.extend(above.after + above.after_any if above else ())
+    return place
 
 
-def _release(spec: Dict[str, Any], run: RunDir) -> None:
-    if spec.get("gpus"):
-        try:
-            gpu_claims.release(run.path)
-        except OSError:
-            pass
+def _root_of(spec: Dict[str, Any], simulated: int) -> machine.Root:
+    settings = spec.get("tmux") or {}
+    return machine.Root(
+        os.path.dirname(spec["run_dir"]),
+        str(spec.get("project") or ""),
+        str(spec["pod"]),
+        layout_of(spec),
+        str(settings.get("socket") or "podops") if settings.get("enabled", True) else None,
+        simulated,
+        int(records.number(spec.get("gpu_busy_bytes")) or machine.BUSY_MEMORY),
+    )
 
 
-def _publish(run: RunDir, spec: Dict[str, Any], session: Optional[str], force: bool) -> None:
+def _publish(run: RunDir, spec: Dict[str, Any], session: Optional[str], place: Ticket, force: bool) -> None:
     """Write every record beside the outputs, then move them into place at once: no reader sees half a run."""
-    gpus = (spec.get("gpus") or {}).get("indices")
-    spec["env"].update(gpu_claims.visible_devices(gpus))
     staging = tempfile.mkdtemp(prefix=".new-", dir=os.path.dirname(run.path))
     try:
         os.chmod(staging, 0o755)
@@ -184,6 +286,9 @@ def _publish(run: RunDir, spec: Dict[str, Any], session: Optional[str], force: b
         records.write_bytes(staged.command, render_script(spec).encode("utf-8", "surrogateescape"), 0o755)
         records.write_record(staged.metadata, _metadata(spec, session))
         records.write_record(staged.config_effective, _config_effective(spec))
+        ticket.write(staged, place)
+        if (spec.get("queue") or {}).get("hold"):
+            records.write_bytes(staged.held, b"")
         event(staged, "submitted", preset=spec["preset"], by=spec.get("user"), client=spec.get("client"))
         if os.path.isdir(run.path) and force:
             _move_over(staging, run.path)
@@ -219,7 +324,7 @@ def _metadata(spec: Dict[str, Any], session: Optional[str]) -> Dict[str, Any]:
         "started": None,
         "user": spec.get("user"),
         "client": spec.get("client"),
-        "gpus": (spec.get("gpus") or {}).get("indices"),
+        "gpus": None,
         "attempt": 1,
         "tmux": {"session": session, "socket": (spec.get("tmux") or {}).get("socket")},
         "tags": spec.get("tags") or [],
@@ -234,35 +339,3 @@ def _config_effective(spec: Dict[str, Any]) -> Dict[str, Any]:
         "command": spec["command"],
         "env": spec["env"],
     }
-
-
-def _launch(run: RunDir, spec: Dict[str, Any], pyz: str, session: Optional[str]) -> None:
-    command = [sys.executable or "python3", "-I", "-S", pyz, "supervise", run.path]
-    try:
-        if session is None:
-            _detach(command)
-        else:
-            tmux.new_session(str(spec["tmux"].get("socket") or "podops"), session, command, run.path)
-    except (tmux.TmuxError, OSError) as error:
-        summary = {"run_id": run.run_id, "ok": False, "state": states.FAILED, "reason": "spawn_failed"}
-        summary.update(detail=str(error), exit_code=None, signal=None, ended_at=iso(), ended=time.time(), attempts=1)
-        records.write_record(run.summary, summary)
-        raise SubmitError(protocol.E_FAILED, "run {} could not be started: {}".format(run.run_id, error))
-
-
-def _detach(command: List[str]) -> None:
-    """Start a supervisor that no terminal and no link can take along when it goes."""
-    pid = os.fork()
-    if pid:
-        os.waitpid(pid, 0)
-        return
-    try:
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
-        os.execve(command[0], command, tmux.clean_environment())
-    finally:
-        os._exit(127)

@@ -1,298 +1,310 @@
-"""The supervisor: starts one run, watches it, ends it when asked, and writes its summary last."""
+"""The supervisor: brings one run through its attempts, and writes its summary last."""
 
 import os
-import select
-import signal
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
-from podops_runners import gpu_claims, process, records, service, states
-from podops_runners.child import Child, environment, outcome
-from podops_runners.log_reader import LogReader
-from podops_runners.metrics_scrape import Scraper, json_safe
-from podops_runners.pane import Pane
+from podops_runners import agent, gpu_claims, process, records, run_claim, service, states
+from podops_runners.attempt import Attempt, Ended, log_size
+from podops_runners.classify import Ending, Verdict, classify
+from podops_runners.environment import EnvironmentFileError, run_environment
+from podops_runners.journal import Journal
+from podops_runners.policies import LogRange, read_policies, retry_delay
+from podops_runners.resume import newest_checkpoint
 from podops_runners.rundir import RunDir
-from podops_runners.runfiles import claim_record, event, heartbeat_line, iso, layout_of
-from podops_runners.stop import GracefulStop
-from podops_runners.traceback_line import last_words
+from podops_runners.runfiles import iso, layout_of
+from podops_runners.shim import AdoptedChild, Child, ShimError, left_behind, start_child
+from podops_runners.signal_inbox import SignalInbox
 
-#: How long we sleep at most between two looks at log, kill request and clock, seconds.
-_TICK_S = 0.2
-#: How long we read the log before we look at everything else again, and once it is complete, seconds.
-_READ_S, _LAST_READ_S = 0.1, 5.0
-_SERVICE_POLL_S = 1.0
+#: How often a supervisor looks whether the agent still lives, seconds.
+_AGENT_LOOK_S = 5.0
+
+#: How long a supervisor goes on trying to store the summary, seconds.
+_KEEP_TRYING_S = 24 * 3600.0
 
 
-def supervise(path: str) -> int:
-    """Run the run at `path` to its end. Returns 0 when the run succeeded, 1 when not, 2 when there is none."""
+def supervise(path: str, token: Optional[str] = None) -> int:
+    """Run the run at `path` to its end. Returns 0 when it succeeded, 1 when not, 2 when there is none, 3 when it is
+    another supervisor's."""
+    path = os.path.abspath(path)
     spec, problem = records.read_record(RunDir(path).spec)
     if spec is None:
         sys.stderr.write("{}: {}\n".format(path, problem or "no run_spec.json"))
         return 2
     run = RunDir(path, layout_of(spec))
-    return 0 if Supervisor(run, spec).main() == states.SUCCEEDED else 1
+    claim = run_claim.take(run, token)
+    if claim is None:
+        sys.stderr.write("{}: another supervisor has this run\n".format(path))
+        return 3
+    return 0 if Supervisor(run, spec, claim).main() == states.SUCCEEDED else 1
 
 
 class Supervisor:
-    """State of one supervised run. Trouble with our own records never ends the child."""
+    """State of one supervised run over all its attempts."""
 
-    def __init__(self, run: RunDir, spec: Dict[str, Any]) -> None:
-        self.run = run
-        self.spec = spec
-        policies = spec.get("policies") or {}
-        self._timeout_s = policies.get("timeout_s")
-        self._stall_s = policies.get("stall_timeout_s")
-        self._grace_s = float(policies.get("grace_s", 30.0))
-        self._interval = float(spec.get("watch_interval_s") or 20.0)
-        self._scraper = Scraper(spec.get("metrics_pattern"))
-        self._pane = Pane(1)
-        self._started = time.time()
-        self._clock = time.monotonic()
-        self._child: Optional[Child] = None
-        self._stop: Optional[GracefulStop] = None
-        self._cause: Optional[str] = None
-        self._signals: List[int] = []
-        self._log = LogReader(run.stdout_log)
-        self._log_changed = self._clock
-        self._stalled = False
-        self._metrics_written = 0
-        self._last_metrics: Dict[str, Any] = {}
-        self._phase = "loading" if spec.get("service") else ""
-        self._next_beat = self._next_index = self._next_probe = self._next_kill_look = 0.0
+    def __init__(self, run: RunDir, spec: Dict[str, Any], claim: Dict[str, Any]) -> None:
+        self._run = run
+        self._spec = spec
+        self._claim = claim
+        self._policies = read_policies(spec)
+        self._journal = Journal(run)
+        self._inbox = SignalInbox()
+        self._number = int(records.number(claim.get("attempt")) or 1)
+        self._started = records.number(claim.get("started")) or time.time()
+        self._gpus = [index for index in claim.get("gpus") or [] if isinstance(index, int)]
+        self._output_facts: Dict[str, Any] = {}
+        self._next_agent_look = 0.0
 
     def main(self) -> str:
-        self._wake = self._catch_signals()
+        """The state the run ended in."""
         process.become_subreaper()
-        self._keep(lambda: os.makedirs(self.run.private, exist_ok=True))
-        self._keep(lambda: records.write_record(self.run.claim, claim_record()))
-        try:
-            self._child = Child(self.run, environment(self.spec, self.run))
-        except OSError as error:
-            return self._end(states.FAILED, "spawn_failed", "bash cannot be started: {}".format(error), None)
-        child = self._child
-        self._keep(lambda: records.write_record(self.run.claim, claim_record(child.identity)))
-        self._record_start()
-        status = None
-        while status is None:
-            self._wait()
-            self._look(time.monotonic())
-            status = child.reap()
-        self._read_output(_LAST_READ_S)
-        self._log.jump()
-        self._read_output(_LAST_READ_S)
-        self._keep(self._index)
-        return self._finish(status)
+        child: Union[Child, AdoptedChild, None] = left_behind(self._run, self._number)
+        if child is not None:
+            self._journal.event("adopted", attempt=self._number, pid=child.pid)
+        while True:
+            verdict, ended = self._attempt(child)
+            self._record_attempt(verdict, ended)
+            delay = self._delay(verdict, ended)
+            if delay is None or not self._back_off(delay):
+                return self._end(verdict if delay is None else self._killed(), ended)
+            self._number += 1
+            child = None
 
-    def _catch_signals(self) -> int:
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGHUP):
-            # Handlers, never SIG_IGN: what is ignored would stay ignored in the child.
-            signal.signal(number, lambda got, _frame: self._signals.append(got))
-        return reader
-
-    def _wait(self) -> None:
-        ready, _, _ = select.select([self._wake], [], [], _TICK_S)
-        if ready:
-            os.read(self._wake, 4096)
-
-    def _look(self, now: float) -> None:
-        self._read_output(_READ_S)
-        self._take_signals(now)
-        if now >= self._next_kill_look:
-            self._next_kill_look = now + 1.0
-            self._take_kill_request(now)
-        self._enforce_policies(now)
-        if self._phase and now >= self._next_probe:
-            self._next_probe = now + _SERVICE_POLL_S
-            self._probe_service()
-        if now >= self._next_beat:
-            self._beat(states.STOPPING if self._stop else states.RUNNING)
-        if self._stop:
-            self._stop.advance(now)
-
-    def _take_signals(self, now: float) -> None:
-        signals, self._signals = self._signals, []
-        if signal.SIGINT in signals:
-            self._begin_stop("user_kill", self._grace_s, now, "ctrl-c in its terminal")
-        if signal.SIGTERM in signals:
-            self._begin_stop("preempted", self._grace_s, now, "the supervisor was sent SIGTERM")
-        if signal.SIGUSR1 in signals:
-            self._take_kill_request(now)
-
-    def _take_kill_request(self, now: float) -> None:
-        request, _ = records.read_record(self.run.kill_request)
-        if request is None:
-            return
-        grace = request.get("grace_s")
-        grace_s = float(grace) if isinstance(grace, (int, float)) else self._grace_s
-        if self._stop:
-            self._stop.shorten(grace_s)
+    def _attempt(self, child: Union[Child, AdoptedChild, None]) -> "tuple[Verdict, Ended]":
+        begun = time.time()
+        log_start = log_size(self._run)
+        if child is None:
+            problem = self._before_start()
+            if problem is None:
+                try:
+                    child = self._start()
+                except EnvironmentFileError as error:
+                    problem = _verdict("setup_failed", str(error))
+                except (ShimError, OSError) as error:
+                    problem = _verdict("spawn_failed", "bash cannot be started: {}".format(error))
+            if problem is not None or child is None:
+                return problem or _verdict("spawn_failed", ""), _nothing_ran(begun, log_start)
         else:
-            self._begin_stop("user_kill", grace_s, now, "asked for by {}".format(request.get("by") or "a user"))
+            begun = records.number(self._claim.get("attempt_started")) or begun
+            log_start = int(records.number(self._claim.get("log_start")) or 0)
+        self._record_start(child, begun, log_start)
+        attempt = Attempt(
+            self._run,
+            self._spec,
+            self._policies,
+            child,
+            self._journal,
+            self._inbox,
+            started=begun,
+            log_start=log_start,
+            facts=self._facts,
+        )
+        ended = attempt.watch()
+        self._output_facts = {"last_metrics": attempt.output.last_metrics, "wandb": attempt.output.wandb_url}
+        return self._judge(ended), ended
 
-    def _begin_stop(self, cause: str, grace_s: float, now: float, why: str) -> None:
-        if self._stop or self._child is None:
+    def _before_start(self) -> Optional[Verdict]:
+        """Why nothing should be started at all."""
+        if os.path.exists(self._run.kill_request):
+            return self._killed()
+        workdir = str(self._spec.get("workdir") or self._run.path)
+        if not os.path.isdir(workdir):
+            return _verdict("setup_failed", "the working directory {} does not exist".format(workdir))
+        wanted = self._spec.get("service")
+        port = wanted.get("port") if isinstance(wanted, dict) else None
+        if isinstance(port, int) and service.is_taken(port):
+            return _verdict("address_in_use", "port {} is in use by another process of this pod".format(port))
+        return None
+
+    def _start(self) -> Child:
+        resume_from = newest_checkpoint(self._run, self._policies.checkpoints) if self._resumes() else None
+        environment = run_environment(
+            self._spec, self._run, attempt=self._number, gpus=self._gpus, resume_from=resume_from
+        )
+        if resume_from:
+            self._journal.event("resuming", attempt=self._number, checkpoint=resume_from)
+        return start_child(self._run, environment, self._number)
+
+    def _resumes(self) -> bool:
+        return bool(self._number > 1 or self._spec.get("resume"))
+
+    def _record_start(self, child: Union[Child, AdoptedChild], begun: float, log_start: int) -> None:
+        identity = child.identity
+        if not child.adopted:
+            self._journal.event("started", attempt=self._number, pid=child.pid, gpus=self._gpus or None)
+        self._claim.update(
+            child=None if identity is None else identity._asdict(),
+            attempt=self._number,
+            started=self._started,
+            attempt_started=begun,
+            log_start=log_start,
+        )
+        self._journal.keep(lambda: run_claim.update(self._run, self._claim))
+        if self._gpus:
+            owners = [process.identity(os.getpid()), identity, getattr(child, "shim", None)]
+            self._journal.keep(lambda: gpu_claims.confirm(self._run.path, owners))
+        metadata, _ = records.read_record(self._run.metadata)
+        if child.adopted and (metadata or {}).get("attempt") == self._number and (metadata or {}).get("started"):
             return
-        self._cause, self._why = cause, why
-        self._stop = GracefulStop(self._child.pid, self.run.path, grace_s, now)
-        event(self.run, "stopping", reason=cause, detail=why, grace_s=grace_s)
-        self._next_beat = 0.0
+        told = dict(metadata or {}, started=iso(self._started), host=os.uname().nodename, attempt=self._number)
+        told.update(gpus=self._gpus or None, process=None if identity is None else identity._asdict())
+        self._journal.keep(lambda: records.write_record(self._run.metadata, told))
 
-    def _enforce_policies(self, now: float) -> None:
-        if self._timeout_s and now - self._clock > self._timeout_s:
-            self._begin_stop("timeout", self._grace_s, now, "ran longer than {:g} s".format(self._timeout_s))
-        quiet = now - self._log_changed
-        if self._stall_s and not self._phase and not self._stalled and quiet > self._stall_s:
-            self._stalled = True
-            event(self.run, "stalled", quiet_s=round(quiet, 1))
-            self._next_beat = 0.0
-
-    def _probe_service(self) -> None:
-        wanted = self.spec["service"]
-        if self._phase == "loading" and service.answers(int(wanted["port"]), str(wanted["health"])) is None:
-            self._phase = "ready"
-            event(self.run, "ready", port=wanted["port"], after_s=round(time.time() - self._started, 3))
-            self._next_beat = 0.0
-
-    def _read_output(self, seconds: float) -> None:
-        """Bring pane, metrics and index up to the end of the log, as far as that goes in so long."""
-        begun = time.monotonic()
-        while time.monotonic() - begun < seconds:
-            data, jumped = self._log.next()
-            if not data:
-                break
-            if jumped:
-                self._scraper.forget_line()
-            self._log_changed = time.monotonic()
-            if self._stalled:
-                self._stalled = False
-                event(self.run, "resumed")
-            self._pane.show(data)
-            for metrics in self._scraper.feed(data):
-                self._keep_metrics(metrics)
+    def _facts(self) -> Dict[str, Any]:
         now = time.monotonic()
-        if self._log_changed > self._next_index - 1.0 and now >= self._next_index:
-            self._next_index = now + 1.0
-            self._keep(self._index)
+        if now >= self._next_agent_look:
+            self._next_agent_look = now + _AGENT_LOOK_S
+            agent.ensure_running(self._spec.get("tmux"))
+        return {
+            "attempt": self._number if self._number > 1 else None,
+            "gpu": ",".join(str(index) for index in self._gpus) or None,
+        }
 
-    def _index(self) -> None:
-        with open(self.run.stdout_index, "a") as stream:
-            stream.write("{:.3f} {}\n".format(time.time(), self._log.offset))
+    def _judge(self, ended: Ended) -> Verdict:
+        code, number = _outcome(ended.status)
+        ending = Ending(
+            exit_code=code,
+            signal=number,
+            stop_cause=ended.cause,
+            stop_detail=ended.detail,
+            log_path=self._run.stdout_log,
+            log_start=ended.log_start,
+            log_end=ended.log_end,
+            oom_kills=ended.oom_kills,
+            disk_free_bytes=_free_bytes(self._run.path),
+            notes=(),
+        )
+        return classify(ending)
 
-    def _keep_metrics(self, metrics: Dict[str, Any]) -> None:
-        self._last_metrics.update(json_safe(metrics))
-        # A run that writes the file itself is the better source; two sources would tell each value twice.
-        if self._file_size(self.run.metrics) != self._metrics_written:
-            return
-        line = dict({"step": metrics.get("step"), "time": round(time.time(), 3)}, **json_safe(metrics))
-        self._keep(lambda: records.append_line(self.run.metrics, line))
-        self._metrics_written = self._file_size(self.run.metrics)
+    def _delay(self, verdict: Verdict, ended: Ended) -> Optional[float]:
+        if verdict.state != states.FAILED or os.path.exists(self._run.kill_request):
+            return None
+        code, _ = _outcome(ended.status)
+        log = LogRange(self._run.stdout_log, ended.log_start, ended.log_end)
+        delay, why = retry_delay(self._policies.retries, verdict.reason, code, self._number, log)
+        if delay is not None:
+            self._journal.event("retrying", after_s=round(delay, 1), detail=why)
+        elif why:
+            self._journal.event("not_retried", detail=why)
+        return delay
 
-    def _beat(self, state: str) -> None:
-        self._next_beat = time.monotonic() + self._interval
-        facts = {
-            "pid": self._child.pid if self._child else None,
-            "elapsed": round(time.time() - self._started, 1),
-            "interval": self._interval,
-            "log_bytes": self._log.offset,
-            "log_age": round(time.monotonic() - self._log_changed, 1),
-            "gpu": ",".join(str(index) for index in self._gpus()) or None,
-            "step": self._scraper.step,
-            "total": self._scraper.total,
-            "phase": self._phase or None,
-            "stalled": 1 if self._stalled else None,
-        }  # type: Dict[str, Any]
-        data = heartbeat_line(state, facts).encode()
-        self._keep(lambda: records.write_bytes(self.run.heartbeat, data))
+    def _back_off(self, delay: float) -> bool:
+        """Wait before the next attempt; False when a kill came meanwhile."""
+        self._claim.update(child=None, attempt=self._number + 1)
+        self._journal.keep(lambda: run_claim.update(self._run, self._claim))
+        until = time.monotonic() + delay
+        next_beat = 0.0
+        while time.monotonic() < until:
+            if self._inbox.take() or os.path.exists(self._run.kill_request):
+                if os.path.exists(self._run.kill_request):
+                    return False
+            now = time.monotonic()
+            if now >= next_beat:
+                next_beat = now + (records.number(self._spec.get("watch_interval_s")) or 20.0)
+                self._journal.beat(states.STARTING, dict(self._facts(), phase="retrying", wait=round(until - now, 1)))
+            self._inbox.wait(min(1.0, until - now))
+        return True
 
-    def _gpus(self) -> "list[int]":
-        gpus = self.spec.get("gpus") or {}
-        return list(gpus.get("indices") or []) if isinstance(gpus, dict) else []
+    def _killed(self) -> Verdict:
+        request, _ = records.read_record(self._run.kill_request)
+        by = (request or {}).get("by") or "a user"
+        evidence = {"source": "supervisor"}
+        return Verdict(states.CANCELLED, "user_kill", "asked for by {}".format(by), evidence, None)
 
-    def _record_start(self) -> None:
-        metadata, _ = records.read_record(self.run.metadata)
-        child = self._child.identity if self._child else None
-        started = dict(metadata or {}, started=iso(self._started), host=os.uname().nodename)
-        started.update(process=None if child is None else child._asdict())
-        self._keep(lambda: records.write_record(self.run.metadata, started))
-        event(self.run, "started", pid=self._child.pid if self._child else None)
+    def _record_attempt(self, verdict: Verdict, ended: Ended) -> None:
+        code, number = _outcome(ended.status)
+        line = {
+            "attempt": self._number,
+            "started": round(ended.started, 3),
+            "ended": round(ended.ended, 3),
+            "state": verdict.state,
+            "reason": verdict.reason,
+            "detail": verdict.detail,
+            "exit_code": code,
+            "signal": number,
+            "log_start": ended.log_start,
+            "log_end": ended.log_end,
+        }
+        self._journal.keep(lambda: records.append_line(self._run.attempts, line))
 
-    def _finish(self, status: int) -> str:
-        code, number = outcome(status)
-        if self._stop and self._stop.last_signal is not None and self._cause:
-            self._stop.finish()
-            state = states.FAILED if self._cause == "timeout" else states.CANCELLED
-            return self._end(state, self._cause, self._why, code, number)
-        GracefulStop(0, self.run.path, 0, 0).finish()
-        if code == 0:
-            return self._end(states.SUCCEEDED, "ok", "", code)
-        detail = last_words(self.run.stdout_log)
-        if number is not None:
-            return self._end(states.FAILED, "signal", process.signal_name(number), code, number)
-        return self._end(states.FAILED, "nonzero_exit", detail or "exit status {}".format(code), code)
+    def _end(self, verdict: Verdict, ended: Ended) -> str:
+        self._journal.event("ended", state=verdict.state, reason=verdict.reason, attempt=self._number)
+        self._journal.beat(verdict.state, {"reason": verdict.reason, "log_bytes": ended.log_end})
+        self._write_summary(self._summary(verdict, ended))
+        if self._gpus:
+            self._journal.keep(lambda: gpu_claims.release(self._run.path))
+        agent.wake()
+        return verdict.state
 
-    def _end(self, state: str, reason: str, detail: str, code: Optional[int], number: Optional[int] = None) -> str:
-        ended = time.time()
-        summary = {
-            "run_id": self.run.run_id,
-            "ok": state == states.SUCCEEDED,
-            "state": state,
-            "reason": reason,
-            "detail": detail,
+    def _summary(self, verdict: Verdict, ended: Ended) -> Dict[str, Any]:
+        code, number = _outcome(ended.status)
+        wandb = self._output_facts.get("wandb")
+        return {
+            "run_id": self._run.run_id,
+            "ok": verdict.state == states.SUCCEEDED,
+            "state": verdict.state,
+            "reason": verdict.reason,
+            "detail": verdict.detail,
+            "evidence": verdict.evidence,
+            "traceback": verdict.traceback,
             "exit_code": code,
             "signal": number,
             "started_at": iso(self._started),
-            "ended_at": iso(ended),
+            "ended_at": iso(ended.ended),
             "started": round(self._started, 3),
-            "ended": round(ended, 3),
-            "elapsed_s": round(ended - self._started, 3),
-            "attempts": 1,
-            "log_bytes": self._log.offset,
-            "last_metrics": self._last_metrics,
-            "tracking": {"wandb": {"url": self._scraper.wandb_url}} if self._scraper.wandb_url else {},
-            "missing_artifacts": self._missing_artifacts(),
-        }  # type: Dict[str, Any]
-        event(self.run, "ended", state=state, reason=reason, exit_code=code)
-        self._beat(state)
-        if self._gpus():
-            self._keep(lambda: gpu_claims.release(self.run.path))
-        self._write_summary(summary)
-        return state
-
-    def _missing_artifacts(self) -> "list[str]":
-        required = self.spec.get("artifacts_required") or []
-        own = (os.path.basename(self.run.summary), "summary.json")
-        return [
-            name
-            for name in required
-            if isinstance(name, str) and name not in own and not os.path.exists(os.path.join(self.run.path, name))
-        ]
+            "ended": round(ended.ended, 3),
+            "elapsed_s": round(max(0.0, ended.ended - self._started), 3),
+            "attempts": self._number,
+            "log_bytes": ended.log_end,
+            "last_metrics": self._output_facts.get("last_metrics") or {},
+            "tracking": {"wandb": {"url": wandb}} if wandb else {},
+            "missing_artifacts": _missing_artifacts(self._run, self._spec),
+        }
 
     def _write_summary(self, summary: Dict[str, Any]) -> None:
-        """The one record worth waiting for: a full disk is often made room on within the hour."""
-        for _ in range(1800):
-            if self._keep(lambda: records.write_record(self.run.summary, summary)):
+        """The one record worth waiting for: a full disk is often made room on, a lost volume often comes back."""
+        deadline = time.monotonic() + _KEEP_TRYING_S
+        while not self._journal.keep(lambda: records.write_record(self._run.summary, summary)):
+            if time.monotonic() > deadline:
                 return
-            time.sleep(2.0)
+            self._journal.beat(str(summary["state"]), {"reason": summary["reason"]})
+            self._inbox.wait(2.0)
+            self._inbox.take()
+        self._journal.catch_up()
 
-    def _keep(self, write: Callable[[], object]) -> bool:
-        """Do one write of ours; tell trouble on standard error, which is the pane."""
-        try:
-            write()
-            return True
-        except OSError as error:
-            try:
-                sys.stderr.write("podops: {}\n".format(error))
-            except OSError:
-                pass
-            return False
 
-    def _file_size(self, path: str) -> int:
-        try:
-            return os.stat(path).st_size
-        except OSError:
-            return 0
+def _verdict(reason: str, detail: str) -> Verdict:
+    return Verdict(states.FAILED, reason, detail, {"source": "supervisor"}, None)
+
+
+def _nothing_ran(begun: float, log_start: int) -> Ended:
+    return Ended(None, None, "", begun, time.time(), log_start, log_start, 0)
+
+
+def _outcome(status: Optional[int]) -> "tuple[Optional[int], Optional[int]]":
+    """`(exit_code, signal)` of a wait status. A shell tells its child's death by signal as 128 + number."""
+    if status is None:
+        return None, None
+    if os.WIFSIGNALED(status):
+        return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
+    code = os.WEXITSTATUS(status)
+    return code, code - 128 if 128 < code <= 128 + 64 else None
+
+
+def _missing_artifacts(run: RunDir, spec: Dict[str, Any]) -> List[str]:
+    required = spec.get("artifacts_required") or []
+    own = (os.path.basename(run.summary), "summary.json")
+    return [
+        name
+        for name in required
+        if isinstance(name, str) and name not in own and not os.path.exists(os.path.join(run.path, name))
+    ]
+
+
+def _free_bytes(path: str) -> Optional[int]:
+    try:
+        info = os.statvfs(path)
+    except OSError:
+        return None
+    return info.f_bavail * info.f_frsize

@@ -6,7 +6,18 @@ import subprocess
 from typing import Dict, List, Optional
 
 #: Variables a tmux server of ours may carry; everything else could be somebody's secret.
-_SERVER_ENVIRONMENT = ("HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TMPDIR", "TMUX_TMPDIR")
+_SERVER_ENVIRONMENT = (
+    "HOME",
+    "PATH",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "TMUX_TMPDIR",
+    "PODOPS_STATE_DIR",
+)
 
 
 class TmuxError(Exception):
@@ -27,15 +38,18 @@ def clean_environment() -> Dict[str, str]:
     return env
 
 
-def new_session(socket: str, session: str, command: List[str], directory: str) -> None:
+def new_session(socket: str, session: str, command: List[str], directory: str, stay: bool = True) -> None:
     """Start `command` in a detached session of the server on `socket`, starting that server first if there is none.
+
+    Without `stay` the server ends with its last session.
 
     The server is started by a command of its own: whatever stands in the arguments of the command that starts a
     server stays visible in its argv for life. Raises `TmuxError`.
     """
-    _tmux(socket, ["start-server", ";", "set-option", "-g", "exit-empty", "off"], clean_server=True)
+    if stay:
+        _tmux(socket, ["start-server", ";", "set-option", "-g", "exit-empty", "off"], clean_server=True)
     # A pane that is big enough for any log line one attaches to; clients resize it to their own terminal.
-    _tmux(socket, ["new-session", "-d", "-s", session, "-x", "200", "-y", "50", "-c", directory, "--"] + command)
+    _tmux(socket, ["new-session", "-d", "-s", session, "-x", "200", "-y", "50", "-c", directory, "--"] + command, True)
 
 
 def has_session(socket: str, session: str) -> bool:

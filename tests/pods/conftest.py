@@ -96,6 +96,7 @@ def client_home(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = world / "client-home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PODOPS_STATE_DIR", str(world / "client-state"))
     for name in ("SSH_AUTH_SOCK", "TMUX", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "REMOTE_OUTPUTS_DIR"):
         monkeypatch.delenv(name, raising=False)
     return home
@@ -151,6 +152,7 @@ def _pod_entry(pod: SshPod | str) -> tuple[str, dict[str, Any]]:
 def ops_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What `ops` is started with: nothing of this machine but a PATH and a locale."""
     base = {"HOME": str(home), "PATH": POD_PATH, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+    base["PODOPS_STATE_DIR"] = str(home.parent / "client-state")
     return {**base, **(extra or {})}
 
 

@@ -92,7 +92,7 @@ class SshPod:
         )
 
     def _server_config(self) -> str:
-        env = {"HOME": str(self.home), "PATH": self.path, **self.env}
+        env = {"HOME": str(self.home), "PATH": self.path, "PODOPS_STATE_DIR": str(self.root / "state"), **self.env}
         lines = [
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",

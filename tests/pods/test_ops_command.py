@@ -66,7 +66,8 @@ def test_each_mistake_has_its_exit_code_and_names_the_thing(ops: Ops, pod: str) 
     ops("run", "submit", "--preset", "bad", "--run-id", "b1")
     assert ops("run", "wait", "b1").returncode == 1
     status = ops("run", "status", "b1", "--json").json
-    assert (status["state"], status["reason"], status["detail"]) == ("failed", "nonzero_exit", "ValueError: no")
+    assert (status["state"], status["reason"]) == ("failed", "nonzero_exit")
+    assert status["detail"].endswith("ValueError: no")
     mistakes = [
         (["run", "submit", "--preset", "bad", "--run-id", "b1"], 5, "b1"),
         (["run", "submit", "--preset", "bad", "--run-id", "../../x"], 2, "../../x"),

@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from podops.link.pod_archive import pod_archive
-from podops_runners import process
+from podops_runners import agent, process
 from podops_runners.kill import request_kill
 from podops_runners.rundir import RunDir
 from podops_runners.submit import submit_run
@@ -64,6 +64,8 @@ def start(tmp_path: Path, socket: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     home.mkdir()
     (tmp_path / "runs").mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PODOPS_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "argv", [str(pyz)])
     started: list[RunDir] = []
 
     def submit(line: str | list[Any], **spec: Any) -> RunDir:
@@ -81,7 +83,7 @@ def start(tmp_path: Path, socket: str, monkeypatch: pytest.MonkeyPatch) -> Itera
             "watch_interval_s": 0.3,
             "artifacts_required": ["command.sh", "stdout.log", "summary.json"],
         }
-        answer = submit_run(full | spec, force=False, pyz=str(pyz), gpus=list)
+        answer = submit_run(full | spec, force=False, gpus=list)
         started.append(RunDir(answer["run_dir"]))
         return started[-1]
 
@@ -136,16 +138,37 @@ def test_a_kill_ends_the_whole_tree_even_what_ignores_it_and_what_left_the_group
     assert process.run_tree(None, run.path) == set()
 
 
-def test_the_child_outlives_its_supervisor_and_can_still_be_killed(start: Start) -> None:
+def test_a_killed_supervisor_is_replaced_and_the_exit_status_is_still_the_true_one(start: Start) -> None:
+    run = start("while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done; echo last words; exit 7")
+    claim = eventually(lambda: read(run.claim) if read(run.claim).get("child") else {})
+    os.kill(claim["supervisor"]["pid"], signal.SIGKILL)
+    eventually(lambda: process.is_alive(read(run.claim).get("supervisor")) and "adopted" in events(run))
+    assert process.is_alive(claim["child"])
+    Path(run.path, "go").touch()
+    summary = eventually(lambda: read(run.summary))
+    assert (summary["state"], summary["exit_code"], summary["attempts"]) == ("failed", 7, 1)
+    assert events(run).count("started") == 1
+
+
+def test_a_status_is_kept_for_a_supervisor_that_comes_after_the_end(start: Start) -> None:
+    run = start("while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done; exit 7")
+    claim = eventually(lambda: read(run.claim) if read(run.claim).get("child") else {})
+    record = eventually(lambda: agent.status() or {})
+    os.kill(record["agent"]["pid"], signal.SIGSTOP)
+    os.kill(claim["supervisor"]["pid"], signal.SIGKILL)
+    Path(run.path, "go").touch()
+    eventually(lambda: read(run.exit))
+    os.kill(record["agent"]["pid"], signal.SIGCONT)
+    assert eventually(lambda: read(run.summary))["exit_code"] == 7
+
+
+def test_a_run_without_supervisor_can_be_killed(start: Start) -> None:
     run = start("while :; do echo tick; sleep 0.05; done")
-    eventually(lambda: read(run.claim).get("child"))
-    claim = read(run.claim)
+    claim = eventually(lambda: read(run.claim) if read(run.claim).get("child") else {})
     os.kill(claim["supervisor"]["pid"], signal.SIGKILL)
     eventually(lambda: not process.is_alive(claim["supervisor"]))
-    before = Path(run.stdout_log).stat().st_size
-    eventually(lambda: Path(run.stdout_log).stat().st_size > before)
-    assert request_kill(run, 0.2, "a test")["state"] == "cancelled"
-    assert read(run.summary)["reason"] == "user_kill"
+    request_kill(run, 0.2, "a test")
+    assert eventually(lambda: read(run.summary))["reason"] == "user_kill"
     assert process.run_tree(None, run.path) == set()
 
 

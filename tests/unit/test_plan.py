@@ -90,7 +90,7 @@ def test_auto_is_left_for_the_pod_to_decide(config: ProjectConfig) -> None:
 def test_vllm_gets_its_args_as_flags_and_is_a_service(config: ProjectConfig) -> None:
     plan = plan_submit(config, "vllm", "p", overrides=["port=8123"])
     assert plan.command == "vllm serve m/m --port 8123 --tensor-parallel-size 8 --enforce-eager"
-    assert plan.spec["service"] == {"port": 8123, "health": "/v1/models"}
+    assert (plan.spec["service"]["port"], plan.spec["service"]["health"]) == (8123, "/v1/models")
 
 
 def test_placeholders_are_filled_and_unknown_ones_refused(config: ProjectConfig) -> None:

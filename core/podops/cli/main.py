@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": "podops.cli.demo:demo",
     "doctor": "podops.cli.doctor:doctor",
     "pod": "podops.cli.pod:pod",
+    "queue": "podops.cli.queue:queue",
     "run": "podops.cli.run:run",
     "status": "podops.cli.pod:status",
     "tui": "podops.cli.tui:tui",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from podops.cli.context import Options, json_option, open_fleet, run_async
+from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
+from podops.cli.moment import DurationType, MomentType
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_pods, complete_presets
 from podops.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from podops.config.model import GpuRequest, ProjectConfig
-    from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
+    from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
     from podops.plan import SubmitPlan
 
 
@@ -49,6 +52,14 @@ class GpuType(click.ParamType["GpuRequest"]):
 @click.option("--gpus", type=GpuType(), help="How many GPUs, `all`, or which: 0,1. Overrides the preset.")
 @click.option("--ref", metavar="REF", help="Git ref this run stands for; recorded.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag to record; may be given several times.")
+@click.option("--priority", type=click.IntRange(-1000, 1000), help="Place in the queue: higher goes first.")
+@click.option(
+    "--after", metavar="RUN", multiple=True, help="Start after this run has succeeded; several times for more."
+)
+@click.option("--after-any", metavar="RUN", multiple=True, help="Start after this run has ended, however it did.")
+@click.option("--at", "not_before", type=MomentType(), help="Not before this time: 22:30, or 2026-11-21 22:30.")
+@click.option("--delay", type=DurationType(), help="Not before so long from now: 90s, 2h.")
+@click.option("--hold", is_flag=True, help="Wait in the queue until `ops queue release`.")
 @click.option("--dry-run", is_flag=True, help="Show the exact command, directory and session; touch no pod.")
 @click.option("--force", is_flag=True, help="Run again in an existing directory; old files become *.bak-<time>.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -62,23 +73,35 @@ def submit(
     gpus: GpuRequest,
     ref: str | None,
     tags: tuple[str, ...],
+    priority: int | None,
+    after: tuple[str, ...],
+    after_any: tuple[str, ...],
+    not_before: float | None,
+    delay: float | None,
+    hold: bool,
     dry_run: bool,
     force: bool,
     overrides: tuple[str, ...],
 ) -> int:
     """Start a run of a preset on a pod, and print its id.
 
+    It starts at once when its GPUs are free; else it waits in the pod's queue (`ops queue list`).
+
     KEY=VALUE changes one of the preset's overrides, or adds one; --dry-run shows what would run.
 
     \b
       ops run submit --preset train --pod a100 max_iters=100 --dry-run
     """
-    from podops.plan import plan_submit
+    from podops.plan import QueuePlace, plan_submit
 
     config = options.project()
 
+    place = QueuePlace(priority, delay_s=delay, not_before=not_before, hold=hold)
+
     def plan(on: str) -> SubmitPlan:
-        return plan_submit(config, preset, on, overrides=overrides, run_id=run_id, gpus=gpus, ref=ref, tags=tags)
+        return plan_submit(
+            config, preset, on, overrides=overrides, run_id=run_id, gpus=gpus, ref=ref, tags=tags, place=place
+        )
 
     if pod is None and len(config.pods) == 1:
         pod = next(iter(config.pods))
@@ -89,21 +112,34 @@ def submit(
     plan(pod or _any_pod(config))
 
     async def start() -> tuple[str, dict[str, object]]:
+        nonlocal place
         async with open_fleet(options, [pod] if pod else None) as fleet:
-            chosen = pod or _roomiest(fleet.snapshot, gpus or config.presets[preset].gpus)
+            parents = [find_run(fleet, text) for text in (*after, *after_any)]
+            chosen = pod or _pod_of(parents) or _roomiest(fleet.snapshot, gpus or config.presets[preset].gpus)
+            for parent in parents:
+                if parent.pod != chosen:
+                    raise UsageError(f"run {parent.run_id} is on {parent.pod}", "a run comes after runs of its own pod")
+            ids = [parent.run_id for parent in parents]
+            place = replace(place, after=tuple(ids[: len(after)]), after_any=tuple(ids[len(after) :]))
             return chosen, await fleet.submit(plan(chosen), force=force)
 
     chosen, answer = run_async(start())
     if options.json:
         print_json(
             {"ok": True, "pod": chosen}
-            | {key: answer.get(key) for key in ("run_id", "state", "run_dir", "command", "session")}
+            | {key: answer.get(key) for key in ("run_id", "state", "run_dir", "command", "session", "why")}
         )
         return 0
     click.echo(answer["run_id"])
     say(f"submitted to {chosen}: {answer['run_dir']}")
+    if answer.get("state") in ("queued", "held"):
+        say(f"{answer['state']}: {answer.get('why') or 'waits for its turn'}")
     say(f"follow it with: ops run tail -f {answer['run_id']}")
     return 0
+
+
+def _pod_of(parents: Sequence[RunSnapshot]) -> str | None:
+    return parents[0].pod if parents else None
 
 
 def _one_pod(config: ProjectConfig) -> str:

@@ -30,6 +30,10 @@ def run_summary(run: RunSnapshot) -> dict[str, Any]:
         "metrics": dict(run.metrics),
         "tags": list(run.tags),
         "problems": list(run.problems),
+        "attempt": run.attempt,
+        "priority": run.priority,
+        "after": list(run.after),
+        "waits_for": run.detail if run.state in ("queued", "held") else "",
     }
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 OverrideStyle = Literal["keyval", "flags", "literal"]
+OnStall = Literal["flag", "kill", "retry"]
+OnMaxLog = Literal["punch", "end"]
+OnNan = Literal["flag", "stop"]
+OnUnhealthy = Literal["flag", "restart"]
 WandbMode = Literal["auto", "online", "offline", "disabled"]
 Scalar = str | int | float | bool | None
 #: What an override may hold: a scalar, or a list or mapping of them (written as a Python or JSON literal).
@@ -27,6 +31,8 @@ class WandbConfig:
 class StorageConfig:
     hf_home: str | None = None
     datasets_root: str | None = None
+    #: Files on the pod with `NAME=value` lines, for every run.
+    env_files: tuple[str, ...] = ()
     wandb: WandbConfig = WandbConfig()
 
 
@@ -47,20 +53,45 @@ class ArtifactContract:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueConfig:
+    #: A GPU with more memory in use belongs to somebody else's process.
+    gpu_busy_bytes: int = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class RetryConfig:
+    """`max` further attempts. `on` empty: the pod's standard set of reasons that may pass by themselves."""
+
+    max: int = 0
+    on: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = ()
+    backoff_s: float = 10.0
+    backoff_max_s: float = 600.0
+    unless_log_matches: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Policies:
-    """Seconds; `None` is never. `grace_s` lies between SIGINT and SIGTERM, and again before SIGKILL."""
+    """Seconds and bytes; `None` is never. `grace_s` lies between SIGINT and SIGTERM, and again before SIGKILL."""
 
     timeout_s: float | None = 24 * 3600.0
     stall_timeout_s: float | None = 30 * 60.0
+    on_stall: OnStall = "flag"
     grace_s: float = 30.0
+    max_log_bytes: int | None = None
+    on_max_log: OnMaxLog = "punch"
+    on_nan: OnNan = "flag"
+    retries: RetryConfig = RetryConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
     """A run that serves: ready once `http://127.0.0.1:port` + `health` answers 200."""
 
-    port: int
+    port: int | Literal["auto"]
     health: str = "/v1/models"
+    ready_timeout_s: float | None = None
+    on_unhealthy: OnUnhealthy = "flag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +132,13 @@ class PresetConfig:
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
     policies: Policies = Policies()
+    priority: int = 0
+    #: Files on the pod with `NAME=value` lines; read when the run starts, their values recorded nowhere.
+    env_files: tuple[str, ...] = ()
+    #: Glob of checkpoints in the run directory; `None`: what is usual.
+    checkpoints: str | None = None
+    #: The first attempt, too, starts from a checkpoint when there is one (a rerun over an old directory).
+    resume: bool = False
     service: ServiceConfig | None = None
     metrics_pattern: str | None = None
     tags: tuple[str, ...] = ()
@@ -119,6 +157,7 @@ class ProjectConfig:
     storage: StorageConfig = StorageConfig()
     tmux: TmuxConfig = TmuxConfig()
     artifacts: ArtifactContract = ArtifactContract()
+    queue: QueueConfig = QueueConfig()
     pods: Mapping[str, PodConfig] = field(default_factory=dict)
     presets: Mapping[str, PresetConfig] = field(default_factory=dict)
     #: The files it was read from, in the order they were merged.

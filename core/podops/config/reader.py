@@ -9,7 +9,7 @@ from typing import Any
 
 from podops.config.document import Value
 from podops.config.secrets import secret_kind
-from podops.config.units import parse_duration
+from podops.config.units import parse_duration, parse_size
 from podops.errors import ConfigFault
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{([^}]*)\}?")
@@ -118,6 +118,16 @@ class Section:
             self.fault(value, f"{self._name(key)}: {error}")
             return default
 
+    def size(self, key: str, default: int | None) -> int | None:
+        value = self.raw(key)
+        if value is None:
+            return default
+        try:
+            return parse_size(value.data)
+        except ValueError as error:
+            self.fault(value, f"{self._name(key)}: {error}")
+            return default
+
     def choice(self, key: str, known: Collection[str], default: str) -> str:
         text = self.text(key, default) or default
         if text not in known:
@@ -141,6 +151,16 @@ class Section:
             self.fault(value, f"{self._name(key)} must be a list of texts")
             return None
         return tuple(item.data for item in value.data)
+
+    def wholes(self, key: str, low: int, high: int) -> tuple[int, ...]:
+        value = self.raw(key)
+        if value is None:
+            return ()
+        data = value.plain()
+        if not isinstance(data, list) or not all(type(item) is int and low <= item <= high for item in data):
+            self.fault(value, f"{self._name(key)} must be a list of whole numbers from {low} to {high}")
+            return ()
+        return tuple(data)
 
     def plain(self, key: str) -> Any:
         """A free value (overrides, args), checked for secrets only."""

@@ -16,12 +16,13 @@ from podops.config.model import (
     Policies,
     PresetConfig,
     ProjectConfig,
-    ServiceConfig,
+    QueueConfig,
     StorageConfig,
     TmuxConfig,
     WandbConfig,
     WandbMode,
 )
+from podops.config.policy_keys import read_policies, read_service
 from podops.config.reader import Section, is_name
 from podops.errors import ConfigFault
 
@@ -48,7 +49,9 @@ def build_project(
     repo_dir, repo_url = project.path_text("remote_repo_dir"), project.text("remote_repo_url")
     python = project.path_text("venv_python")
     project.done()
-    policies = _policies(top.section("defaults"), Policies(), done=True)
+    defaults = top.section("defaults")
+    policies = read_policies(defaults, Policies())
+    defaults.done()
     config = ProjectConfig(
         name=name,
         outputs_dir=outputs,
@@ -58,6 +61,7 @@ def build_project(
         storage=_storage(top.section("storage")),
         tmux=_tmux(top.section("tmux")),
         artifacts=_artifacts(top.section("artifact_contract")),
+        queue=_queue(top.section("queue")),
         pods={key: _pod(entry, key, outputs, repo_dir, python) for key, entry in _entries(top.section("pods"))},
         presets={key: _preset(entry, key, policies) for key, entry in _entries(top.section("presets"))},
         sources=sources,
@@ -89,6 +93,7 @@ def _storage(section: Section) -> StorageConfig:
     storage = StorageConfig(
         hf_home=section.path_text("hf_home"),
         datasets_root=section.path_text("datasets_root"),
+        env_files=section.texts("env_files") or (),
         wandb=WandbConfig(
             mode=cast(WandbMode, wandb.choice("mode", get_args(WandbMode), "auto")),
             project=wandb.text("project"),
@@ -131,16 +136,11 @@ def _artifacts(section: Section) -> ArtifactContract:
     return contract
 
 
-def _policies(section: Section, standard: Policies, *, done: bool = False) -> Policies:
-    grace = section.duration("grace", standard.grace_s)
-    policies = Policies(
-        timeout_s=section.duration("timeout", standard.timeout_s),
-        stall_timeout_s=section.duration("stall_timeout", standard.stall_timeout_s),
-        grace_s=standard.grace_s if grace is None else grace,
-    )
-    if done:
-        section.done()
-    return policies
+def _queue(section: Section) -> QueueConfig:
+    standard = QueueConfig()
+    busy = section.size("gpu_busy_memory", standard.gpu_busy_bytes)
+    section.done()
+    return QueueConfig(standard.gpu_busy_bytes if busy is None else busy)
 
 
 def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python: str | None) -> PodConfig:
@@ -196,8 +196,12 @@ def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:
         gpus=_gpus(section),
         env=_environment(section),
         workdir=section.path_text("workdir"),
-        policies=_policies(section, standard),
-        service=_service(service) if service is not None else None,
+        policies=read_policies(section, standard),
+        priority=section.whole("priority", -1000, 1000) or 0,
+        env_files=section.texts("env_files") or (),
+        checkpoints=section.text("checkpoints"),
+        resume=section.flag("resume", False),
+        service=read_service(service) if service is not None else None,
         metrics_pattern=_pattern(section),
         tags=section.texts("tags") or (),
         description=section.text("description") or "",
@@ -260,17 +264,6 @@ def _env_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
-
-
-def _service(section: Section) -> ServiceConfig | None:
-    port = section.whole("port", 1, 65535)
-    health = section.text("health", "/v1/models") or "/v1/models"
-    if port is None and not section.has("port"):
-        section.fault(None, f"{section.path}.port is missing")
-    if not health.startswith("/") or not health.isprintable() or " " in health:
-        section.fault(section.raw("health"), f"{section.path}.health must be a path such as /v1/models")
-    section.done()
-    return None if port is None else ServiceConfig(port, health)
 
 
 def _pattern(section: Section) -> str | None:

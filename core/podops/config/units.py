@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Durations and sizes as people write them."""
 
 from __future__ import annotations
 
@@ -22,3 +22,34 @@ def parse_duration(value: object) -> float | None:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{value!r} is not a duration: write 90s, 15m, 24h, 2d or none")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+_SIZES = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4}
+_SIZES |= {
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+    "": 1,
+    "k": 2**10,
+    "m": 2**20,
+    "g": 2**30,
+    "t": 2**40,
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)\Z")
+
+
+def parse_size(value: object) -> int | None:
+    """Bytes of `512MiB`, `20GB`, `2G` (1024-based) or a plain number; `None` for `none` (no limit).
+
+    Raises `ValueError` that says what would be right.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    text = str(value).strip().lower()
+    if text == "none":
+        return None
+    match = _SIZE.match(text)
+    if match is None or match.group(2) not in _SIZES:
+        raise ValueError(f"{value!r} is not a size: write 512MiB, 20GB, 2G or none")
+    return int(float(match.group(1)) * _SIZES[match.group(2)])

@@ -154,6 +154,15 @@ class Fleet:
         answer = await client.request("check", within=CHECK_S, **expected)
         return answer.header, asked, time.time()
 
+    async def queue(
+        self, pod: str, run_id: str, action: str, *, project: str = "", value: int | None = None
+    ) -> dict[str, Any]:
+        """The pod's answer to `queue`: hold, release, cancel, priority or take, on a run that waits."""
+        client = await self._client(pod)
+        fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "action": action, "by": who()}
+        answer = await client.request("queue", **fields, value=value)
+        return answer.header
+
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         """The pod's answer to `run`."""
         client = await self._client(pod)

@@ -176,6 +176,9 @@ class PodLink:
             "projects": [project],
             "sample_interval_s": 1.0,
             "simulate_gpus": self._pod.simulated_gpus,
+            "pod": self._pod.name,
+            "tmux": {"enabled": self._config.tmux.enabled, "socket": self._config.tmux.socket},
+            "gpu_busy_bytes": self._config.queue.gpu_busy_bytes,
         }
 
     def _take_hello(self, answer: Frame, client: LinkClient) -> None:

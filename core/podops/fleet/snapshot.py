@@ -185,6 +185,9 @@ class RunSnapshot:
     signal: int | None = None
     stalled: bool = False
     attempt: int = 1
+    #: In the queue: higher goes first; the runs it comes after.
+    priority: int = 0
+    after: tuple[str, ...] = ()
     user: str = ""
     tracking: Mapping[str, str] = field(default_factory=dict)
     #: What is wrong with its directory, in words (a truncated summary, a missing required file).

@@ -246,7 +246,7 @@ def run(value: object, pod: str, received_at: float) -> RunSnapshot | None:
 
 
 def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a run that are numbers."""
+    """The fields of a run that are numbers, and those that go with them."""
     floats = (
         "created_at",
         "started_at",
@@ -263,6 +263,8 @@ def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
         **{name: integer(wire.get(name)) for name in integers},
         "log_bytes": count(wire.get("log_bytes")),
         "attempt": count(wire.get("attempt")) or 1,
+        "priority": integer(wire.get("priority")) or 0,
+        "after": texts(wire.get("after")),
         "metrics": {name: value for name, value in metrics if value is not None},
     }
 

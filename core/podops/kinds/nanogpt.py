@@ -30,7 +30,8 @@ def nanogpt_train(given: KindInput) -> KindOutput:
     prefix = str(options.get("override_prefix") or "")
     relative = posixpath.relpath(config, base) if base else config
     parts: list[object] = [
-        " ".join(shlex.quote(word) for word in (given.pod.venv_python or "python3", script, relative)),
+        {"torchrun": shlex.quote(given.pod.venv_python or "python3")},
+        f" {shlex.quote(script)} {shlex.quote(relative)}",
     ]
     if "out_dir" not in given.overrides:
         parts += [f" {prefix}out_dir=", {"ref": "run_dir", "suffix": "/checkpoints", "style": "literal"}]

@@ -12,7 +12,8 @@ from podops.kinds.overrides import write_overrides
 from podops.kinds.registry import KindInput, KindOutput
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_KNOWN = ("python", "overrides", "run_dir", "run_id", "config", "resume_from")
+_TORCHRUN = re.compile(r"\s*torchrun\s")
+_KNOWN = ("python", "torchrun", "overrides", "run_dir", "run_id", "config", "resume_from", "gpu_count", "port")
 
 
 def run_template(given: KindInput) -> KindOutput:
@@ -30,6 +31,7 @@ def fill_template(template: str, given: KindInput, overrides: list[Any]) -> list
     parts: list[Any] = []
     used = False
     end = 0
+    template = _counted(template, given)
     for match in _TOKEN.finditer(template):
         parts.append(template[end : match.start()])
         end = match.end()
@@ -45,6 +47,13 @@ def fill_template(template: str, given: KindInput, overrides: list[Any]) -> list
     if not used and overrides:
         parts.extend(overrides)
     return [part for part in parts if part != ""]
+
+
+def _counted(template: str, given: KindInput) -> str:
+    """A `train` line that begins with `torchrun` and counts no processes gets one for each GPU of the run."""
+    if given.preset.kind == "train" and _TORCHRUN.match(template) and "--nproc" not in template:
+        return template.replace("torchrun", "torchrun --standalone --nproc_per_node={gpu_count}", 1)
+    return template
 
 
 def _joined(overrides: list[Any]) -> list[Any]:
@@ -65,17 +74,26 @@ def _brace(token: str, given: KindInput) -> str:
 
 def _placeholder(name: str, given: KindInput) -> Any:
     preset = given.preset.name
-    if name in ("run_dir", "run_id"):
+    if name in ("run_dir", "run_id", "resume_from", "gpu_count"):
         return {"ref": name}
+    if name == "port":
+        return _port(given)
     if name == "python":
         return shlex.quote(given.pod.venv_python or "python3")
+    if name == "torchrun":
+        return {"torchrun": shlex.quote(given.pod.venv_python or "python3")}
     if name == "config":
         config = given.preset.options.get("config")
         if not isinstance(config, str):
             raise UsageError(f"preset {preset}: {{config}} is used, but there is no `config` key")
         return shlex.quote(config)
-    if name == "resume_from":
-        raise UsageError(f"preset {preset}: {{resume_from}} is not supported by this version yet")
     close = difflib.get_close_matches(name, _KNOWN, n=1)
     hint = f"did you mean {{{close[0]}}}?" if close else "known: " + ", ".join(f"{{{key}}}" for key in _KNOWN)
     raise UsageError(f"preset {preset}: unknown placeholder {{{name}}} in its command", hint + " ({{ is a brace)")
+
+
+def _port(given: KindInput) -> Any:
+    service = given.preset.service
+    if service is None:
+        raise UsageError(f"preset {given.preset.name}: {{port}} is used, but there is no `service: {{port: …}}`")
+    return {"ref": "port"} if service.port == "auto" else str(service.port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import shlex
+from dataclasses import replace
 from typing import Any
 
 from podops.config.model import ServiceConfig
@@ -22,19 +23,20 @@ def vllm_serve(given: KindInput) -> KindOutput:
     port = overrides.pop("port", options.get("port", _DEFAULT_PORT))
     if not isinstance(model, str) or not model:
         raise UsageError(f"preset {preset.name} has no `model`", "vllm_serve needs `model: organisation/name`")
-    if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
-        raise UsageError(f"preset {preset.name}: port {port!r} is not a port number", "1 to 65535")
+    if port != "auto" and (not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535):
+        raise UsageError(f"preset {preset.name}: port {port!r} is not a port number", "1 to 65535, or auto")
     args = options.get("args") or {}
     if not isinstance(args, dict):
         raise UsageError(f"preset {preset.name}: `args` must be a mapping of vLLM's options")
     flags: dict[str, Any] = {key.replace("_", "-"): value for key, value in (args | overrides).items()}
-    words = [_program(given.pod.venv_python), "serve", model, "--port", str(port)]
-    parts = [" ".join(shlex.quote(word) for word in words), *write_overrides(flags, "flags")]
-    health = preset.service.health if preset.service else "/v1/models"
+    words = [_program(given.pod.venv_python), "serve", model, "--port"]
+    number = {"ref": "port"} if port == "auto" else str(port)
+    parts = [" ".join(shlex.quote(word) for word in words) + " ", number, *write_overrides(flags, "flags")]
+    chosen = preset.service or ServiceConfig(port)
     return KindOutput(
         tuple(parts),
         workdir=preset.workdir or given.pod.repo_dir,
-        service=ServiceConfig(port, health),
+        service=replace(chosen, port=port),
         derived={"model": model, "port": port},
     )
 

@@ -112,6 +112,10 @@ def test_remote_outputs_dir_of_the_environment_overrides_the_file(tmp_path: Path
     assert config.outputs_dir == "/b"
 
 
+#: Sections within sections.
+NESTED = {"presets.<name>.service", "presets.<name>.retries", "defaults.retries"}
+
+
 def known_keys(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Every key the schema asks for, as the documentation writes it."""
     asked: set[str] = set()
@@ -124,7 +128,7 @@ def known_keys(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     monkeypatch.setattr(Section, "done", collect)
     load_project(path=EXAMPLE, environ={})
-    tables = {"pods.<name>.docker", "storage.wandb", "presets.<name>.service"}
+    tables = {"pods.<name>.docker", "storage.wandb", *NESTED}
     return {key for key in asked if key not in tables and not re.fullmatch(r"(pods|presets)\.<name>", key)}
 
 
@@ -143,10 +147,21 @@ def keys_of(document: dict[str, Any]) -> set[str]:
         prefix = f"{top}.<name>" if top in ("pods", "presets") else top
         for group in groups:
             for key, value in group.items():
-                nested = isinstance(value, dict) and key in ("wandb", "service")
-                found |= {f"{prefix}.{key}.{inner}" for inner in value} if nested else {f"{prefix}.{key}"}
+                nested = isinstance(value, dict) and key in ("wandb", "service", "retries")
+                # YAML 1.1 reads an unquoted `on` as true; podops does not.
+                inner = ["on" if name is True else name for name in value] if nested else []
+                found |= {f"{prefix}.{key}.{name}" for name in inner} if nested else {f"{prefix}.{key}"}
     return found
 
+
+RETRIES = {
+    "max": 3,
+    "on": ["nccl"],
+    "exit_codes": [75],
+    "backoff": "1s",
+    "backoff_max": "1m",
+    "unless_log_matches": "assert",
+}
 
 #: For each key: a value that must change what is planned, or what is known of the pod.
 EFFECTS = {
@@ -170,6 +185,12 @@ EFFECTS = {
     "defaults.timeout": "1h",
     "defaults.stall_timeout": "1m",
     "defaults.grace": "5s",
+    "defaults.on_stall": "kill",
+    "defaults.max_log_size": "5GB",
+    "defaults.on_max_log": "end",
+    "defaults.on_nan": "stop",
+    "queue.gpu_busy_memory": "1GiB",
+    "storage.env_files": ["/mnt/env"],
     "pods.p.port": 2222,
     "pods.p.identity_file": "/key",
     "pods.p.ssh_config": "/config",
@@ -188,6 +209,17 @@ EFFECTS = {
     "presets.t.stall_timeout": "none",
     "presets.t.grace": "1s",
     "presets.t.service": {"port": 9000, "health": "/health"},
+    "presets.t.service.ready_timeout": "1m",
+    "presets.t.service.on_unhealthy": "restart",
+    "presets.t.on_stall": "retry",
+    "presets.t.max_log_size": "1G",
+    "presets.t.on_max_log": "end",
+    "presets.t.on_nan": "stop",
+    "presets.t.priority": 5,
+    "presets.t.env_files": ["~/secrets.env"],
+    "presets.t.checkpoints": "checkpoints/*.bin",
+    "presets.t.resume": True,
+    **{f"{section}.retries.{key}": value for section in ("defaults", "presets.t") for key, value in RETRIES.items()},
     "presets.t.metrics_pattern": r"l (?P<loss>\d+)",
     "presets.t.tags": ["x"],
     "presets.t.description": "what it is for",
@@ -233,6 +265,8 @@ def test_every_key_has_an_effect(tmp_path: Path, key: str) -> None:
     *parents, last = key.split(".")
     for parent in parents:
         place = place.setdefault(parent, {})
+    if parents[-1] == "service":
+        place["port"] = 9000
     place[last] = EFFECTS[key]
     assert outcome(tmp_path, changed) != outcome(tmp_path, BASE)
 
@@ -240,5 +274,5 @@ def test_every_key_has_an_effect(tmp_path: Path, key: str) -> None:
 def test_the_table_of_effects_leaves_out_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     tested = {re.sub(r"^(pods|presets)\.\w+", r"\1.<name>", key) for key in EFFECTS}
     apart = {"pods.<name>.local", "pods.<name>.ssh"}  # exactly one of the two: shown by every other test
-    service = {"presets.<name>.service.port", "presets.<name>.service.health"}
+    service = {f"presets.<name>.service.{key}" for key in ("port", "health")}
     assert (tested - {"presets.<name>.service"}) | service | apart == known_keys(monkeypatch)

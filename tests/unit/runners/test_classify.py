@@ -54,6 +54,7 @@ def test_a_real_log_gives(name: str) -> None:
 
 def test_every_reason_a_log_can_tell_has_a_real_excerpt() -> None:
     never_in_a_log = {"ok", "timeout", "stalled", "user_kill", "preempted", "pod_lost", "setup_failed"}
+    never_in_a_log |= {"unhealthy", "log_limit"}
     told = {name.partition(".")[0] for name in excerpt_names()}
     assert told == set(states.REASONS) - never_in_a_log - {"dependency_failed", "unknown"}
 

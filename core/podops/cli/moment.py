@@ -1,0 +1,63 @@
+"""Moments and durations on the command line: `--at 22:30`, `--delay 2h`."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+import click
+
+from podops.config.units import parse_duration
+
+_FORMS = ("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%H:%M")
+
+
+class MomentType(click.ParamType[float]):
+    """Unix time of `22:30` (the next one) or `2026-11-21 22:30`, local unless it ends in `Z` or an offset."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        moment = parse_moment(str(value), datetime.now())
+        if moment is None:
+            self.fail(f"{value!r} is not a time: write 22:30 or 2026-11-21 22:30", param, ctx)
+        if moment < time.time():
+            self.fail(f"{value!r} is past", param, ctx)
+        return moment
+
+
+class DurationType(click.ParamType[float]):
+    """`90s`, `2h`, `1d`: seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if seconds is None:
+            self.fail("it must be a time, such as 90s or 2h", param, ctx)
+        return seconds
+
+
+def parse_moment(text: str, now: datetime) -> float | None:
+    """Unix time of `text`, seen at `now` (local, without zone); `None` for what is not a time."""
+    try:
+        zoned = datetime.fromisoformat(text.strip())
+        if zoned.tzinfo is not None:
+            return zoned.timestamp()
+    except ValueError:
+        pass
+    for form in _FORMS:
+        try:
+            found = datetime.strptime(text.strip(), form)
+        except ValueError:
+            continue
+        if form != "%H:%M":
+            return found.timestamp()
+        today = now.replace(hour=found.hour, minute=found.minute, second=0, microsecond=0)
+        return (today if today > now else today + timedelta(days=1)).timestamp()
+    return None

@@ -1,0 +1,204 @@
+"""`ops queue`: what waits on each pod, and changing its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from podops.cli.context import Options, find_run, json_option, open_fleet, run_async, unreachable
+from podops.cli.output import print_json, say, table
+from podops.cli.run_argument import pod_option, pods_of
+from podops.errors import PodopsError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from podops.config.model import ProjectConfig
+    from podops.fleet.fleet import Fleet
+    from podops.fleet.snapshot import RunSnapshot
+    from podops.plan import SubmitPlan
+
+    Change = Callable[[Fleet, RunSnapshot], Coroutine[Any, Any, dict[str, Any]]]
+
+
+@click.group()
+def queue() -> None:
+    """Runs that wait on their pod."""
+
+
+@queue.command("list")
+@pod_option
+@json_option
+@click.pass_obj
+def list_queue(options: Options, pod: str | None) -> int:
+    """What waits, in its order, and what for."""
+
+    async def look() -> tuple[list[RunSnapshot], list[str], int]:
+        async with open_fleet(options, pods_of(pod)) as fleet:
+            waiting = [run for run in fleet.snapshot.runs() if run.state in ("queued", "held")]
+            silent = [f"pod {quiet.name} is {quiet.state}: {quiet.reason}" for quiet in unreachable(fleet)]
+            return waiting, silent, len(fleet.snapshot.pods)
+
+    from podops.cli.run_view import run_summary
+
+    waiting, silent, pods = run_async(look())
+    waiting.sort(key=lambda run: (run.pod, -run.priority, run.created_at or 0.0, run.run_id))
+    for line in silent:
+        say(line)
+    if options.json:
+        print_json({"ok": True, "runs": [run_summary(run) for run in waiting], "unreachable": silent})
+    else:
+        headers = ("POD", "RUN", "PRESET", "STATE", "PRIORITY", "AFTER", "WAITS FOR")
+        click.echo(table(headers, [_row(run) for run in waiting], state_column=3) if waiting else "nothing waits")
+    return UnreachableError.exit_code if silent and len(silent) == pods else 0
+
+
+def _row(run: RunSnapshot) -> tuple[str, ...]:
+    after = ", ".join(run.after) or "-"
+    return (run.pod, run.run_id, run.preset or "-", run.state, str(run.priority), after, run.detail or "-")
+
+
+def _changed(options: Options, runs: tuple[str, ...], pods: list[str] | None, change: Change, told: str) -> int:
+    """Do `change` to each run, tell each, and go on after one that cannot be changed; the exit code."""
+    if not runs:
+        raise UsageError("name at least one run", "see `ops queue list`")
+
+    async def work() -> tuple[list[dict[str, Any]], PodopsError | None]:
+        answers, first = [], None
+        async with open_fleet(options, pods) as fleet:
+            chosen = [find_run(fleet, text) for text in runs]
+            for run in chosen:
+                try:
+                    answer = await change(fleet, run)
+                except PodopsError as error:
+                    first = first or error
+                    say(f"{run.run_id}: {error.message}")
+                    continue
+                answers.append({"run_id": run.run_id, "pod": answer.get("pod", run.pod), "state": answer.get("state")})
+                say(f"{run.run_id} {told}")
+        return answers, first
+
+    answers, error = run_async(work())
+    if error is not None and not answers:
+        raise error
+    if options.json:
+        print_json({"ok": error is None, "runs": answers})
+    return 0 if error is None else error.exit_code
+
+
+def _simple(action: str) -> Change:
+    return lambda fleet, run: fleet.queue(run.pod, run.run_id, action, project=run.project)
+
+
+@queue.command()
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@pod_option
+@json_option
+@click.pass_obj
+def hold(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
+    """Keep waiting runs from starting until they are released."""
+    return _changed(options, runs, pods_of(pod), _simple("hold"), "is held")
+
+
+@queue.command()
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@pod_option
+@json_option
+@click.pass_obj
+def release(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
+    """Let held runs start when it is their turn."""
+    return _changed(options, runs, pods_of(pod), _simple("release"), "is released")
+
+
+@queue.command()
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@pod_option
+@json_option
+@click.pass_obj
+def cancel(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
+    """End waiting runs before they start.
+
+    A run that has started is ended by `ops run kill`.
+    """
+    return _changed(options, runs, pods_of(pod), _simple("cancel"), "is cancelled")
+
+
+@queue.command()
+@click.argument("value", type=click.IntRange(-1000, 1000), metavar="VALUE")
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@pod_option
+@json_option
+@click.pass_obj
+def priority(options: Options, value: int, runs: tuple[str, ...], pod: str | None) -> int:
+    """Give waiting runs another priority; higher goes first.
+
+    Write `--` before a negative VALUE: `ops queue priority -- -5 RUN`.
+    """
+
+    def change(fleet: Fleet, run: RunSnapshot) -> Coroutine[Any, Any, dict[str, Any]]:
+        return fleet.queue(run.pod, run.run_id, "priority", project=run.project, value=value)
+
+    return _changed(options, runs, pods_of(pod), change, f"has priority {value}")
+
+
+@queue.command()
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.option("--to", "target", metavar="POD", required=True, help="The pod that shall run them.")
+@pod_option
+@json_option
+@click.pass_obj
+def move(options: Options, runs: tuple[str, ...], target: str, pod: str | None) -> int:
+    """Take waiting runs from their pod's queue into another pod's.
+
+    The command is made anew for the other pod (its directories, its Python). A run that comes after others cannot be
+    moved: they are not there.
+    """
+    config = options.project()
+    pods = None if pod is None else list(dict.fromkeys([pod, target]))
+    return _changed(options, runs, pods, lambda fleet, run: _move(config, fleet, run, target), f"waits on {target} now")
+
+
+async def _move(config: ProjectConfig, fleet: Fleet, run: RunSnapshot, target: str) -> dict[str, Any]:
+    if run.pod == target:
+        raise UsageError(f"run {run.run_id} waits on {target} already")
+    if run.after:
+        raise UsageError(f"run {run.run_id} comes after {', '.join(run.after)}", "which are not on the other pod")
+    records = await fleet.run_records(run.pod, run.run_id, project=run.project)
+    plan = _plan_again(config, run, records.get("spec") or {}, target)
+    # Held first: it starts neither here nor there while it is on its way, and is never in neither place.
+    await fleet.queue(run.pod, run.run_id, "hold", project=run.project)
+    try:
+        answer = await fleet.submit(plan)
+    except PodopsError:
+        if run.state != "held":
+            await fleet.queue(run.pod, run.run_id, "release", project=run.project)
+        raise
+    await fleet.queue(run.pod, run.run_id, "take", project=run.project)
+    return {"pod": target, "state": answer.get("state")}
+
+
+def _plan_again(config: ProjectConfig, run: RunSnapshot, spec: dict[str, Any], target: str) -> SubmitPlan:
+    """The run as it was asked for, planned for another pod."""
+    from podops.plan import QueuePlace, plan_submit
+
+    given = (spec.get("overrides") or {}).get("given") or {}
+    own_tags = config.presets[run.preset].tags if run.preset in config.presets else ()
+    plan = plan_submit(
+        config,
+        run.preset,
+        target,
+        overrides=[f"{key}={value}" for key, value in given.items()],
+        run_id=run.run_id,
+        tags=[tag for tag in run.tags if tag not in own_tags],
+        ref=(spec.get("git") or {}).get("ref"),
+        place=QueuePlace(priority=run.priority, hold=run.state == "held"),
+    )
+    plan.spec["gpus"] = _asked_gpus(spec.get("gpus"))
+    return plan
+
+
+def _asked_gpus(stored: Any) -> dict[str, Any] | None:
+    """What was asked for, without what the first pod made of it."""
+    if not isinstance(stored, dict):
+        return None
+    return {key: stored[key] for key in ("count", "all", "indices") if key in stored}

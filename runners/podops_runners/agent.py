@@ -1,0 +1,152 @@
+"""The agent of a pod: starts queued runs when they can start, takes over those whose supervisor died.
+
+One per machine and user, whatever the number of projects, links and submits: it holds a lock for as long as it lives.
+It is started by every submit, every link and every supervisor that finds none, and leaves when there has been nothing
+to do for a while. Nothing is lost without it: all it knows stands in the run directories.
+"""
+
+import os
+import signal
+import sys
+import time
+import zlib
+from typing import Any, Dict, List, Optional
+
+from podops_runners import launch, machine, process, records, tmux
+from podops_runners.gpu import GpuSource
+from podops_runners.inotify import FileWatch
+from podops_runners.recover import Recovery
+from podops_runners.run_queue import Queue
+
+_LOCK = "agent"
+_RECORD = "agent.json"
+
+#: The tmux session of the agent, on a server of its own that no project ends.
+SESSION = "podops-agent"
+
+#: Between two looks while anything runs or waits, and while nothing does, seconds.
+_LOOK_S, _IDLE_LOOK_S = 2.0, 10.0
+
+#: The agent leaves after so long without anything to look after, seconds.
+_LEAVE_S = 600.0
+
+
+def main() -> int:
+    """Look after this machine until there has been nothing to do for a while. Returns 0, also when another one does."""
+    held = machine.take_lock(_LOCK)
+    if held is None:
+        return 0
+    me = process.identity(os.getpid())
+    records.write_record(
+        machine.path_of(_RECORD),
+        {"agent": None if me is None else me._asdict(), "archive": launch.archive(), "time": time.time()},
+        durable=False,
+    )
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+    Agent().run()
+    return 0
+
+
+class Agent:
+    """State kept between two looks: what was read before, so that a look is cheap."""
+
+    def __init__(self) -> None:
+        self._queue = Queue()
+        self._recovery = Recovery()
+        self._gpus: Dict[int, GpuSource] = {}
+
+    def run(self) -> None:
+        path = machine.path_of("wake")
+        open(path, "ab").close()
+        watch = FileWatch(path)
+        busy_at = time.monotonic()
+        while time.monotonic() - busy_at < _LEAVE_S:
+            mark = _mark(path)
+            if self.look():
+                busy_at = time.monotonic()
+            deadline = time.monotonic() + (_LOOK_S if busy_at > time.monotonic() - _LOOK_S else _IDLE_LOOK_S)
+            while time.monotonic() < deadline and _mark(path) == mark:
+                watch.wait(deadline - time.monotonic())
+
+    def look(self) -> bool:
+        """One look at every root; whether there is anything to look after."""
+        roots = [root for root in machine.roots() if os.path.isdir(root.outputs_dir)]
+        busy = False
+        for root in roots:
+            try:
+                busy = bool(self._recovery.look(root)) or busy
+            except OSError:
+                continue
+        try:
+            self._queue.start_what_can(roots, self.samples)
+            return busy or any(self._queue.waiting(root) for root in roots)
+        except OSError:
+            return True
+
+    def samples(self, simulate: int) -> List[Dict[str, Any]]:
+        """GPU samples of now; the driver is asked only when a run waits for a GPU."""
+        if simulate not in self._gpus:
+            self._gpus[simulate] = GpuSource(simulate)
+        gpus: List[Dict[str, Any]] = self._gpus[simulate].report({})["gpus"]
+        return gpus
+
+
+def ensure_running(settings: Any = None) -> None:
+    """Start the agent unless one is there. Never raises: a pod without an agent is no reason to fail.
+
+    `settings` is the spec's `tmux`: where a project does without tmux, the agent does too.
+    """
+    try:
+        held = machine.take_lock(_LOCK)
+        if held is None:
+            return
+        os.close(held)
+        command = [sys.executable or "python3", "-I", "-S", launch.archive(), "agent"]
+        enabled = not isinstance(settings, dict) or settings.get("enabled", True)
+        if enabled and tmux.available() and not tmux.has_session(_socket(), SESSION):
+            tmux.new_session(_socket(), SESSION, command, machine.directory(), stay=False)
+        else:
+            launch.detach(command)
+    except (OSError, tmux.TmuxError):
+        pass
+
+
+def _socket() -> str:
+    """A server for each state directory: two of them on one machine have an agent each."""
+    chosen = os.environ.get(machine.STATE_DIR_VARIABLE)
+    return "{}-{:08x}".format(SESSION, zlib.crc32(chosen.encode())) if chosen else SESSION
+
+
+def replace_older() -> None:
+    """End an agent that was started from another archive than ours, so that ours takes its place."""
+    record = status()
+    if record is not None and record.get("archive") != launch.archive():
+        try:
+            os.kill(record["agent"]["pid"], signal.SIGTERM)
+        except OSError:
+            return
+        deadline = time.monotonic() + 5.0
+        while status() is not None and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def status() -> Optional[Dict[str, Any]]:
+    """The record of the agent that lives, or `None`."""
+    try:
+        record, _ = records.read_record(machine.path_of(_RECORD))
+    except OSError:
+        return None
+    return record if record is not None and process.is_alive(record.get("agent")) else None
+
+
+def wake() -> None:
+    """Let it look now."""
+    machine.wake_agent()
+
+
+def _mark(path: str) -> "tuple[int, int]":
+    try:
+        info = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (info.st_mtime_ns, info.st_size)

@@ -1,0 +1,256 @@
+"""One attempt of a run: its child watched from start to end, its policies enforced."""
+
+import os
+import signal
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
+
+from podops_runners import cgroup, log_limit, service, states
+from podops_runners.journal import Journal
+from podops_runners.output import Output
+from podops_runners.policies import Policies
+from podops_runners.records import number, read_record
+from podops_runners.rundir import RunDir
+from podops_runners.shim import AdoptedChild, Child
+from podops_runners.signal_inbox import SignalInbox
+from podops_runners.stop import GracefulStop
+
+#: How long we sleep at most between two looks at log, kill request and clock, seconds.
+_TICK_S = 0.25
+_KILL_LOOK_S = 1.0
+_SERVICE_LOOK_S = 1.0
+
+#: So many probes in a row must fail before a service that was ready counts as unhealthy.
+_UNHEALTHY_AFTER = 3
+
+#: A log is warned about at this share of its limit.
+_WARN_AT = 0.8
+
+
+class Ended(NamedTuple):
+    """How an attempt ended. `status` is the child's wait status; `None` when nobody knows it."""
+
+    status: Optional[int]
+    #: Why it was ended by us; `None` when it ended by itself.
+    cause: Optional[str]
+    detail: str
+    started: float
+    ended: float
+    log_start: int
+    log_end: int
+    oom_kills: int
+
+
+class Attempt:
+    """Watches one child. Trouble with our own records never ends it."""
+
+    def __init__(
+        self,
+        run: RunDir,
+        spec: Dict[str, Any],
+        policies: Policies,
+        child: Union[Child, AdoptedChild],
+        journal: Journal,
+        inbox: SignalInbox,
+        *,
+        started: float,
+        log_start: int,
+        facts: Callable[[], Dict[str, Any]],
+    ) -> None:
+        self._run = run
+        self._spec = spec
+        self._policies = policies
+        self._child = child
+        self._journal = journal
+        self._inbox = inbox
+        self._facts = facts
+        self._started = started
+        self._log_start = log_start
+        # What ran before an adoption counts towards the timeout; the clock on the wall is the only one that knows it.
+        self._clock = time.monotonic() - (max(0.0, time.time() - started) if child.adopted else 0.0)
+        self._output = Output(run, spec, log_start, journal.keep, child.adopted)
+        self._stop: Optional[GracefulStop] = None
+        self._cause: Optional[str] = None
+        self._detail = ""
+        self._stalled = False
+        self._nan_told = False
+        self._log_warned = False
+        self._freed_to = 0
+        self._phase = "loading" if spec.get("service") else ""
+        self._bad_probes = 0
+        self._oom_before = cgroup.oom_kills() or 0
+        self._interval = number(spec.get("watch_interval_s")) or 20.0
+        self._next_beat = self._next_probe = self._next_kill_look = self._next_log_look = 0.0
+
+    @property
+    def output(self) -> Output:
+        return self._output
+
+    @property
+    def killed_by_user(self) -> bool:
+        return self._cause == "user_kill"
+
+    def watch(self) -> Ended:
+        """Return when the child has ended and its output has been read."""
+        status = self._child.status()
+        while status is None and not self._child.vanished():
+            self._inbox.wait(_TICK_S)
+            self._look(time.monotonic())
+            status = self._child.status()
+        status = self._child.status() if status is None else status
+        self._output.read_to_end()
+        cause = self._cause if self._stop and self._stop.last_signal is not None else None
+        GracefulStop(0, self._run.path, 0, 0).finish()
+        oom_kills = max(0, (cgroup.oom_kills() or 0) - self._oom_before)
+        return Ended(
+            status,
+            cause,
+            self._detail if cause else "",
+            self._started,
+            time.time(),
+            self._log_start,
+            log_size(self._run),
+            oom_kills,
+        )
+
+    def _look(self, now: float) -> None:
+        self._output.read()
+        self._take_signals(now)
+        if now >= self._next_kill_look:
+            self._next_kill_look = now + _KILL_LOOK_S
+            self._take_kill_request(now)
+            self._journal.catch_up()
+        self._enforce_time(now)
+        self._watch_loss(now)
+        if self._policies.max_log_bytes and now >= self._next_log_look:
+            self._next_log_look = now + 1.0
+            self._watch_log_size(self._policies.max_log_bytes, now)
+        if self._phase and now >= self._next_probe:
+            self._next_probe = now + _SERVICE_LOOK_S
+            self._probe_service(now)
+        if now >= self._next_beat:
+            self._next_beat = now + self._interval
+            self._beat(states.STOPPING if self._stop else states.RUNNING)
+        if self._stop:
+            self._stop.advance(now)
+
+    def _take_signals(self, now: float) -> None:
+        signals: List[int] = self._inbox.take()
+        if signal.SIGINT in signals:
+            self._begin_stop("user_kill", self._policies.grace_s, now, "ctrl-c in its terminal")
+        if signal.SIGTERM in signals:
+            self._begin_stop("preempted", self._policies.grace_s, now, "the supervisor was sent SIGTERM")
+        if signal.SIGUSR1 in signals:
+            self._take_kill_request(now)
+
+    def _take_kill_request(self, now: float) -> None:
+        request, _ = read_record(self._run.kill_request)
+        if request is None:
+            return
+        asked = number(request.get("grace_s"))
+        grace_s = self._policies.grace_s if asked is None else asked
+        if self._stop:
+            self._cause, self._detail = "user_kill", _asked_by(request)
+            self._stop.shorten(grace_s)
+        else:
+            self._begin_stop("user_kill", grace_s, now, _asked_by(request))
+
+    def _begin_stop(self, cause: str, grace_s: float, now: float, why: str) -> None:
+        if self._stop:
+            return
+        self._cause, self._detail = cause, why
+        self._stop = GracefulStop(self._child.pid, self._run.path, grace_s, now)
+        self._journal.event("stopping", reason=cause, detail=why, grace_s=grace_s)
+        self._next_beat = 0.0
+
+    def _enforce_time(self, now: float) -> None:
+        policies = self._policies
+        if policies.timeout_s and now - self._clock > policies.timeout_s:
+            self._begin_stop("timeout", policies.grace_s, now, "ran longer than {:g} s".format(policies.timeout_s))
+        if not policies.stall_timeout_s or self._spec.get("service"):
+            return
+        quiet = now - self._output.active_at
+        if quiet <= policies.stall_timeout_s:
+            if self._stalled:
+                self._stalled = False
+                self._journal.event("resumed")
+            return
+        if not self._stalled:
+            self._stalled = True
+            self._journal.event("stalled", quiet_s=round(quiet, 1), action=policies.on_stall)
+            self._next_beat = 0.0
+            if policies.on_stall != "flag":
+                why = "no output, metric or checkpoint for {:g} s".format(policies.stall_timeout_s)
+                self._begin_stop("stalled", policies.grace_s, now, why)
+
+    def _watch_loss(self, now: float) -> None:
+        if not self._output.nan_loss or self._nan_told:
+            return
+        self._nan_told = True
+        self._journal.event("nan_loss", detail=self._output.nan_loss, action=self._policies.on_nan)
+        self._next_beat = 0.0
+        if self._policies.on_nan == "stop":
+            self._begin_stop("nan_loss", self._policies.grace_s, now, self._output.nan_loss)
+
+    def _watch_log_size(self, limit: int, now: float) -> None:
+        used = log_limit.used_bytes(self._run.stdout_log)
+        if used > limit * _WARN_AT and not self._log_warned:
+            self._log_warned = True
+            self._journal.event("log_large", used_bytes=used, limit_bytes=limit, action=self._policies.on_max_log)
+        if used <= limit or self._stop:
+            return
+        middle = log_limit.middle_of(self._output.offset, limit, self._freed_to)
+        if self._policies.on_max_log == "punch" and middle:
+            if log_limit.punch_hole(self._run.stdout_log, *middle):
+                self._freed_to = middle[1]
+                self._journal.event("log_gap", start=middle[0], end=middle[1])
+                return
+        self._begin_stop("log_limit", self._policies.grace_s, now, "its log is larger than {} bytes".format(limit))
+
+    def _probe_service(self, now: float) -> None:
+        wanted = self._spec["service"]
+        problem = service.answers(int(wanted["port"]), str(wanted["health"]))
+        if problem is None:
+            self._bad_probes = 0
+            if self._phase != "ready":
+                self._change_phase("ready", port=wanted["port"], after_s=round(time.time() - self._started, 3))
+            return
+        self._bad_probes += 1
+        limit = number(wanted.get("ready_timeout_s"))
+        if self._phase == "ready" and self._bad_probes >= _UNHEALTHY_AFTER:
+            self._change_phase("unhealthy", detail=problem)
+            if wanted.get("on_unhealthy") == "restart":
+                self._begin_stop("unhealthy", self._policies.grace_s, now, "its health check says: " + problem)
+        elif self._phase == "loading" and limit and now - self._clock > limit:
+            self._begin_stop("timeout", self._policies.grace_s, now, "not ready within {:g} s".format(limit))
+
+    def _change_phase(self, phase: str, **facts: Any) -> None:
+        self._phase = phase
+        self._journal.event(phase, **facts)
+        self._next_beat = 0.0
+
+    def _beat(self, state: str) -> None:
+        facts = {
+            "pid": self._child.pid,
+            "elapsed": round(time.monotonic() - self._clock, 1),
+            "interval": self._interval,
+            "log_bytes": self._output.offset,
+            "log_age": round(time.monotonic() - self._output.active_at, 1),
+            "step": self._output.step,
+            "total": self._output.total,
+            "phase": self._phase or None,
+            "stalled": 1 if self._stalled else None,
+            "nan": 1 if self._nan_told else None,
+        }  # type: Dict[str, Any]
+        self._journal.beat(state, dict(facts, **self._facts()))
+
+
+def _asked_by(request: Dict[str, Any]) -> str:
+    return "asked for by {}".format(request.get("by") or "a user")
+
+
+def log_size(run: RunDir) -> int:
+    try:
+        return os.stat(run.stdout_log).st_size
+    except OSError:
+        return 0

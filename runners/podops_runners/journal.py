@@ -1,0 +1,85 @@
+"""A supervisor's own writes: none of them may fail the run, none of them is forgotten."""
+
+import errno
+import os
+import sys
+import time
+from typing import Any, Callable, Dict, List
+
+from podops_runners import records
+from podops_runners.rundir import RunDir
+from podops_runners.runfiles import heartbeat_line
+
+#: Trouble is told in the heartbeat for so long after it was last met, seconds.
+_TELL_S = 60.0
+
+#: Events kept for a volume that takes none.
+_MOST = 10_000
+
+
+class Journal:
+    """Events, heartbeat and records of one run. What the volume does not take now is written when it does again."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._waiting: List[Dict[str, Any]] = []
+        self._trouble = ""
+        self._trouble_at = 0.0
+
+    def keep(self, write: Callable[[], object]) -> bool:
+        """Do one write; whether it worked. Trouble goes to the pane and into the heartbeat."""
+        try:
+            write()
+            return True
+        except OSError as error:
+            text = "{}: {}".format(errno.errorcode.get(error.errno or 0, "EIO"), error.strerror or error)
+            now = time.monotonic()
+            if text != self._trouble or now - self._trouble_at > _TELL_S:
+                _say("podops: {}: {}\n".format(self._run.path, text))
+            self._trouble, self._trouble_at = text, now
+            return False
+
+    @property
+    def trouble(self) -> str:
+        """What the volume refused within the last minute; empty when all is well."""
+        fresh = self._trouble and time.monotonic() - self._trouble_at < _TELL_S
+        return self._trouble if fresh else ""
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Add one line to the timeline, in order, with the time it happened."""
+        self._waiting.append(dict({"time": round(time.time(), 3), "event": name}, **facts))
+        del self._waiting[:-_MOST]
+        self.catch_up()
+
+    def catch_up(self) -> bool:
+        """Write the events that wait; whether none does any more."""
+        while self._waiting:
+            line = self._waiting[0]
+            if not self.keep(lambda line=line: records.append_line(self._run.events, line)):  # type: ignore[misc]
+                return False
+            self._waiting.pop(0)
+        return True
+
+    def beat(self, state: str, facts: Dict[str, Any]) -> None:
+        """Write the heartbeat, on a full disk into the file that is there."""
+        line = heartbeat_line(state, dict(facts, trouble=self.trouble.replace(" ", "_") or None)).encode()
+        if not self.keep(lambda: records.write_bytes(self._run.heartbeat, line, durable=False)):
+            line = heartbeat_line(state, dict(facts, trouble=self.trouble.replace(" ", "_"))).encode()
+            self.keep(lambda: _overwrite(self._run.heartbeat, line))
+
+
+def _overwrite(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        pass

@@ -1,0 +1,104 @@
+"""From a run in the queue to a supervisor at work."""
+
+import os
+import sys
+import time
+from typing import Any, Dict, List, Optional, Sequence
+
+from podops_runners import gpu_claims, machine, protocol, records, run_claim, states, tmux
+from podops_runners.rundir import RunDir
+from podops_runners.runfiles import event, iso
+from podops_runners.runid import session_name
+from podops_runners.submit_error import SubmitError
+
+
+def launch(run: RunDir, spec: Dict[str, Any], gpus: Sequence[int] = (), attempts: int = 0) -> None:
+    """Claim the run and its GPUs and start its supervisor; `attempts` were made before.
+
+    Raises `FileExistsError` when somebody else started it, `ValueError` for a GPU held by another run, `SubmitError`
+    when no supervisor can be started (the run has failed then), else `OSError`.
+    """
+    simulated = bool((spec.get("gpus") or {}).get("simulated"))
+    if gpus:
+        gpu_claims.claim(gpus, run.path, simulated)
+    try:
+        token = run_claim.create(run, gpus, attempts + 1)
+    except OSError:
+        if gpus:
+            gpu_claims.release(run.path)
+        raise
+    try:
+        start_supervisor(run, spec, token)
+    except (tmux.TmuxError, OSError) as error:
+        _could_not_start(run, str(error))
+        raise SubmitError(protocol.E_FAILED, "run {} could not be started: {}".format(run.run_id, error))
+
+
+def start_supervisor(run: RunDir, spec: Dict[str, Any], token: str) -> None:
+    """In a tmux session of its own, or detached where the project does without. Raises `TmuxError` or `OSError`."""
+    command = [sys.executable or "python3", "-I", "-S", archive(), "supervise", run.path, token]
+    settings = spec.get("tmux") or {}
+    if settings.get("enabled", True) and tmux.available():
+        session = session_name(str(settings.get("session_prefix", "run")), run.run_id)
+        tmux.new_session(str(settings.get("socket") or "podops"), session, command, run.path)
+    else:
+        detach(command)
+
+
+def archive() -> str:
+    """The zipapp this process was started from."""
+    return os.path.abspath(sys.argv[0])
+
+
+def detach(command: List[str]) -> None:
+    """Start a process that no terminal and no link can take along when it goes. Raises `OSError`."""
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.execve(command[0], command, tmux.clean_environment())
+    finally:
+        os._exit(127)
+
+
+def end_unstarted(
+    run: RunDir, state: str, reason: str, detail: str, attempts: int = 0, ended: Optional[float] = None
+) -> None:
+    """Write the summary of a run that no supervisor brought to its end, at `ended` or now. Raises `OSError`."""
+    claim, _ = records.read_record(run.claim)
+    started: Optional[float] = records.number((claim or {}).get("started"))
+    now = time.time() if ended is None else ended
+    record: Dict[str, Any] = {
+        "run_id": run.run_id,
+        "ok": False,
+        "state": state,
+        "reason": reason,
+        "detail": detail,
+        "evidence": {"source": "agent"},
+        "exit_code": None,
+        "signal": None,
+        "started_at": None if started is None else iso(started),
+        "ended_at": iso(now),
+        "started": started,
+        "ended": round(now, 3),
+        "elapsed_s": 0.0 if started is None else round(max(0.0, now - started), 3),
+        "attempts": attempts,
+    }
+    event(run, "ended", state=state, reason=reason, detail=detail)
+    records.write_record(run.summary, record)
+    gpu_claims.release(run.path)
+    machine.wake_agent()
+
+
+def _could_not_start(run: RunDir, why: str) -> None:
+    try:
+        end_unstarted(run, states.FAILED, "spawn_failed", why)
+    except OSError:
+        pass

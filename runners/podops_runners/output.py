@@ -1,0 +1,187 @@
+"""A run's output as its supervisor sees it: shown in the pane, searched for metrics, indexed, its age known."""
+
+import json
+import math
+import os
+import time
+from typing import Any, Callable, Dict
+
+from podops_runners import records
+from podops_runners.log_reader import LogReader
+from podops_runners.metrics_scrape import Scraper, json_safe
+from podops_runners.pane import Pane
+from podops_runners.rundir import RunDir
+
+#: How long the log is read before everything else is looked at again, and once it is complete, seconds.
+_READ_S, _LAST_READ_S = 0.1, 5.0
+
+#: A look at the checkpoints lists directories, so it is made this often, seconds.
+_CHECKPOINT_LOOK_S = 5.0
+
+#: What counts as the loss for a run that goes wrong numerically.
+_LOSSES = ("loss", "train_loss")
+
+
+class Output:
+    """Reads what was added to `stdout.log` at each `read`. `keep` does a write of ours and bears its failure."""
+
+    def __init__(
+        self,
+        run: RunDir,
+        spec: Dict[str, Any],
+        start: int,
+        keep: Callable[[Callable[[], object]], bool],
+        adopted: bool = False,
+    ) -> None:
+        """`start` is where the attempt's output begins; with `adopted` another supervisor has read some of it."""
+        self._run = run
+        self._keep = keep
+        self._pane = Pane(1)
+        self._scraper = Scraper(spec.get("metrics_pattern"))
+        self._metrics_size = _size(run.metrics)
+        # Lines of ours in the metrics file end here; 0: none yet. A longer file is the run's own.
+        self._own_metrics = self._metrics_size if os.path.exists(run.scraped) else 0
+        self._known_step = -1
+        self._next_index = 0.0
+        self._indexed = start
+        self._next_checkpoint_look = 0.0
+        self._checkpoint_mark = 0.0
+        if adopted:
+            start = max(start, _last_indexed(run.stdout_index))
+        self._log = LogReader(run.stdout_log, start)
+        #: Monotonic time of the last sign of life: output, a metric, a checkpoint.
+        self.active_at = time.monotonic()
+        self.last_metrics: Dict[str, Any] = {}
+        #: The first loss that was not a finite number, as a line for a person.
+        self.nan_loss = ""
+        if adopted:
+            self._indexed = start
+            self.last_metrics = _last_record(run.metrics)
+            step = self.last_metrics.get("step")
+            self._known_step = step if isinstance(step, int) else -1
+
+    @property
+    def step(self) -> Any:
+        return self._scraper.step
+
+    @property
+    def total(self) -> Any:
+        return self._scraper.total
+
+    @property
+    def wandb_url(self) -> str:
+        return self._scraper.wandb_url
+
+    @property
+    def offset(self) -> int:
+        """Everything before it has been read, bytes."""
+        return self._log.offset
+
+    def read(self) -> None:
+        """Bring pane, metrics and index towards the end of the log, as far as that goes in a moment."""
+        self._read(_READ_S)
+        self._look_elsewhere()
+        now = time.monotonic()
+        if self.offset != self._indexed and now >= self._next_index:
+            self._next_index = now + 1.0
+            self._keep(self._index)
+
+    def read_to_end(self) -> None:
+        """The run has ended: read what is left, of very much only the end."""
+        self._read(_LAST_READ_S)
+        self._log.jump()
+        self._read(_LAST_READ_S)
+        if self.offset != self._indexed:
+            self._keep(self._index)
+
+    def _read(self, seconds: float) -> None:
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            data, jumped = self._log.next()
+            if not data:
+                return
+            if jumped:
+                self._scraper.forget_line()
+            self.active_at = time.monotonic()
+            self._pane.show(data)
+            for metrics in self._scraper.feed(data):
+                self._take(metrics)
+
+    def _index(self) -> None:
+        with open(self._run.stdout_index, "a") as stream:
+            stream.write("{:.3f} {}\n".format(time.time(), self.offset))
+        self._indexed = self.offset
+
+    def _take(self, metrics: Dict[str, Any]) -> None:
+        safe = json_safe(metrics)
+        self.last_metrics.update(safe)
+        for name in _LOSSES:
+            value = metrics.get(name)
+            if not self.nan_loss and isinstance(value, float) and not math.isfinite(value):
+                self.nan_loss = "{} is {} at step {}".format(name, value, metrics.get("step", "?"))
+        step = metrics.get("step")
+        if isinstance(step, int) and step <= self._known_step:
+            return  # told before the run was taken over
+        # A run that writes the file itself is the better source; two sources would tell each value twice.
+        if _size(self._run.metrics) != self._own_metrics:
+            return
+        if not self._own_metrics:
+            self._keep(lambda: records.write_bytes(self._run.scraped, b"", durable=False))
+        line = dict({"step": step, "time": round(time.time(), 3)}, **safe)
+        self._keep(lambda: records.append_line(self._run.metrics, line))
+        self._own_metrics = self._metrics_size = _size(self._run.metrics)
+
+    def _look_elsewhere(self) -> None:
+        now = time.monotonic()
+        if now < self._next_checkpoint_look:
+            return
+        self._next_checkpoint_look = now + _CHECKPOINT_LOOK_S
+        size, mark = _size(self._run.metrics), _newest(self._run.checkpoints)
+        if size != self._metrics_size or mark != self._checkpoint_mark:
+            self.active_at = now
+        self._metrics_size, self._checkpoint_mark = size, mark
+
+
+def _last_indexed(path: str) -> int:
+    """The offset in the last whole line of an index; 0 when there is none."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 256))
+            return int(stream.read().split(b"\n")[-2].split()[-1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _last_record(path: str) -> Dict[str, Any]:
+    """The last whole line of a file of JSON objects, without its time; empty when there is none."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
+            found = json.loads(stream.read().split(b"\n")[-2].decode("utf-8", "replace"))
+    except (OSError, ValueError, IndexError):
+        return {}
+    return {name: value for name, value in found.items() if name != "time"} if isinstance(found, dict) else {}
+
+
+def _newest(directory: str) -> float:
+    """The newest modification time in a directory and in the directories right below it; 0 for none."""
+    newest = 0.0
+    pending = [(directory, 0)]
+    while pending:
+        path, depth = pending.pop()
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    newest = max(newest, entry.stat(follow_symlinks=False).st_mtime)
+                    if depth == 0 and entry.is_dir(follow_symlinks=False):
+                        pending.append((entry.path, 1))
+        except OSError:
+            continue
+    return newest
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

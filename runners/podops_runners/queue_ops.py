@@ -1,0 +1,94 @@
+"""What a user may do to a waiting run: hold it, release it, cancel it, move it forward, take it away to another pod."""
+
+import os
+import shutil
+import tempfile
+from typing import Any, Callable, Dict, Optional
+
+from podops_runners import launch, machine, protocol, records, run_queue, states, ticket
+from podops_runners.rundir import RunDir
+from podops_runners.runfiles import event
+from podops_runners.submit_error import SubmitError
+
+
+def change(run: RunDir, action: str, by: str, value: Any = None) -> Dict[str, Any]:
+    """Do `action` (hold, release, cancel, priority, take) to a waiting run; its `state` afterwards.
+
+    Nothing starts meanwhile, because this holds the queue's lock. `take` removes the run from this pod and returns its
+    `spec`, for whoever submits it elsewhere. Raises `SubmitError` when the run does not wait, else `OSError`.
+    """
+    actions: Dict[str, Callable[[RunDir, str, Any], Dict[str, Any]]] = {
+        "hold": _hold,
+        "release": _release,
+        "cancel": _cancel,
+        "priority": _prioritise,
+        "take": _take,
+    }
+    if action not in actions:
+        raise SubmitError(protocol.E_USAGE, "unknown queue action {!r}".format(action))
+    with machine.locked(run_queue.LOCK):
+        _must_wait(run, action)
+        answer = actions[action](run, by, value)
+    machine.wake_agent()
+    return answer
+
+
+def _must_wait(run: RunDir, action: str) -> None:
+    if os.path.exists(run.summary):
+        problem, hint = "has ended", "see `ops run status {}`".format(run.run_id)
+    elif os.path.exists(run.claim):
+        problem, hint = "has started", "end it with `ops run kill {}`".format(run.run_id)
+    elif not os.path.exists(run.ticket):
+        problem, hint = "was never in the queue", "see `ops queue list`"
+    else:
+        return
+    raise SubmitError(protocol.E_REFUSED, "cannot {} run {}: it {}".format(action, run.run_id, problem), hint)
+
+
+def _hold(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
+    records.write_bytes(run.held, b"")
+    event(run, "held", by=by)
+    return {"state": states.HELD}
+
+
+def _release(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
+    if os.path.exists(run.held):
+        os.unlink(run.held)
+        event(run, "released", by=by)
+    return {"state": states.QUEUED}
+
+
+def _cancel(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
+    launch.end_unstarted(run, states.CANCELLED, "user_kill", "cancelled by {} before it started".format(by))
+    return {"state": states.CANCELLED, "ended": True}
+
+
+def _prioritise(run: RunDir, by: str, value: Any) -> Dict[str, Any]:
+    wanted = records.number(value)
+    place = ticket.read(run)
+    if wanted is None or not ticket.LOWEST <= wanted <= ticket.HIGHEST or place is None:
+        raise SubmitError(protocol.E_USAGE, "a priority lies between {} and {}".format(ticket.LOWEST, ticket.HIGHEST))
+    ticket.write(run, place._replace(priority=int(wanted)))
+    event(run, "priority", by=by, priority=int(wanted))
+    return {"state": states.HELD if os.path.exists(run.held) else states.QUEUED, "priority": int(wanted)}
+
+
+def _take(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
+    spec, problem = records.read_record(run.spec)
+    if spec is None:
+        raise SubmitError(protocol.E_FAILED, "run {} cannot be moved: {}".format(run.run_id, problem or "no spec"))
+    # It never ran, so nothing of it is lost; renamed first, so that it is gone at once or not at all.
+    grave = tempfile.mkdtemp(prefix=".moved-", dir=os.path.dirname(run.path))
+    os.rename(run.path, os.path.join(grave, run.run_id))
+    shutil.rmtree(grave, ignore_errors=True)
+    return {"state": "moved", "spec": spec, "by": by}
+
+
+def cancel_if_waiting(run: RunDir, by: str) -> Optional[Dict[str, Any]]:
+    """Cancel a run that has not started; `None` when it has."""
+    if os.path.exists(run.claim) or os.path.exists(run.summary) or not os.path.exists(run.ticket):
+        return None
+    try:
+        return change(run, "cancel", by)
+    except SubmitError:
+        return None

@@ -1,0 +1,128 @@
+"""Runs whose supervisor is gone: taken over while there is anything to learn, else ended with what is known."""
+
+import os
+import time
+from typing import Any, Dict, List, Optional
+
+from podops_runners import launch, process, records, run_claim, states, ticket, tmux
+from podops_runners.machine import Root
+from podops_runners.policies import read_policies
+from podops_runners.record_cache import RecordCache
+from podops_runners.run_queue import runs_under
+from podops_runners.rundir import RunDir
+from podops_runners.runfiles import event
+
+#: A started supervisor may take this long to take its claim, seconds.
+_COMING_S = 30.0
+
+#: After so many take-overs of one run each further one waits, seconds.
+_PATIENT_AFTER, _PATIENCE_S = 5, 60.0
+
+#: A run of another machine is given up only when its heartbeat is older than this, and than three intervals, seconds.
+_SURELY_DEAD_S = 120.0
+
+
+class Recovery:
+    """Looks after every claimed run of this machine."""
+
+    def __init__(self) -> None:
+        self._cache = RecordCache()
+
+    def look(self, root: Root) -> List[str]:
+        """Directories of the claimed runs without a summary. Raises `OSError` when the root cannot be listed."""
+        active = []
+        for run in runs_under(root):
+            if os.path.exists(run.summary):
+                self._cache.forget(run.claim)
+                continue
+            claim, _ = self._cache.read(run.claim)
+            if claim is None:
+                continue
+            active.append(run.path)
+            try:
+                _look_after(run, claim, root)
+            except (OSError, tmux.TmuxError):
+                continue  # the volume or tmux refuses just now; the next look comes soon
+        return active
+
+
+def _look_after(run: RunDir, claim: Dict[str, Any], root: Root) -> None:
+    if claim.get("machine_id") != process.machine_id():
+        if root.pod and _pod_of(run) == root.pod and _silent_for_long(run):
+            _lost(run, claim, "pod {} was made anew, its former machine is gone".format(root.pod))
+    elif claim.get("boot_id") != process.boot_id():
+        _lost(run, claim, "the pod was rebooted while it ran")
+    elif not process.is_alive(claim.get("supervisor")):
+        _take_over(run, claim)
+
+
+def _take_over(run: RunDir, claim: Dict[str, Any]) -> None:
+    age = time.time() - (records.number(claim.get("time")) or 0.0)
+    if claim.get("supervisor") is None and 0 <= age < _COMING_S:
+        return
+    if (records.number(claim.get("adoptions")) or 0) >= _PATIENT_AFTER and 0 <= age < _PATIENCE_S:
+        return
+    spec, _ = records.read_record(run.spec)
+    if spec is None:
+        return
+    token = run_claim.renew(run, claim)
+    if token is not None:
+        event(run, "supervisor_died", adoptions=int(records.number(claim.get("adoptions")) or 0) + 1)
+        launch.start_supervisor(run, spec, token)
+
+
+def _lost(run: RunDir, claim: Dict[str, Any], why: str) -> None:
+    """End it as lost with its pod, or put it back into the queue where the preset says so."""
+    spec, _ = records.read_record(run.spec)
+    attempts = int(records.number(claim.get("attempt")) or 1)
+    retries = read_policies(spec or {}).retries
+    seen = _last_sign(run)
+    if spec is None or attempts > retries.max or "pod_lost" not in retries.on or os.path.exists(run.kill_request):
+        launch.end_unstarted(run, states.FAILED, "pod_lost", why, attempts, seen)
+        return
+    line = {
+        "attempt": attempts,
+        "started": records.number(claim.get("attempt_started")),
+        "ended": seen,
+        "state": states.FAILED,
+        "reason": "pod_lost",
+        "detail": why,
+        "log_start": claim.get("log_start"),
+        "log_end": _size(run.stdout_log),
+    }
+    if run_claim.give_up(run, claim):
+        place = ticket.from_spec(dict(spec, queue={}))
+        before = ticket.read(run)
+        if before is not None:
+            place = before._replace(machine_id=place.machine_id, pod=place.pod, not_before=0.0)
+        ticket.write(run, place._replace(attempts=attempts))
+        records.append_line(run.attempts, line)
+        event(run, "requeued", detail=why, attempts=attempts)
+
+
+def _pod_of(run: RunDir) -> str:
+    spec, _ = records.read_record(run.spec)
+    return str((spec or {}).get("pod") or "")
+
+
+def _silent_for_long(run: RunDir) -> bool:
+    spec, _ = records.read_record(run.spec)
+    interval = records.number((spec or {}).get("watch_interval_s")) or 20.0
+    seen = _last_sign(run)
+    return seen is not None and time.time() - seen > max(3 * interval, _SURELY_DEAD_S)
+
+
+def _last_sign(run: RunDir) -> Optional[float]:
+    for path in (run.heartbeat, run.claim):
+        try:
+            return os.stat(path).st_mtime
+        except OSError:
+            continue
+    return None
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,251 @@
+"""The small process between supervisor and child that lives only to keep the child's exit status.
+
+When the supervisor is killed, the shim stays: it is the child's parent, so it alone can be told how the child ended,
+and it writes that to `.ops/exit.json` for whoever takes the run over. It is forked, not started, so it costs next to
+nothing while the supervisor lives.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from podops_runners import process, records
+from podops_runners.rundir import RunDir
+
+#: How long the shim goes on trying to store the exit status on a volume that does not take it, seconds.
+_KEEP_TRYING_S = 24 * 3600.0
+
+
+class ShimError(Exception):
+    """The child could not be started; the text says why."""
+
+
+class Child:
+    """The run's own process, seen by the supervisor that started it."""
+
+    adopted = False
+
+    def __init__(self, shim: process.Identity, identity: Optional[process.Identity], pid: int, pipe: int) -> None:
+        self.shim = shim
+        self.pid = pid
+        self.identity = identity
+        self._pipe = pipe
+        self._told = b""
+        self._silent = False
+
+    def status(self) -> Optional[int]:
+        """The wait status once the child has ended, and reap whatever else has.
+
+        A shim that was killed tells nothing: the child is ours then, because we are a subreaper.
+        """
+        taken = self._reap()
+        ready, _, _ = select.select([self._pipe], [], [], 0)
+        if ready:
+            data = os.read(self._pipe, 256)
+            self._told += data
+            self._silent = not data
+            first = self._told.split(b"\n")[0]
+            if b"\n" in self._told and first.isdigit():
+                return int(first)
+        return taken
+
+    def vanished(self) -> bool:
+        """Whether it has ended and nobody is left who knows how."""
+        return self._silent and (self.identity is None or not process.is_alive(self.identity._asdict()))
+
+    def _reap(self) -> Optional[int]:
+        taken = None
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return taken
+            if pid == 0:
+                return taken
+            if pid == self.pid:
+                taken = status
+
+
+class AdoptedChild:
+    """A child that another supervisor started and left behind: its status is what its shim has stored."""
+
+    adopted = True
+
+    def __init__(self, run: RunDir, attempt: int, child: Dict[str, Any], shim: Any) -> None:
+        self.pid = int(child["pid"])
+        self.identity: Optional[process.Identity] = process.Identity(
+            self.pid, int(child["start_ticks"]), str(child["boot_id"])
+        )
+        self._run = run
+        self._attempt = attempt
+        self._child = child
+        self._shim = shim
+
+    def status(self) -> Optional[int]:
+        return None if process.is_alive(self._child) else read_exit(self._run, self._attempt)
+
+    def vanished(self) -> bool:
+        return not process.is_alive(self._child) and not process.is_alive(self._shim)
+
+
+def start_child(run: RunDir, environment: Dict[str, str], attempt: int) -> Child:
+    """Start `bash command.sh` in a session of its own, its stdout and stderr `stdout.log` itself.
+
+    Raises `ShimError`. The caller must be single-threaded: it forks.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _shim(run, environment, attempt, writer)
+    shim = process.identity(pid)
+    os.close(writer)
+    first = _line(reader)
+    try:
+        told = json.loads(first.decode("utf-8", "replace"))
+    except ValueError:
+        told = {"error": "the process that should have started it died"}
+    if "pid" not in told or shim is None:
+        os.close(reader)
+        raise ShimError(str(told.get("error") or "its shim died"))
+    child = int(told["pid"])
+    return Child(shim, process.identity(child), child, reader)
+
+
+def left_behind(run: RunDir, attempt: int) -> Optional[AdoptedChild]:
+    """The child of this attempt as its shim noted it; `None` when the attempt never began."""
+    record, _ = records.read_record(run.child)
+    if record is None or record.get("attempt") != attempt:
+        return None
+    child = record.get("child")
+    if not isinstance(child, dict) or not isinstance(child.get("pid"), int):
+        child = {"pid": 0, "start_ticks": 0, "boot_id": ""}
+    return AdoptedChild(run, attempt, child, record.get("shim"))
+
+
+def read_exit(run: RunDir, attempt: int) -> Optional[int]:
+    """The wait status a shim has stored for this attempt, or `None`."""
+    record, _ = records.read_record(run.exit)
+    if record is None or record.get("attempt") != attempt:
+        return None
+    status = record.get("status")
+    return status if isinstance(status, int) else None
+
+
+def _shim(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int) -> None:
+    """The whole life of the forked process; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        _let_go_of_everything_but(pipe)
+        process.become_subreaper()
+        _keep(run, environment, attempt, pipe)
+        code = 0
+    except BaseException as error:
+        _tell(pipe, json.dumps({"error": str(error)}).encode() + b"\n")
+    finally:
+        os._exit(code)
+
+
+def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int) -> None:
+    # Told before and after: whoever finds only the first knows that this attempt may have begun, and begins it never
+    # again.
+    _note_child(run, attempt, None)
+    popen = _spawn(run, environment)
+    child = popen.pid
+    _note_child(run, attempt, process.identity(child))
+    _tell(pipe, b'{"pid": %d}\n' % child)
+    status = _wait_for(child)
+    popen.returncode = status  # ours to reap, not Popen's, which would do it when it is collected
+    heard = _tell(pipe, b"%d\n" % status)
+    record: Dict[str, Any] = {"attempt": attempt, "status": status, "time": time.time()}
+    deadline = time.monotonic() + _KEEP_TRYING_S
+    while time.monotonic() < deadline and os.path.isdir(run.path):
+        try:
+            records.write_record(run.exit, record)
+            return
+        except OSError:
+            if heard and os.path.exists(run.summary):
+                return
+            time.sleep(2.0)
+
+
+def _note_child(run: RunDir, attempt: int, child: Optional[process.Identity]) -> None:
+    shim = process.identity(os.getpid())
+    record: Dict[str, Any] = {"attempt": attempt, "shim": None if shim is None else shim._asdict()}
+    record["child"] = None if child is None else child._asdict()
+    try:
+        records.write_record(run.child, record, durable=False)
+    except OSError:
+        # A full disk is no reason not to run; the supervisor's claim tells the same.
+        pass
+
+
+def _spawn(run: RunDir, environment: Dict[str, str]) -> "subprocess.Popen[bytes]":
+    log = os.open(run.stdout_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        return subprocess.Popen(
+            ["bash", run.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=run.path,
+            env=environment,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def _wait_for(child: int) -> int:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except InterruptedError:
+            continue
+        if pid == child:
+            return status
+
+
+def _let_go_of_everything_but(pipe: int) -> None:
+    """No terminal, no signal handler of the supervisor's, no descriptor it may wait on."""
+    signal.set_wakeup_fd(-1)
+    handled: List[int] = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGHUP]
+    for number in handled:
+        signal.signal(number, signal.SIG_DFL)
+    # Its own group is not the child's: what is sent there is meant for the supervisor.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: None)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        number = int(name)
+        if number > 2 and number != pipe:
+            try:
+                os.close(number)
+            except OSError:
+                pass
+    sys.stdin = sys.stdout = sys.stderr = open(os.devnull, "r+")
+
+
+def _tell(pipe: int, data: bytes) -> bool:
+    try:
+        return os.write(pipe, data) == len(data)
+    except OSError:
+        return False
+
+
+def _line(descriptor: int) -> bytes:
+    data = b""
+    while not data.endswith(b"\n"):
+        piece = os.read(descriptor, 1)
+        if not piece:
+            break
+        data += piece
+    return data
