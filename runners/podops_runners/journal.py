@@ -1,7 +1,6 @@
 """A supervisor's own writes: none of them may fail the run, none of them is forgotten."""
 
 import errno
-import os
 import sys
 import time
 from typing import Any, Callable, Dict, List
@@ -23,6 +22,7 @@ class Journal:
     def __init__(self, run: RunDir) -> None:
         self._run = run
         self._waiting: List[Dict[str, Any]] = []
+        self._again: Dict[str, Callable[[], object]] = {}
         self._trouble = ""
         self._trouble_at = 0.0
 
@@ -39,6 +39,12 @@ class Journal:
             self._trouble, self._trouble_at = text, now
             return False
 
+    def keep_until_done(self, name: str, write: Callable[[], object]) -> None:
+        """Do one write now or, when the volume takes it again, later; a later write of the same name replaces it."""
+        self._again.pop(name, None)
+        if not self.keep(write):
+            self._again[name] = write
+
     @property
     def trouble(self) -> str:
         """What the volume refused within the last minute; empty when all is well."""
@@ -52,7 +58,11 @@ class Journal:
         self.catch_up()
 
     def catch_up(self) -> bool:
-        """Write the events that wait; whether none does any more."""
+        """Write what waits; whether nothing does any more."""
+        for name in list(self._again):
+            if not self.keep(self._again[name]):
+                return False
+            del self._again[name]
         while self._waiting:
             line = self._waiting[0]
             if not self.keep(lambda line=line: records.append_line(self._run.events, line)):  # type: ignore[misc]
@@ -65,16 +75,7 @@ class Journal:
         line = heartbeat_line(state, dict(facts, trouble=self.trouble.replace(" ", "_") or None)).encode()
         if not self.keep(lambda: records.write_bytes(self._run.heartbeat, line, durable=False)):
             line = heartbeat_line(state, dict(facts, trouble=self.trouble.replace(" ", "_"))).encode()
-            self.keep(lambda: _overwrite(self._run.heartbeat, line))
-
-
-def _overwrite(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.pwrite(descriptor, data, 0)
-        os.ftruncate(descriptor, len(data))
-    finally:
-        os.close(descriptor)
+            self.keep(lambda: records.overwrite_bytes(self._run.heartbeat, line))
 
 
 def _say(text: str) -> None:

@@ -42,6 +42,26 @@ def write_record(path: str, record: Dict[str, Any], durable: bool = True) -> Non
     write_bytes(path, _encoded(record), durable=durable)
 
 
+def overwrite_record(path: str, record: Dict[str, Any]) -> None:
+    """As `write_record`; on a full disk into the file that is there, whose space it has already. Raises `OSError`."""
+    try:
+        write_record(path, record, durable=False)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        overwrite_bytes(path, _encoded(record))
+
+
+def overwrite_bytes(path: str, data: bytes) -> None:
+    """Put `data` in the place of what an existing file holds. Raises `OSError`."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
+
+
 def create_record(path: str, record: Dict[str, Any]) -> None:
     """Write a record that must not exist yet, whole or not at all, also among machines that share the volume.
 

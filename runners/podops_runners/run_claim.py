@@ -77,7 +77,7 @@ def take(run: RunDir, token: Optional[str]) -> Optional[Dict[str, Any]]:
 
 def update(run: RunDir, claim: Dict[str, Any]) -> None:
     """The owner's own change of its claim. Raises `OSError`."""
-    records.write_record(run.claim, claim, durable=False)
+    records.overwrite_record(run.claim, claim)
 
 
 def give_up(run: RunDir, claim: Dict[str, Any]) -> bool:

@@ -118,6 +118,8 @@ class Supervisor:
         return None
 
     def _start(self) -> Child:
+        # A heartbeat that is there can be written on a full disk too.
+        self._journal.beat(states.STARTING, self._facts())
         resume_from = newest_checkpoint(self._run, self._policies.checkpoints) if self._resumes() else None
         environment = run_environment(
             self._spec, self._run, attempt=self._number, gpus=self._gpus, resume_from=resume_from
@@ -140,7 +142,7 @@ class Supervisor:
             attempt_started=begun,
             log_start=log_start,
         )
-        self._journal.keep(lambda: run_claim.update(self._run, self._claim))
+        self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
         if self._gpus:
             owners = [process.identity(os.getpid()), identity, getattr(child, "shim", None)]
             self._journal.keep(lambda: gpu_claims.confirm(self._run.path, owners))
@@ -149,7 +151,7 @@ class Supervisor:
             return
         told = dict(metadata or {}, started=iso(self._started), host=os.uname().nodename, attempt=self._number)
         told.update(gpus=self._gpus or None, process=None if identity is None else identity._asdict())
-        self._journal.keep(lambda: records.write_record(self._run.metadata, told))
+        self._journal.keep_until_done("metadata", lambda: records.write_record(self._run.metadata, told))
 
     def _facts(self) -> Dict[str, Any]:
         now = time.monotonic()
@@ -192,7 +194,7 @@ class Supervisor:
     def _back_off(self, delay: float) -> bool:
         """Wait before the next attempt; False when a kill came meanwhile."""
         self._claim.update(child=None, attempt=self._number + 1)
-        self._journal.keep(lambda: run_claim.update(self._run, self._claim))
+        self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
         until = time.monotonic() + delay
         next_beat = 0.0
         while time.monotonic() < until:
@@ -226,7 +228,9 @@ class Supervisor:
             "log_start": ended.log_start,
             "log_end": ended.log_end,
         }
-        self._journal.keep(lambda: records.append_line(self._run.attempts, line))
+        self._journal.keep_until_done(
+            "attempt {}".format(self._number), lambda: records.append_line(self._run.attempts, line)
+        )
 
     def _end(self, verdict: Verdict, ended: Ended) -> str:
         self._journal.event("ended", state=verdict.state, reason=verdict.reason, attempt=self._number)
