@@ -7,22 +7,14 @@ to do for a while. Nothing is lost without it: all it knows stands in the run di
 
 import os
 import signal
-import sys
 import time
-import zlib
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
-from podops_runners import launch, machine, process, records, tmux
+from podops_runners import agent_process, launch, machine, process, records
 from podops_runners.gpu import GpuSource
 from podops_runners.inotify import FileWatch
 from podops_runners.recover import Recovery
 from podops_runners.run_queue import Queue
-
-_LOCK = "agent"
-_RECORD = "agent.json"
-
-#: The tmux session of the agent, on a server of its own that no project ends.
-SESSION = "podops-agent"
 
 #: Between two looks while anything runs or waits, and while nothing does, seconds.
 _LOOK_S, _IDLE_LOOK_S = 2.0, 10.0
@@ -33,12 +25,12 @@ _LEAVE_S = 600.0
 
 def main() -> int:
     """Look after this machine until there has been nothing to do for a while. Returns 0, also when another one does."""
-    held = machine.take_lock(_LOCK)
+    held = machine.take_lock(agent_process.LOCK)
     if held is None:
         return 0
     me = process.identity(os.getpid())
     records.write_record(
-        machine.path_of(_RECORD),
+        machine.path_of(agent_process.RECORD),
         {"agent": None if me is None else me._asdict(), "archive": launch.archive(), "time": time.time()},
         durable=False,
     )
@@ -89,59 +81,6 @@ class Agent:
             self._gpus[simulate] = GpuSource(simulate)
         gpus: List[Dict[str, Any]] = self._gpus[simulate].report({})["gpus"]
         return gpus
-
-
-def ensure_running(settings: Any = None) -> None:
-    """Start the agent unless one is there. Never raises: a pod without an agent is no reason to fail.
-
-    `settings` is the spec's `tmux`: where a project does without tmux, the agent does too.
-    """
-    try:
-        held = machine.take_lock(_LOCK)
-        if held is None:
-            return
-        os.close(held)
-        command = [sys.executable or "python3", "-I", "-S", launch.archive(), "agent"]
-        enabled = not isinstance(settings, dict) or settings.get("enabled", True)
-        if enabled and tmux.available() and not tmux.has_session(_socket(), SESSION):
-            tmux.new_session(_socket(), SESSION, command, machine.directory(), stay=False)
-        else:
-            launch.detach(command)
-    except (OSError, tmux.TmuxError):
-        pass
-
-
-def _socket() -> str:
-    """A server for each state directory: two of them on one machine have an agent each."""
-    chosen = os.environ.get(machine.STATE_DIR_VARIABLE)
-    return "{}-{:08x}".format(SESSION, zlib.crc32(chosen.encode())) if chosen else SESSION
-
-
-def replace_older() -> None:
-    """End an agent that was started from another archive than ours, so that ours takes its place."""
-    record = status()
-    if record is not None and record.get("archive") != launch.archive():
-        try:
-            os.kill(record["agent"]["pid"], signal.SIGTERM)
-        except OSError:
-            return
-        deadline = time.monotonic() + 5.0
-        while status() is not None and time.monotonic() < deadline:
-            time.sleep(0.02)
-
-
-def status() -> Optional[Dict[str, Any]]:
-    """The record of the agent that lives, or `None`."""
-    try:
-        record, _ = records.read_record(machine.path_of(_RECORD))
-    except OSError:
-        return None
-    return record if record is not None and process.is_alive(record.get("agent")) else None
-
-
-def wake() -> None:
-    """Let it look now."""
-    machine.wake_agent()
 
 
 def _mark(path: str) -> "tuple[int, int]":

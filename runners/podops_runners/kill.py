@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Dict, Optional
 
-from podops_runners import agent, process, queue_ops, records, states
+from podops_runners import agent_process, machine, process, queue_ops, records, states
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 
@@ -31,8 +31,8 @@ def request_kill(run: RunDir, grace_s: Optional[float], by: str) -> Dict[str, An
         os.kill(supervisor["pid"], signal.SIGUSR1)  # type: ignore[index]
     elif claim is not None:
         # The agent takes the run over, finds the request and ends it as it should be ended.
-        agent.ensure_running()
-        agent.wake()
+        agent_process.ensure_running()
+        machine.wake_agent()
     return {"state": states.STOPPING, "ended": False}
 
 

@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from podops_runners import __version__, agent, gpu_claims, machine, outputs_root, protocol, records
+from podops_runners import __version__, agent_process, gpu_claims, machine, outputs_root, protocol, records
 from podops_runners.frames import FrameDecoder, FrameError, encode_frame
 from podops_runners.gpu import GpuSource
 from podops_runners.host import HostSampler, host_info
@@ -244,11 +244,11 @@ def _keep_agent(roots: List[machine.Root], settings: Any) -> None:
     try:
         for root in roots:
             machine.register_root(root)
-        agent.replace_older()
+        agent_process.replace_older()
     except OSError:
         return  # no place for the machine's own files: submits say so, a link that only looks need not fail
     while True:
-        agent.ensure_running(settings)
+        agent_process.ensure_running(settings)
         time.sleep(_AGENT_LOOK_S)
 
 

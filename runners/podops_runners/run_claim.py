@@ -5,7 +5,6 @@ stands there. So of two supervisors started for one run by a slow and a quick ag
 """
 
 import os
-import secrets
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -20,7 +19,7 @@ def create(run: RunDir, gpus: Sequence[int], attempt: int = 1) -> str:
 
     Raises `FileExistsError` when somebody else has it, else `OSError`.
     """
-    token = secrets.token_hex(8)
+    token = os.urandom(8).hex()
     records.create_record(
         run.claim,
         {
@@ -48,7 +47,7 @@ def renew(run: RunDir, claim: Dict[str, Any]) -> Optional[str]:
         if now is None or now.get("token") != claim.get("token") or process.is_alive(now.get("supervisor")):
             return None
         adoptions = int(records.number(now.get("adoptions")) or 0) + 1
-        fresh = dict(now, token=secrets.token_hex(8), supervisor=None, time=time.time(), adoptions=adoptions)
+        fresh = dict(now, token=os.urandom(8).hex(), supervisor=None, time=time.time(), adoptions=adoptions)
         records.write_record(run.claim, fresh)
         return str(fresh["token"])
 

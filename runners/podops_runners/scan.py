@@ -7,7 +7,7 @@ import time
 from calendar import timegm
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from podops_runners import process, run_queue, states, ticket
+from podops_runners import process, records, run_queue, states, ticket
 from podops_runners.derive import Evidence, derive_state
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import COMMAND, PRIVATE, SPEC, STDOUT_LOG, Layout, RunDir

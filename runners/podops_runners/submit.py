@@ -9,7 +9,7 @@ import zlib
 from typing import Any, Callable, Dict, List, Optional
 
 from podops_runners import (
-    agent,
+    agent_process,
     creds,
     git_state,
     launch,
@@ -68,8 +68,8 @@ def submit_run(
     except OSError as error:
         raise _disk_error(error, run.path)
     state, why = _start(run, resolved, place, gpus)
-    agent.ensure_running(settings)
-    agent.wake()
+    agent_process.ensure_running(settings)
+    machine.wake_agent()
     return {
         "run_id": run.run_id,
         "run_dir": run.path,

@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Union
 
-from podops_runners import agent, gpu_claims, process, records, run_claim, service, states
+from podops_runners import agent_process, gpu_claims, machine, process, records, run_claim, service, states
 from podops_runners.attempt import Attempt, Ended, log_size
 from podops_runners.classify import Ending, Verdict, classify
 from podops_runners.environment import EnvironmentFileError, run_environment
@@ -157,7 +157,7 @@ class Supervisor:
         now = time.monotonic()
         if now >= self._next_agent_look:
             self._next_agent_look = now + _AGENT_LOOK_S
-            agent.ensure_running(self._spec.get("tmux"))
+            agent_process.ensure_running(self._spec.get("tmux"))
         return {
             "attempt": self._number if self._number > 1 else None,
             "gpu": ",".join(str(index) for index in self._gpus) or None,
@@ -238,7 +238,7 @@ class Supervisor:
         self._write_summary(self._summary(verdict, ended))
         if self._gpus:
             self._journal.keep(lambda: gpu_claims.release(self._run.path))
-        agent.wake()
+        machine.wake_agent()
         return verdict.state
 
     def _summary(self, verdict: Verdict, ended: Ended) -> Dict[str, Any]:

@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from podops.link.pod_archive import pod_archive
-from podops_runners import agent, process
+from podops_runners import agent_process, process
 from podops_runners.kill import request_kill
 from podops_runners.rundir import RunDir
 from podops_runners.submit import submit_run
@@ -153,7 +153,7 @@ def test_a_killed_supervisor_is_replaced_and_the_exit_status_is_still_the_true_o
 def test_a_status_is_kept_for_a_supervisor_that_comes_after_the_end(start: Start) -> None:
     run = start("while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done; exit 7")
     claim = eventually(lambda: read(run.claim) if read(run.claim).get("child") else {})
-    record = eventually(lambda: agent.status() or {})
+    record = eventually(lambda: agent_process.status() or {})
     os.kill(record["agent"]["pid"], signal.SIGSTOP)
     os.kill(claim["supervisor"]["pid"], signal.SIGKILL)
     Path(run.path, "go").touch()

@@ -1,0 +1,64 @@
+"""Finding the agent of this machine, starting it, waking it; what it does is in `agent`."""
+
+import os
+import signal
+import sys
+import time
+import zlib
+from typing import Any, Dict, Optional
+
+from podops_runners import launch, machine, process, records, tmux
+
+LOCK = "agent"
+RECORD = "agent.json"
+
+#: The tmux session of the agent, on a server of its own that no project ends.
+SESSION = "podops-agent"
+
+
+def ensure_running(settings: Any = None) -> None:
+    """Start the agent unless one is there. Never raises: a pod without an agent is no reason to fail.
+
+    `settings` is the spec's `tmux`: where a project does without tmux, the agent does too.
+    """
+    try:
+        held = machine.take_lock(LOCK)
+        if held is None:
+            return
+        os.close(held)
+        command = [sys.executable or "python3", "-I", "-S", launch.archive(), "agent"]
+        enabled = not isinstance(settings, dict) or settings.get("enabled", True)
+        if enabled and tmux.available() and not tmux.has_session(_socket(), SESSION):
+            tmux.new_session(_socket(), SESSION, command, machine.directory(), stay=False)
+        else:
+            launch.detach(command)
+    except (OSError, tmux.TmuxError):
+        pass
+
+
+def _socket() -> str:
+    """A server for each state directory: two of them on one machine have an agent each."""
+    chosen = os.environ.get(machine.STATE_DIR_VARIABLE)
+    return "{}-{:08x}".format(SESSION, zlib.crc32(chosen.encode())) if chosen else SESSION
+
+
+def replace_older() -> None:
+    """End an agent that was started from another archive than ours, so that ours takes its place."""
+    record = status()
+    if record is not None and record.get("archive") != launch.archive():
+        try:
+            os.kill(record["agent"]["pid"], signal.SIGTERM)
+        except OSError:
+            return
+        deadline = time.monotonic() + 5.0
+        while status() is not None and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def status() -> Optional[Dict[str, Any]]:
+    """The record of the agent that lives, or `None`."""
+    try:
+        record, _ = records.read_record(machine.path_of(RECORD))
+    except OSError:
+        return None
+    return record if record is not None and process.is_alive(record.get("agent")) else None
