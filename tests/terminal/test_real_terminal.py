@@ -143,5 +143,28 @@ def test_a_pod_that_goes_away_leaves_its_runs_in_view_as_old_and_its_log_goes_on
     assert terminal.gone()
 
 
+def test_a_log_that_has_ended_is_read_back_to_its_first_line_and_searched(
+    terminal: Terminal, project: MakeProject, ops: Ops, client_home: Path
+) -> None:
+    rows = {"kind": "command", "command": 'for i in $(seq 1 3000); do echo "row $i of it"; done'}
+    made = project("pod", presets={"rows": rows})
+    ops("run", "submit", "--preset", "rows", "--pod", "pod", "--run-id", "long")
+    assert ops("run", "wait", "long").returncode == 0
+    terminal.start_ops(100, 30, made.file, client_home)
+    terminal.wait_for(r"row 3000 of it")
+    terminal.press("Enter", "Home")
+    terminal.wait_for(r"before this")
+    terminal.press("Up")
+    terminal.wait_for(r"row 2499 of it")
+    terminal.press("Home")
+    terminal.wait_for(r"row 1 of it")
+    terminal.press("/")
+    terminal.type("ROW 1234 ")
+    terminal.press("Enter")
+    terminal.wait_for(r"row 1234 of it")
+    terminal.press("q")
+    assert terminal.gone()
+
+
 def kill_session(socket: str, session: str) -> None:
     subprocess.run(["tmux", "-L", socket, "kill-session", "-t", f"={session}"], check=True)

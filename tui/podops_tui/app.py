@@ -265,6 +265,9 @@ class OpsApp(App[None]):
     def _redraw(self) -> None:
         """Bring up to date what can be seen: the uppermost full screen, and dialogs over it."""
         self._changed = False
+        if not self.is_running:
+            # While the app is taken down its screens have no widgets left to draw.
+            return
         for screen in reversed(self.screen_stack):
             if screen.is_mounted and isinstance(screen, (LiveScreen, SubmitScreen)):
                 screen.show_snapshot(self.snapshot)

@@ -1,4 +1,4 @@
-"""The last lines of a log, from bytes in whatever pieces they come."""
+"""Lines of a log, from bytes in whatever pieces they come."""
 
 from __future__ import annotations
 
@@ -10,41 +10,63 @@ from podops_tui.sgr import sgr_after
 
 
 class LogBuffer:
-    """At most `max_lines` lines of at most `max_chars` characters; a carriage return starts its line over.
+    """The last `max_lines` lines, each at most `max_chars` characters; a carriage return starts its line over.
 
     A line that starts in a colour an earlier one set carries that colour in front of it.
     """
 
     def __init__(self, max_lines: int = 5000, max_chars: int = 4096) -> None:
-        self._lines: deque[str] = deque(maxlen=max_lines)
+        self._lines: deque[str] = deque()
+        # The byte of the log at which each of them begins.
+        self._starts: deque[int] = deque()
         self._max_lines = max_lines
         self._max_chars = max_chars
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._current = ""
+        self._current_start = 0
+        self._next = 0
         self._cut = False
         # A return folds only once something other than a newline follows, maybe in the next chunk.
         self._returned = False
         # The colours in effect where the current line began.
         self._colours = ""
-        #: Lines that fell off the start.
-        self.dropped = 0
+        # Lines that fell off the start, less those that were put there.
+        self._fallen = 0
         #: Bytes passed over, in all.
         self.skipped_bytes = 0
+        #: While true, nothing falls off the start.
+        self.held = False
 
     @property
     def full(self) -> bool:
-        """Whether the next line pushes out the first."""
+        """Whether there are as many lines as are kept."""
         return len(self._lines) >= self._max_lines
+
+    @property
+    def begin(self) -> int:
+        """The byte of the log at which the first line begins."""
+        return self._starts[0] if self._starts else self._current_start
+
+    @property
+    def first(self) -> int:
+        """The number of the first of `lines`: each keeps its own, whatever falls off or is put before it."""
+        return self._fallen - (1 if self.begin else 0)
+
+    def start_at(self, offset: int) -> None:
+        """The first bytes to come are those at `offset` of the log."""
+        self._next = self._current_start = offset
 
     def feed(self, data: bytes) -> None:
         """Add the next bytes of the log."""
         *ended, rest = self._decoder.decode(data).split("\n")
-        for text in ended:
+        for text, raw in zip(ended, data.split(b"\n"), strict=False):
             if text:
                 self._add(text)
+            self._next += len(raw) + 1
             self._end_line()
         if rest:
             self._add(rest)
+        self._next += len(data) - (data.rfind(b"\n") + 1)
 
     def skipped(self, count: int) -> None:
         """Note that `count` bytes before the next ones were passed over."""
@@ -53,15 +75,30 @@ class LogBuffer:
             self._end_line()
         self._colours = ""
         self.skipped_bytes += count
-        self.note(f"⋯ {size(count)} skipped: the log grows faster than it can be shown ⋯")
+        self._next += count
+        self._current_start = self._next
+        self._push(_note(f"⋯ {size(count)} skipped: the log grows faster than it can be shown ⋯"))
 
-    def note(self, text: str) -> None:
-        """Add a line of ours, set apart from those of the log."""
-        self._push(f"\x1b[2;3m{text}")
+    def put_before(self, data: bytes) -> int:
+        """Put the bytes that come before `begin` there; how many more `lines` that makes."""
+        before = len(self._lines) + bool(self.begin)
+        earlier = LogBuffer(len(data) + 1, self._max_chars)
+        earlier.start_at(self.begin - len(data))
+        earlier.feed(data)
+        if earlier._current:
+            earlier._end_line()
+        self._lines.extendleft(reversed(earlier._lines))
+        self._starts.extendleft(reversed(earlier._starts))
+        self._fallen -= len(earlier._lines)
+        return len(self._lines) + bool(self.begin) - before
 
     def lines(self) -> list[str]:
-        """Every line, the unfinished one last."""
-        return [*self._lines, self._shown()] if self._current else list(self._lines)
+        """Every line, the unfinished one last; first of all, if the log begins earlier, our word that it does."""
+        lines = [_note(f"⋯ {size(self.begin)} before this: going up from here reads them ⋯")] if self.begin else []
+        lines += self._lines
+        if self._current:
+            lines.append(self._shown())
+        return lines
 
     def _add(self, text: str) -> None:
         if "\r" not in text and not self._returned:
@@ -89,8 +126,17 @@ class LogBuffer:
         self._push(self._shown())
         self._colours = sgr_after(self._colours, self._current)
         self._current, self._cut, self._returned = "", False, False
+        self._current_start = self._next
 
     def _push(self, line: str) -> None:
-        if len(self._lines) == self._max_lines:
-            self.dropped += 1
         self._lines.append(line)
+        self._starts.append(self._current_start)
+        while len(self._lines) > self._max_lines and not self.held:
+            self._lines.popleft()
+            self._starts.popleft()
+            self._fallen += 1
+
+
+def _note(text: str) -> str:
+    """A line of ours, set apart from those of the log."""
+    return f"\x1b[2;3m{text}"

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet, LogStream
 from podops_tui.ansi import clean
-from podops_tui.format import size
 from podops_tui.log_buffer import LogBuffer
 
 #: A selection that is moving on is not followed, seconds.
@@ -18,6 +17,9 @@ _SETTLE_S = 0.12
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 15.0
 
 _TAIL_LINES = 500
+
+#: So much is read at once of what comes before, bytes.
+_EARLIER_BYTES = 256 * 1024
 
 #: `(pod, project, run_id)`.
 LogKey = tuple[str, str, str]
@@ -36,11 +38,13 @@ class LogReader:
         self._stream: LogStream | None = None
         self._next: int | None = None
         self._acked = 0
+        self._reading_earlier = False
         self._moving = asyncio.Event()
         self._moving.set()
 
     def hold(self, still: bool) -> None:
         """While held still, nothing that is in the buffer falls off its start."""
+        self.buffer.held = still
         if still:
             self._moving.clear()
         else:
@@ -51,6 +55,34 @@ class LogReader:
         if self._stream is not None and self._next is not None and self._next != self._acked:
             self._acked = self._next
             self._stream.ack(self._next)
+
+    async def earlier(self) -> int:
+        """Read what comes before the first line, a piece at a time; how many more lines of the buffer that makes.
+
+        0 at the log's beginning, while a piece is on its way, and unless held still: what is put at the start of a
+        log that moves falls off again. Raises `PodopsError`.
+        """
+        begin = self.buffer.begin
+        if not begin or self._reading_earlier or self._moving.is_set():
+            return 0
+        start = max(0, begin - _EARLIER_BYTES)
+        self._reading_earlier = True
+        try:
+            data = await self._read(start, begin - start)
+        finally:
+            self._reading_earlier = False
+        if self.buffer.begin != begin or len(data) != begin - start:
+            return 0
+        # A line longer than the piece is shown from where the piece begins.
+        cut = data.find(b"\n") + 1 if start else 0
+        added = self.buffer.put_before(data[0 if cut == len(data) else cut :])
+        self._changed()
+        return added
+
+    async def _read(self, offset: int, length: int) -> bytes:
+        pod, project, run_id = self._key
+        read = self._fleet.read(pod, run_id, "stdout.log", project=project, offset=offset, length=length)
+        return (await read)[2]
 
     async def run(self) -> None:
         """Read to the end of a log that is complete, else until cancelled."""
@@ -79,8 +111,8 @@ class LogReader:
                     await self._moving.wait()
                 if chunk.skipped:
                     self.buffer.skipped(chunk.skipped)
-                elif self._next is None and chunk.offset:
-                    self.buffer.note(f"⋯ {size(chunk.offset)} before this ⋯")
+                elif self._next is None:
+                    self.buffer.start_at(chunk.offset)
                 self.buffer.feed(chunk.data)
                 self._next = chunk.offset + len(chunk.data)
                 self._changed()

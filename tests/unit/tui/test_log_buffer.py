@@ -31,10 +31,27 @@ def test_a_long_line_is_cut_and_marked() -> None:
     assert lines(b"x" * 50, b"y" * 60, b"\nz", max_chars=60) == ["x" * 50 + "y" * 10 + "…", "z"]
 
 
-def test_old_lines_fall_off() -> None:
+def test_old_lines_fall_off_and_a_line_keeps_its_number_whether_they_do_or_are_put_back() -> None:
     buffer = LogBuffer(max_lines=2)
+    numbers = []
+    for data in (b"1\n2\n", b"3\n", b"4\n", b"5"):
+        buffer.feed(data)
+        numbers.append(buffer.first + buffer.lines().index("2") if "2" in buffer.lines() else None)
+    assert numbers == [1, 1, None, None]
+    assert buffer.lines()[1:] == ["3", "4", "5"] and buffer.begin == 4
+    assert buffer.put_before(b"2\n") == 1 and buffer.first + buffer.lines().index("2") == 1
+    assert buffer.put_before(b"1\n") == 0 and buffer.lines() == ["1", "2", "3", "4", "5"]
+    assert buffer.first + buffer.lines().index("2") == 1
+
+
+def test_a_buffer_that_is_held_lets_nothing_fall_off() -> None:
+    buffer = LogBuffer(max_lines=2)
+    buffer.held = True
     buffer.feed(b"1\n2\n3\n")
-    assert buffer.lines() == ["2", "3"] and buffer.dropped == 1
+    assert buffer.lines() == ["1", "2", "3"] and buffer.full
+    buffer.held = False
+    buffer.feed(b"4\n")
+    assert buffer.lines()[1:] == ["3", "4"]
 
 
 def test_a_gap_is_named() -> None:

@@ -23,6 +23,7 @@ class OneLog:
     def __init__(self, *chunks: LogChunk) -> None:
         self.chunks = list(chunks)
         self.acked: list[int] = []
+        self.whole = b""
         self.asked: list[int | None] = []
         self.pod = PodSnapshot("p", "live", "local", "local")
         self.callbacks: list[Callable[[frozenset[str]], None]] = []
@@ -53,6 +54,11 @@ class OneLog:
         if self.pod.state == "live":
             self.turn("unreachable")
             raise UnreachableError("the link was lost")
+
+    async def read(
+        self, pod: str, run_id: str, name: str, *, project: str, offset: int, length: int
+    ) -> tuple[int, int, bytes]:
+        return offset, len(self.whole), self.whole[offset : offset + length]
 
     def ack(self, offset: int) -> None:
         self.acked.append(offset)
@@ -94,6 +100,44 @@ async def test_what_was_passed_over_and_what_lies_before_is_told() -> None:
     await until(lambda: len(log.buffer.lines()) == 4)
     before, a, skipped, b = log.buffer.lines()
     assert (a, b) == ("a", "b") and "2.0 KiB before this" in before and "2.9 KiB skipped" in skipped
+    work.cancel()
+
+
+async def test_what_lies_before_is_read_piece_by_piece_while_the_log_is_held_still() -> None:
+    rows = [*(f"line {number}" for number in range(30_000)), "é" * 3000, *map(str, range(30_000))]
+    fleet = OneLog()
+    fleet.whole = "".join(f"{row}\n" for row in rows).encode()
+    tail = fleet.whole[-60_000:]
+    fleet.chunks.append(LogChunk(len(fleet.whole) - len(tail), tail))
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: len(log.buffer.lines()) > 1)
+    assert await log.earlier() == 0
+    log.hold(True)
+    while await log.earlier():
+        assert log.buffer.lines()[-1] == "29999"
+    assert log.buffer.lines() == rows
+    log.hold(False)
+    log.buffer.feed(b"more\n")
+    assert log.buffer.lines()[1:] == [*rows[-4999:], "more"]
+    log.hold(True)
+    while await log.earlier():
+        pass
+    assert log.buffer.lines() == [*rows, "more"]
+    work.cancel()
+
+
+async def test_a_line_longer_than_a_piece_is_read_back_too() -> None:
+    fleet = OneLog()
+    fleet.whole = b"first\n" + b"x" * 700_000 + b"\nlast\n"
+    fleet.chunks.append(LogChunk(len(fleet.whole) - 5, b"last\n"))
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: "last" in log.buffer.lines())
+    log.hold(True)
+    while log.buffer.begin:
+        assert await log.earlier() >= 0
+    assert log.buffer.lines()[0] == "first" and log.buffer.lines()[-1] == "last"
     work.cancel()
 
 

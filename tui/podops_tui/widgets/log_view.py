@@ -14,6 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean, parse_line
@@ -41,7 +42,7 @@ class LogView(ScrollView, can_focus=True):
         self.run: LogKey | None = None
         self.search = ""
         self.reader: LogReader | None = None
-        # The line of the current match, counted from the first line ever read.
+        # The number of the line of the current match.
         self._match: int | None = None
         self._lines: list[str] = []
         self._ends: list[int] = []
@@ -90,15 +91,15 @@ class LogView(ScrollView, can_focus=True):
         """Go to the next (1) or previous (-1) match and hold the log still there."""
         if not self.search or not self._lines:
             return
-        dropped = self._dropped
+        first = self._first
         start = len(self._lines) - 1 if step < 0 else 0
         if self._match is not None:
-            start = self._match - dropped + step
+            start = self._match - first + step
         found = find(self._lines, self.search, start, step)
         if found is None:
             self.app.notify(f"the log shown here does not hold {clean(self.search)}", markup=False)
             return
-        self._match = found + dropped
+        self._match = found + first
         self._set_follow(False)
         self._jump(self._row_of(found) - self.size.height // 2)
 
@@ -147,12 +148,28 @@ class LogView(ScrollView, can_focus=True):
     def _move(self, rows: int) -> None:
         """Scroll as the user asked, at once: a log that grows would outrun an animation."""
         row = min(self.max_scroll_y, max(0, self.scroll_offset.y + rows))
-        self._set_follow(row >= self.max_scroll_y)
+        self._set_follow(row >= self.max_scroll_y and rows > 0)
+        if rows < 0 and self.scroll_offset.y == 0:
+            self.run_worker(self._read_earlier(), group="earlier", exit_on_error=False)
         self._jump(row)
 
+    async def _read_earlier(self) -> None:
+        """At the top and still going up: read what comes before, and go up one row of it."""
+        reader = self.reader
+        if reader is None:
+            return
+        try:
+            added = await reader.earlier()
+        except PodopsError as error:
+            self.app.notify(clean(error.message), severity="warning", markup=False)
+            return
+        if added and reader is self.reader:
+            self._flush()
+            self._jump(self.scroll_offset.y + self._row_of(added) - 1)
+
     @property
-    def _dropped(self) -> int:
-        return 0 if self.reader is None else self.reader.buffer.dropped
+    def _first(self) -> int:
+        return 0 if self.reader is None else self.reader.buffer.first
 
     def _set_follow(self, follow: bool) -> None:
         if follow != self.follow:
@@ -224,7 +241,7 @@ class LogView(ScrollView, can_focus=True):
     def _styled(self, index: int) -> Text:
         text = parse_line(self._lines[index])
         if self.search:
-            text = marked(text, self.search, index + self._dropped == self._match)
+            text = marked(text, self.search, index + self._first == self._match)
         if not self.wrap and self.text_selection is not None:
             span = self.text_selection.get_span(index)
             if span is not None:
