@@ -10,7 +10,7 @@ import signal
 import time
 from typing import Any, Dict, List
 
-from podops_runners import agent_process, launch, machine, process, records
+from podops_runners import agent_process, machine, process, program, records
 from podops_runners.gpu import GpuSource
 from podops_runners.inotify import FileWatch
 from podops_runners.recover import Recovery
@@ -31,11 +31,14 @@ def main() -> int:
     me = process.identity(os.getpid())
     records.write_record(
         machine.path_of(agent_process.RECORD),
-        {"agent": None if me is None else me._asdict(), "archive": launch.archive(), "time": time.time()},
+        {"agent": None if me is None else me._asdict(), "archive": program.archive(), "time": time.time()},
         durable=False,
     )
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
-    Agent().run()
+    agent = Agent()
+    agent.look()
+    program.unpack()
+    agent.run()
     return 0
 
 

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import sys
 import time
 import zlib
 from typing import Any, Dict, Optional
 
-from podops_runners import launch, machine, process, records, tmux
+from podops_runners import launch, machine, process, program, records, tmux
 
 LOCK = "agent"
 RECORD = "agent.json"
@@ -26,7 +25,7 @@ def ensure_running(settings: Any = None) -> None:
         if held is None:
             return
         os.close(held)
-        command = [sys.executable or "python3", "-I", "-S", launch.archive(), "agent"]
+        command = program.command("agent")
         enabled = not isinstance(settings, dict) or settings.get("enabled", True)
         if enabled and tmux.available() and not tmux.has_session(_socket(), SESSION):
             tmux.new_session(_socket(), SESSION, command, machine.directory(), stay=False)
@@ -45,7 +44,7 @@ def _socket() -> str:
 def replace_older() -> None:
     """End an agent that was started from another archive than ours, so that ours takes its place."""
     record = status()
-    if record is not None and record.get("archive") != launch.archive():
+    if record is not None and record.get("archive") != program.archive():
         try:
             os.kill(record["agent"]["pid"], signal.SIGTERM)
         except OSError:

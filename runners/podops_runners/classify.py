@@ -5,52 +5,20 @@ Nothing is guessed: what the evidence does not tell is `nonzero_exit`, `signal` 
 
 import re
 import signal as signals
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from podops_runners import log_tail, states, tracebacks
 from podops_runners.causes import MESSENGER
 from podops_runners.failure import Conditions, Sign, find_failure
 from podops_runners.log_tail import Line
 from podops_runners.process import signal_name
+from podops_runners.verdict import Ending, Verdict
 
 _DETAIL = 300
 _EVIDENCE_LINE = 1000
 _CANCELLING = ("user_kill", "preempted")
 #: What torchrun says of a worker that a signal ended: `exitcode  : -11 (pid: 5)`.
 _WORKER_SIGNAL = re.compile(r"exitcode\s*: -(\d{1,2})\b|\(exitcode: -(\d{1,2})\)|return code = -(\d{1,2})\b")
-
-
-class Ending(NamedTuple):
-    """What is known of an attempt that has ended."""
-
-    #: As a shell tells it: 128 + number for a death by signal; `None` when nobody saw it end.
-    exit_code: Optional[int]
-    signal: Optional[int] = None
-    #: Why the supervisor ended it, a reason; `None` when it ended by itself.
-    stop_cause: Optional[str] = None
-    stop_detail: str = ""
-    log_path: str = ""
-    #: The attempt's bytes in the log; `log_end` `None` is the end of the file.
-    log_start: int = 0
-    log_end: Optional[int] = None
-    #: Kills for memory that our cgroup counted during the attempt.
-    oom_kills: int = 0
-    #: Room on the run directory's volume at the end, bytes.
-    disk_free_bytes: Optional[int] = None
-    notes: Tuple[str, ...] = ()
-
-
-class Verdict(NamedTuple):
-    """How it ended, for `summary.json`."""
-
-    state: str
-    reason: str
-    #: One line for a person, at most 300 characters.
-    detail: str
-    #: `source` (`supervisor`, `exit`, `signal`, `cgroup`, `log`) and what it showed; safe for JSON.
-    evidence: Dict[str, Any]
-    #: `file, line, function, error, message` of the last Python traceback that is no mere report of another.
-    traceback: Optional[Dict[str, Any]]
 
 
 def classify(ending: Ending) -> Verdict:

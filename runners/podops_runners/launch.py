@@ -1,11 +1,10 @@
 """From a run in the queue to a supervisor at work."""
 
 import os
-import sys
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
-from podops_runners import gpu_claims, machine, protocol, records, run_claim, states, tmux
+from podops_runners import gpu_claims, machine, program, protocol, records, run_claim, states, tmux
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event, iso
 from podops_runners.runid import session_name
@@ -36,18 +35,13 @@ def launch(run: RunDir, spec: Dict[str, Any], gpus: Sequence[int] = (), attempts
 
 def start_supervisor(run: RunDir, spec: Dict[str, Any], token: str) -> None:
     """In a tmux session of its own, or detached where the project does without. Raises `TmuxError` or `OSError`."""
-    command = [sys.executable or "python3", "-I", "-S", archive(), "supervise", run.path, token]
+    command = program.command("supervise", run.path, token)
     settings = spec.get("tmux") or {}
     if settings.get("enabled", True) and tmux.available():
         session = session_name(str(settings.get("session_prefix", "run")), run.run_id)
         tmux.new_session(str(settings.get("socket") or "podops"), session, command, run.path)
     else:
         detach(command)
-
-
-def archive() -> str:
-    """The zipapp this process was started from."""
-    return os.path.abspath(sys.argv[0])
 
 
 def detach(command: List[str]) -> None:

@@ -1,6 +1,5 @@
 """Metrics found in what a run prints: nanoGPT, Hugging Face, Lightning and tqdm, and a pattern of the preset."""
 
-import ast
 import math
 import re
 from typing import Any, Dict, List, Optional, Pattern
@@ -108,6 +107,8 @@ def _hugging_face(line: str) -> Optional[Dict[str, Any]]:
     # The Trainer prints a Python dict, since version 5 with its numbers as strings.
     if not (line.startswith("{'") and line.endswith("}")):
         return None
+    import ast  # here, because few runs print such lines, and all would wait for it
+
     try:
         printed = ast.literal_eval(line)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import stat
-import tempfile
 from typing import Any, Dict, Optional, Tuple
 
 SCHEMA = 1
@@ -19,8 +18,8 @@ def write_bytes(path: str, data: bytes, mode: int = 0o644, durable: bool = True)
 
     Without `durable` there is no fsync: whole for every reader, but a power cut may take it back.
     """
-    directory = os.path.dirname(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".tmp-", dir=directory)
+    temporary = os.path.join(os.path.dirname(path), ".tmp-" + os.urandom(8).hex())
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)

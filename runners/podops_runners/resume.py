@@ -4,7 +4,6 @@ import glob
 import json
 import os
 import re
-import zipfile
 from typing import List, Optional
 
 from podops_runners.rundir import RunDir
@@ -52,6 +51,8 @@ def _is_whole(path: str) -> bool:
             head = stream.read(4)
     except OSError:
         return False
+    import zipfile  # here, because a first attempt has no checkpoint to look at
+
     # A torch archive is a zip file: its table of contents stands at the end, so a cut one has none.
     return zipfile.is_zipfile(path) if head == b"PK\x03\x04" else bool(head)
 

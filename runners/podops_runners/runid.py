@@ -1,7 +1,7 @@
 """Run ids: how they are made, and which strings are accepted as one."""
 
+import os
 import re
-import secrets
 import time
 
 #: Letters, digits, `.`, `_` and `-`; starts with a letter or digit; at most 100 characters. So an id is one path
@@ -18,7 +18,7 @@ def new_run_id(preset: str) -> str:
     """A fresh id that sorts by time and tells its preset: `20261121-021709-hc_small-3f9a`, in UTC."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", preset).strip("-")[:60] or "run"
-    return "{}-{}-{}".format(stamp, name, secrets.token_hex(2))
+    return "{}-{}-{}".format(stamp, name, os.urandom(2).hex())
 
 
 def session_name(prefix: str, run_id: str) -> str:

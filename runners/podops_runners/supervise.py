@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Optional, Union
 
 from podops_runners import agent_process, gpu_claims, machine, process, records, run_claim, service, states
 from podops_runners.attempt import Attempt, Ended, log_size
-from podops_runners.classify import Ending, Verdict, classify
 from podops_runners.environment import EnvironmentFileError, run_environment
 from podops_runners.journal import Journal
 from podops_runners.policies import LogRange, read_policies, retry_delay
@@ -16,6 +15,7 @@ from podops_runners.rundir import RunDir
 from podops_runners.runfiles import iso, layout_of
 from podops_runners.shim import AdoptedChild, Child, ShimError, left_behind, start_child
 from podops_runners.signal_inbox import SignalInbox
+from podops_runners.verdict import Ending, Verdict
 
 #: How often a supervisor looks whether the agent still lives, seconds.
 _AGENT_LOOK_S = 5.0
@@ -89,6 +89,7 @@ class Supervisor:
             begun = records.number(self._claim.get("attempt_started")) or begun
             log_start = int(records.number(self._claim.get("log_start")) or 0)
         self._record_start(child, begun, log_start)
+        _load_what_the_end_needs()
         attempt = Attempt(
             self._run,
             self._spec,
@@ -177,6 +178,8 @@ class Supervisor:
             disk_free_bytes=_free_bytes(self._run.path),
             notes=(),
         )
+        from podops_runners.classify import classify
+
         return classify(ending)
 
     def _delay(self, verdict: Verdict, ended: Ended) -> Optional[float]:
@@ -276,6 +279,13 @@ class Supervisor:
             self._inbox.wait(2.0)
             self._inbox.take()
         self._journal.catch_up()
+
+
+def _load_what_the_end_needs() -> None:
+    """Loaded while the child starts: before it, it would be waited for; at the end, the volume may be gone."""
+    from podops_runners import classify
+
+    assert classify
 
 
 def _verdict(reason: str, detail: str) -> Verdict:

@@ -9,7 +9,14 @@ import io
 import zipfile
 from pathlib import Path
 
-_MAIN = "import sys\nfrom podops_runners.__main__ import main\nsys.exit(main(sys.argv[1:]))\n"
+_MAIN = """\
+import sys
+import podops_runners
+# Started from the unpacked copy, of which a cleaner of old files may have taken some: the rest is in the archive.
+podops_runners.__path__.append(sys.path[0] + ".pyz/podops_runners")
+from podops_runners.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 #: The oldest time a zip file can tell; a fixed one makes the archive depend on its content alone.
 _EPOCH = (1980, 1, 1, 0, 0, 0)

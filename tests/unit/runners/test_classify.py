@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podops_runners import states
-from podops_runners.classify import Ending, Verdict, classify
+from podops_runners.classify import classify
+from podops_runners.verdict import Ending, Verdict
 
 ENDINGS = Path(__file__).parent / "endings"
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from podops_runners.classify import Ending, Verdict, classify
+from podops_runners.classify import classify
+from podops_runners.verdict import Ending, Verdict
 
 BIND_TWICE = """
 import socket

@@ -1,0 +1,72 @@
+"""What processes of ours are started from: the zipapp, or its unpacked copy, whose modules are compiled already.
+
+Compiling them anew would be most of the time between a submit and its run's first instruction.
+"""
+
+import os
+import sys
+from typing import List
+
+_SUFFIX = ".pyz"
+
+
+def archive() -> str:
+    """The zipapp this process was started from, also when that was its unpacked copy."""
+    started_from = os.path.abspath(sys.argv[0])
+    beside = started_from + _SUFFIX
+    return beside if os.path.isdir(started_from) and os.path.isfile(beside) else started_from
+
+
+def command(*arguments: str) -> List[str]:
+    """The command line that starts a process of ours: from the unpacked copy where there is one."""
+    place = archive()
+    copy = _copy_of(place)
+    quick = copy and os.path.isfile(os.path.join(copy, "__main__.py"))
+    return [sys.executable or "python3", "-I", "-S", copy if quick else place] + list(arguments)
+
+
+def unpack() -> None:
+    """Make the unpacked copy beside the zipapp unless there is one. Never raises: without it all works, but slower."""
+    place = archive()
+    copy = _copy_of(place)
+    if not copy or os.path.isdir(copy):
+        return
+    # Only where it is used: every supervisor would pay for it.
+    import shutil
+    import tempfile
+
+    try:
+        fresh = tempfile.mkdtemp(prefix=".unpacking-", dir=os.path.dirname(copy))
+    except OSError:
+        return
+    try:
+        _unpack(place, fresh, copy)
+        os.rename(fresh, copy)
+    except Exception:  # a full disk, or another agent that was quicker
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _copy_of(place: str) -> str:
+    return place[: -len(_SUFFIX)] if place.endswith(_SUFFIX) else ""
+
+
+def _unpack(place: str, fresh: str, final: str) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(place) as stored:
+        stored.extractall(fresh)
+    for folder, _, names in os.walk(fresh):
+        for name in names:
+            if name.endswith(".py"):
+                _compile(os.path.join(folder, name), final + os.path.join(folder, name)[len(fresh) :])
+
+
+def _compile(path: str, told: str) -> None:
+    """Compile one module; it and its source outlive a power cut, since half of either would stop every later start."""
+    import py_compile
+
+    compiled = py_compile.compile(path, dfile=told, doraise=True)
+    for written in (path, compiled):
+        if written:
+            with open(written, "rb") as stream:
+                os.fsync(stream.fileno())
