@@ -27,15 +27,15 @@ def ensure_running(settings: Any = None) -> None:
         os.close(held)
         command = program.command("agent")
         enabled = not isinstance(settings, dict) or settings.get("enabled", True)
-        if enabled and tmux.available() and not tmux.has_session(_socket(), SESSION):
-            tmux.new_session(_socket(), SESSION, command, machine.directory(), stay=False)
+        if enabled and tmux.available() and not tmux.has_session(socket(), SESSION):
+            tmux.new_session(socket(), SESSION, command, machine.directory(), stay=False)
         else:
             launch.detach(command)
     except (OSError, tmux.TmuxError):
         pass
 
 
-def _socket() -> str:
+def socket() -> str:
     """A server for each state directory: two of them on one machine have an agent each."""
     chosen = os.environ.get(machine.STATE_DIR_VARIABLE)
     return "{}-{:08x}".format(SESSION, zlib.crc32(chosen.encode())) if chosen else SESSION
@@ -45,13 +45,21 @@ def replace_older() -> None:
     """End an agent that was started from another archive than ours, so that ours takes its place."""
     record = status()
     if record is not None and record.get("archive") != program.archive():
-        try:
-            os.kill(record["agent"]["pid"], signal.SIGTERM)
-        except OSError:
-            return
-        deadline = time.monotonic() + 5.0
-        while status() is not None and time.monotonic() < deadline:
-            time.sleep(0.02)
+        end()
+
+
+def end() -> None:
+    """End the agent, if there is one, and wait until it has gone; runs go on without it."""
+    record = status()
+    if record is None:
+        return
+    try:
+        os.kill(record["agent"]["pid"], signal.SIGTERM)
+    except OSError:
+        return
+    deadline = time.monotonic() + 5.0
+    while status() is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def status() -> Optional[Dict[str, Any]]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from podops.demo.demo import prepare_demo
 from podops_runners import process
+from tests.pods.loopback import processes_with_env, wait_for
 
 
 def test_every_run_of_the_demo_ends_as_it_should_and_nothing_is_left_running(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "podops.cli.main", "demo", "--headless", "--json", "--dir", str(tmp_path / "demo")]
-    done = subprocess.run([*command, "max_iters=60", "eval_interval=30"], capture_output=True, text=True, timeout=150)
+    demo, sockets = tmp_path / "demo", tmp_path / "sockets"
+    sockets.mkdir()
+    command = [sys.executable, "-m", "podops.cli.main", "demo", "--headless", "--json", "--dir", str(demo)]
+    command += ["max_iters=60", "eval_interval=30"]
+    env = {**os.environ, "TMUX_TMPDIR": str(sockets)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
+    wait_for(lambda: not processes_with_env(str(demo)), "every process of the demo to be gone")
+    assert list(sockets.rglob("podops*")) == []
     document = json.loads(done.stdout)
     assert document["ok"] is True
     ends = sorted((run["preset"], run["state"], run["reason"]) for run in document["runs"])

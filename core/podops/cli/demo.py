@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -33,8 +34,10 @@ def demo(
     Two trainings, a server and a crash. Overrides such as max_iters=50 go to the trainings. The runs end with the demo.
     """
     from podops.demo.demo import prepare_demo
+    from podops_runners.machine import STATE_DIR_VARIABLE
 
     prepared = prepare_demo(directory, simulate_gpus)
+    os.environ[STATE_DIR_VARIABLE] = str(prepared.state_dir)
     try:
         if headless:
             from podops.demo.headless import run_headless

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.plan import plan_submit
-from podops_runners import states
+from podops_runners import agent_process, machine, states
 
 PODS = ("alder", "birch", "cedar")
 
@@ -37,6 +38,11 @@ class Demo:
     config: ProjectConfig
     temporary: bool
 
+    @property
+    def state_dir(self) -> Path:
+        """What this machine is to the demo's pods, apart from the user's own runs; for `PODOPS_STATE_DIR`."""
+        return self.directory / "state"
+
     async def first_runs(self, fleet: Fleet, overrides: tuple[str, ...] = ()) -> dict[str, list[str]]:
         """Submit the first set; run ids by preset. `overrides` go to the trainings."""
         await fleet.settled(20)
@@ -48,13 +54,14 @@ class Demo:
         return ids
 
     def close(self) -> None:
-        """End every run of this demo and its tmux server. Returns once the directory is gone or kept."""
+        """End every run of this demo, its agent and its tmux servers; returns once its directory is gone or kept."""
         # Supervisors outlive their tmux server on purpose, so the runs are ended as a user would end them.
         with contextlib.suppress(PodopsError, TimeoutError):
             asyncio.run(self._end_runs())
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            command = ["tmux", "-L", self.config.tmux.socket, "kill-server"]
-            subprocess.run(command, check=False, capture_output=True, timeout=10)
+        _end_tmux_server(self.config.tmux.socket)
+        if os.environ.get(machine.STATE_DIR_VARIABLE) == str(self.state_dir):
+            agent_process.end()
+            _end_tmux_server(agent_process.socket())
         if self.temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -112,6 +119,14 @@ def _project(root: Path) -> dict[str, object]:
             "crash": {"kind": "train", "command": "{python} crash.py"},
         },
     }
+
+
+def _end_tmux_server(socket_name: str) -> None:
+    """End it with all in it, and remove its socket, which tmux leaves behind."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(["tmux", "-L", socket_name, "kill-server"], check=False, capture_output=True, timeout=10)
+    with contextlib.suppress(OSError):
+        Path(os.environ.get("TMUX_TMPDIR") or "/tmp", f"tmux-{os.getuid()}", socket_name).unlink()
 
 
 def _free_port() -> int:
