@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Literal, cast, get_args
 
 from podops.config.model import (
@@ -37,7 +38,7 @@ def _retries(section: Section, standard: RetryConfig) -> RetryConfig:
     value = section.raw("retries")
     if value is not None and isinstance(value.data, int) and not isinstance(value.data, bool):
         if 0 <= value.data <= 1000:
-            return RetryConfig(max=value.data)
+            return replace(standard, max=value.data)
         section.fault(value, f"{section.path}.retries must be a number from 0 to 1000, or a mapping")
         return standard
     if value is None:
@@ -58,7 +59,7 @@ def _retries(section: Section, standard: RetryConfig) -> RetryConfig:
     found = RetryConfig(
         max=standard.max if most is None else most,
         on=standard.on if on is None else on,
-        exit_codes=retries.wholes("exit_codes", 0, 255) or standard.exit_codes,
+        exit_codes=retries.wholes("exit_codes", 0, 255) if retries.has("exit_codes") else standard.exit_codes,
         backoff_s=0.0 if first is None else first,
         backoff_max_s=standard.backoff_max_s if longest is None else longest,
         unless_log_matches=pattern if pattern is not None else standard.unless_log_matches,

@@ -112,6 +112,32 @@ def test_remote_outputs_dir_of_the_environment_overrides_the_file(tmp_path: Path
     assert config.outputs_dir == "/b"
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("20GB", 20 * 1000**3), ("512MiB", 512 * 2**20), ("1.5G", 3 * 2**29), ("4096", 4096), ("none", None)],
+)
+def test_sizes_are_read_as_people_write_them(tmp_path: Path, text: str, size: int | None) -> None:
+    config = load(tmp_path, f"project: {{name: x}}\npresets: {{a: {{kind: command, command: x, max_log_size: {text}}}}}\n")
+    assert config.presets["a"].policies.max_log_bytes == size
+
+
+def test_what_is_no_size_is_told_with_what_would_be_right(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "project: {name: x}\ndefaults: {max_log_size: 20 apples}\n")
+    (fault,) = caught.value.faults
+    assert fault.line == 2 and "'20 apples' is not a size: write 512MiB" in fault.message
+
+
+def test_a_preset_that_says_only_how_often_to_retry_takes_the_rest_from_the_defaults(tmp_path: Path) -> None:
+    text = "project: {name: x}\ndefaults: {retries: {on: [nccl], exit_codes: [75], backoff: 1m}}\npresets:\n"
+    text += "  a: {kind: command, command: x, retries: 3}\n"
+    text += "  b: {kind: command, command: x, retries: {max: 3, exit_codes: []}}\n"
+    config = load(tmp_path, text)
+    short, full = (config.presets[name].policies.retries for name in "ab")
+    assert (short.max, short.on, short.exit_codes, short.backoff_s) == (3, ("nccl",), (75,), 60)
+    assert (full.max, full.on, full.exit_codes, full.backoff_s) == (3, ("nccl",), (), 60)
+
+
 #: Sections within sections.
 NESTED = {"presets.<name>.service", "presets.<name>.retries", "defaults.retries"}
 
