@@ -117,7 +117,9 @@ def test_remote_outputs_dir_of_the_environment_overrides_the_file(tmp_path: Path
     [("20GB", 20 * 1000**3), ("512MiB", 512 * 2**20), ("1.5G", 3 * 2**29), ("4096", 4096), ("none", None)],
 )
 def test_sizes_are_read_as_people_write_them(tmp_path: Path, text: str, size: int | None) -> None:
-    config = load(tmp_path, f"project: {{name: x}}\npresets: {{a: {{kind: command, command: x, max_log_size: {text}}}}}\n")
+    config = load(
+        tmp_path, "project: {name: x}\npresets: {a: {kind: command, command: x, max_log_size: " + text + "}}\n"
+    )
     assert config.presets["a"].policies.max_log_bytes == size
 
 
