@@ -4,12 +4,15 @@ import os
 import signal
 import time
 import zlib
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from podops_runners import launch, machine, process, program, records, tmux
 
 LOCK = "agent"
 RECORD = "agent.json"
+
+#: A killed agent holds its lock until the kernel has taken it apart, seconds.
+_DYING_S = 2.0
 
 #: The tmux session of the agent, on a server of its own that no project ends.
 SESSION = "podops-agent"
@@ -21,18 +24,38 @@ def ensure_running(settings: Any = None) -> None:
     `settings` is the spec's `tmux`: where a project does without tmux, the agent does too.
     """
     try:
-        held = machine.take_lock(LOCK)
-        if held is None:
+        if not _is_free():
             return
-        os.close(held)
         command = program.command("agent")
         enabled = not isinstance(settings, dict) or settings.get("enabled", True)
-        if enabled and tmux.available() and not tmux.has_session(socket(), SESSION):
-            tmux.new_session(socket(), SESSION, command, machine.directory(), stay=False)
-        else:
+        if not (enabled and _in_tmux(command)):
             launch.detach(command)
-    except (OSError, tmux.TmuxError):
+    except OSError:
         pass
+
+
+def _in_tmux(command: List[str]) -> bool:
+    """Start it in a session of its own; False where that cannot be: the server of the last one may be just ending."""
+    if tmux.available() is None or tmux.has_session(socket(), SESSION):
+        return False
+    try:
+        tmux.new_session(socket(), SESSION, command, machine.directory(), stay=False)
+        return True
+    except tmux.TmuxError:
+        return False
+
+
+def _is_free() -> bool:
+    """Whether no agent lives, and none is just coming."""
+    deadline = time.monotonic() + _DYING_S
+    while True:
+        held = machine.take_lock(LOCK)
+        if held is not None:
+            os.close(held)
+            return True
+        if status() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
 
 
 def socket() -> str:

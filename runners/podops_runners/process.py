@@ -142,6 +142,16 @@ def become_subreaper() -> bool:
         return False
 
 
+def signal_at_end_of_parent(number: int) -> bool:
+    """Have the kernel send us `number` when the process that forked us ends (Linux `PR_SET_PDEATHSIG`)."""
+    try:
+        import ctypes
+
+        return bool(ctypes.CDLL(None, use_errno=True).prctl(1, number, 0, 0, 0) == 0)
+    except (OSError, AttributeError, ImportError):
+        return False
+
+
 def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name

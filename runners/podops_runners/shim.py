@@ -1,8 +1,8 @@
 """The small process between supervisor and child that lives only to keep the child's exit status.
 
 When the supervisor is killed, the shim stays: it is the child's parent, so it alone can be told how the child ended,
-and it writes that to `.ops/exit.json` for whoever takes the run over. It is forked, not started, so it costs next to
-nothing while the supervisor lives.
+and it writes that to `.ops/exit.json` for whoever takes the run over. It sees to it, too, that there is an agent to do
+so. It is forked, not started, so it costs next to nothing while the supervisor lives.
 """
 
 import json
@@ -14,11 +14,18 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from podops_runners import process, records
+from podops_runners import agent_process, process, records
 from podops_runners.rundir import RunDir
 
 #: How long the shim goes on trying to store the exit status on a volume that does not take it, seconds.
 _KEEP_TRYING_S = 24 * 3600.0
+
+#: How often a shim without its supervisor looks whether there is an agent: while there was one, and while none was,
+#: seconds.
+_AGENT_LOOK_S, _NO_AGENT_LOOK_S = 5.0, 0.5
+
+#: What wakes a shim: the end of a child of its own, and the end of its supervisor.
+_WAKING = (signal.SIGCHLD, signal.SIGUSR1)
 
 
 class ShimError(Exception):
@@ -99,10 +106,11 @@ def start_child(run: RunDir, environment: Dict[str, str], attempt: int) -> Child
     Raises `ShimError`. The caller must be single-threaded: it forks.
     """
     reader, writer = os.pipe()
+    supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _shim(run, environment, attempt, writer)
+        _shim(run, environment, attempt, writer, supervisor)
     shim = process.identity(pid)
     os.close(writer)
     first = _line(reader)
@@ -137,14 +145,15 @@ def read_exit(run: RunDir, attempt: int) -> Optional[int]:
     return status if isinstance(status, int) else None
 
 
-def _shim(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int) -> None:
+def _shim(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, supervisor: int) -> None:
     """The whole life of the forked process; never returns."""
     code = 1
     try:
         os.setsid()
         _let_go_of_everything_but(pipe)
         process.become_subreaper()
-        _keep(run, environment, attempt, pipe)
+        process.signal_at_end_of_parent(signal.SIGUSR1)
+        _keep(run, environment, attempt, pipe, supervisor)
         code = 0
     except BaseException as error:
         _tell(pipe, json.dumps({"error": str(error)}).encode() + b"\n")
@@ -152,20 +161,21 @@ def _shim(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int) -> 
         os._exit(code)
 
 
-def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int) -> None:
+def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, supervisor: int) -> None:
     # Told before and after: whoever finds only the first knows that this attempt may have begun, and begins it never
     # again.
     _note_child(run, attempt, None)
+    directory = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY)
     popen = _spawn(run, environment)
     child = popen.pid
     _note_child(run, attempt, process.identity(child))
     _tell(pipe, b'{"pid": %d}\n' % child)
-    status = _wait_for(child)
+    status = _wait_for(child, run, supervisor)
     popen.returncode = status  # ours to reap, not Popen's, which would do it when it is collected
     heard = _tell(pipe, b"%d\n" % status)
     record: Dict[str, Any] = {"attempt": attempt, "status": status, "time": time.time()}
     deadline = time.monotonic() + _KEEP_TRYING_S
-    while time.monotonic() < deadline and os.path.isdir(run.path):
+    while time.monotonic() < deadline and not _is_deleted(directory):
         try:
             records.write_record(run.exit, record)
             return
@@ -173,6 +183,14 @@ def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int) -> 
             if heard and os.path.exists(run.summary):
                 return
             time.sleep(2.0)
+
+
+def _is_deleted(directory: int) -> bool:
+    """Whether somebody removed the run directory. One that merely cannot be found has gone with its volume, for now."""
+    try:
+        return os.fstat(directory).st_nlink == 0
+    except OSError:
+        return False
 
 
 def _note_child(run: RunDir, attempt: int, child: Optional[process.Identity]) -> None:
@@ -202,14 +220,34 @@ def _spawn(run: RunDir, environment: Dict[str, str]) -> "subprocess.Popen[bytes]
         os.close(log)
 
 
-def _wait_for(child: int) -> int:
+def _wait_for(child: int, run: RunDir, supervisor: int) -> int:
+    """The wait status of `child`. Without a supervisor there must be an agent, to take the run over."""
     while True:
-        try:
-            pid, status = os.waitpid(-1, 0)
-        except InterruptedError:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
+        status = _reap_until(child)
+        if status is not None:
+            return status
+        if os.getppid() == supervisor:
+            signal.sigwait(_WAKING)
             continue
+        # Not under the mask: the agent would inherit it.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAKING)
+        agent_process.ensure_running((records.read_record(run.spec)[0] or {}).get("tmux"))
+        signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
+        status = _reap_until(child)
+        if status is not None:
+            return status
+        signal.sigtimedwait(_WAKING, _AGENT_LOOK_S if agent_process.status() else _NO_AGENT_LOOK_S)
+
+
+def _reap_until(child: int) -> Optional[int]:
+    """Reap whatever has ended; the wait status of `child` if it is among it."""
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == child:
             return status
+        if pid == 0:
+            return None
 
 
 def _let_go_of_everything_but(pipe: int) -> None:
@@ -219,7 +257,7 @@ def _let_go_of_everything_but(pipe: int) -> None:
     for number in handled:
         signal.signal(number, signal.SIG_DFL)
     # Its own group is not the child's: what is sent there is meant for the supervisor.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, lambda _number, _frame: None)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
