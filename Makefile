@@ -1,9 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench
+.PHONY: help setup demo test test-all check bench
 BIN := .venv/bin
 
 help:  ## show these lines
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/'
 
 setup:  ## make .venv and install what is missing
 	@scripts/setup.sh
@@ -11,7 +11,10 @@ setup:  ## make .venv and install what is missing
 demo: setup  ## open the app on three local pods with small real runs
 	@$(BIN)/ops demo
 
-test: setup  ## every test, against real sshd and tmux on loopback
+test: setup  ## every test but the injected faults, against real sshd and tmux on loopback
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/faults
+
+test-all: setup  ## every test, the injected faults too
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: setup  ## lint, format, types, layers

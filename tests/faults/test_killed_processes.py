@@ -1,0 +1,155 @@
+"""kill -9 of everything there is on a pod, one by one and together."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from podops_runners import process
+from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, kill_tmux
+from tests.faults.invariants import check
+
+#: "The agent takes it over within ten seconds."
+TAKEN_OVER_S = 10
+
+
+def taken_over(pod: FaultPod, run_index: int = 0) -> bool:
+    run = pod.runs[run_index]
+    return process.is_alive(pod.claim(run).get("supervisor")) and "adopted" in pod.events(run)
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_a_killed_supervisor_is_replaced_within_ten_seconds_and_the_exit_status_is_the_true_one(
+    pod: FaultPod, code: int
+) -> None:
+    run = pod.started(gpus={"count": 1})
+    child = pod.child(run)
+    kill(pod.supervisor(run))
+    eventually(lambda: taken_over(pod), "the take-over", TAKEN_OVER_S)
+    assert pod.child(run) == child
+    pod.finish(run, code)
+    assert pod.summary(run)["exit_code"] == code
+    check(pod)
+
+
+def test_a_supervisor_killed_again_and_again_loses_nothing(pod: FaultPod) -> None:
+    run = pod.started()
+    for times in (1, 2, 3):
+        supervisor = pod.supervisor(run)
+        kill(supervisor)
+        await_end_of(supervisor)
+        eventually(lambda: pod.claim(run).get("supervisor"), "the take-over")
+        eventually(lambda: pod.events(run).count("adopted") == times, "the take-over")  # noqa: B023
+    pod.finish(run, 5)
+    assert pod.summary(run)["exit_code"] == 5
+    check(pod)
+
+
+def test_a_run_that_ends_while_nobody_watches_keeps_its_exit_status(pod: FaultPod) -> None:
+    run = pod.started()
+    agent, supervisor, child = pod.agent(), pod.supervisor(run), pod.child(run)
+    kill(agent)
+    kill(supervisor)
+    await_end_of(supervisor)
+    pod.finish(run, 9)
+    await_end_of(child)
+    pod.start_agent()
+    assert pod.summary(run)["exit_code"] == 9
+    check(pod)
+
+
+def test_a_killed_agent_comes_back_and_starts_what_waits(pod: FaultPod) -> None:
+    first = pod.started(gpus={"all": True})
+    waiting = pod.submit("--lines 3", gpus={"all": True})
+    killed = pod.agent()
+    kill(killed)
+    await_end_of(killed)
+    assert pod.waits(waiting)
+    eventually(lambda: pod.agent() != killed, "another agent")
+    pod.finish(first)
+    assert pod.summary(waiting)["ok"]
+    check(pod)
+
+
+def test_killing_agent_and_supervisor_at_once_loses_nothing_though_nobody_asks(pod: FaultPod) -> None:
+    run = pod.started(gpus={"count": 2})
+    kill(pod.agent())
+    kill(pod.supervisor(run))
+    eventually(lambda: taken_over(pod), "the take-over", TAKEN_OVER_S)
+    pod.finish(run, 3)
+    assert pod.summary(run)["exit_code"] == 3
+    check(pod)
+
+
+def test_the_run_outlives_the_tmux_server_and_so_does_the_agent(pod: FaultPod) -> None:
+    run = pod.started()
+    kill_tmux(pod.socket)
+    pod.finish(run, 4)
+    assert pod.summary(run)["exit_code"] == 4
+    after = pod.submit("--lines 3")
+    assert pod.summary(after)["ok"]
+    check(pod)
+
+
+def test_the_agent_comes_back_when_its_tmux_server_dies(pod: FaultPod) -> None:
+    from podops_runners import agent_process
+
+    run = pod.started(gpus={"all": True})
+    waiting = pod.submit("--lines 3", gpus={"count": 1})
+    pod.agent()
+    kill_tmux(agent_process.socket())
+    pod.finish(run)
+    assert pod.summary(waiting)["ok"]
+    check(pod)
+
+
+def test_a_killed_child_is_told_as_killed(pod: FaultPod) -> None:
+    run = pod.started()
+    kill(pod.child(run))
+    summary = pod.summary(run)
+    assert (summary["state"], summary["reason"], summary["signal"]) == ("failed", "signal", signal.SIGKILL)
+    check(pod)
+
+
+def test_a_killed_process_group_is_told_as_killed(pod: FaultPod) -> None:
+    run = pod.started(line=f"{pod.spec()['command_parts'][0].replace('exec ', '')} & wait $!")
+    child = pod.child(run)
+    os.killpg(child, signal.SIGKILL)
+    summary = pod.summary(run)
+    assert (summary["state"], summary["reason"], summary["signal"]) == ("failed", "signal", signal.SIGKILL)
+    check(pod)
+
+
+def test_a_killed_shim_costs_nothing_while_the_supervisor_lives(pod: FaultPod) -> None:
+    run = pod.started()
+    kill(pod.shim(run))
+    pod.finish(run, 6)
+    assert pod.summary(run)["exit_code"] == 6
+    check(pod)
+
+
+def test_of_a_run_whose_every_witness_was_killed_nothing_is_claimed_but_that_nobody_knows(pod: FaultPod) -> None:
+    run = pod.started()
+    for pid in (pod.supervisor(run), pod.shim(run)):
+        kill(pid)
+        await_end_of(pid)
+    child = pod.child(run)
+    pod.finish(run, 0)
+    await_end_of(child)
+    summary = pod.summary(run)
+    assert (summary["state"], summary["reason"], summary["exit_code"]) == ("failed", "unknown", None)
+
+
+def test_everything_of_a_run_killed_at_once_is_tried_again_where_the_preset_says_so(pod: FaultPod) -> None:
+    retries = {"max": 2, "backoff_s": 0.1}
+    run = pod.started(policies={"grace_s": 0.5, "retries": retries}, gpus={"count": 1})
+    victims = (pod.supervisor(run), pod.shim(run), pod.child(run))
+    for pid in victims:
+        kill(pid)
+    eventually(lambda: len(pod.told(run)) == 2, "another attempt")
+    pod.finish(run)
+    summary = pod.summary(run)
+    assert (summary["ok"], summary["attempts"]) == (True, 2)
+    check(pod)
