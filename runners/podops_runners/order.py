@@ -1,16 +1,18 @@
 """Who starts next, and on which GPUs: a pure function of the queue and the GPUs, nothing else.
 
 By priority, then first come. A run that needs more GPUs than are free reserves: it keeps those that are free for itself
-and gets what is given back, so that narrow runs behind it cannot starve it. It reserves only what can come to it at
-all: GPUs in use by processes of others are not ours to wait for, and nothing stands idle for their sake.
+and gets what is given back, so that narrow runs behind it cannot starve it. It does so only while it can be served
+at all: GPUs in use by processes of others are not ours to wait for, and nothing stands idle for their sake.
 """
 
+import os
 from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 
 class Want(NamedTuple):
     """One waiting run, in queue order. Exactly one of the three says what it wants; none of them: no GPU at all."""
 
+    #: Its run directory.
     key: str
     number: int = 0
     every: bool = False
@@ -36,7 +38,7 @@ class Decision(NamedTuple):
 def decide(wants: Sequence[Want], gpus: Gpus) -> List[Decision]:
     """One decision per want. No GPU is given twice, and none that is in use."""
     free = set(gpus.every - gpus.ours - gpus.foreign)
-    coming = set(gpus.ours)
+    kept: Dict[int, str] = {}
     decisions: Dict[str, Decision] = {}
     for want in wants:
         needed = _needed(want, gpus)
@@ -49,8 +51,11 @@ def decide(wants: Sequence[Want], gpus: Gpus) -> List[Decision]:
             free -= set(chosen)
             decisions[want.key] = Decision(want.key, tuple(chosen))
             continue
-        decisions[want.key] = Decision(want.key, None, _waiting(count, want, free & allowed, gpus))
-        _reserve(count, allowed, free, coming)
+        decisions[want.key] = Decision(want.key, None, _waiting(count, want, free & allowed, gpus, kept))
+        if len(allowed - gpus.foreign) >= count:
+            # Whatever runs of ours hold, or will hold before this one, is given back one day: it keeps what is free.
+            kept.update(dict.fromkeys(free & allowed, want.key))
+            free -= allowed
     return [decisions[want.key] for want in wants]
 
 
@@ -64,16 +69,6 @@ def _needed(want: Want, gpus: Gpus) -> Optional[Tuple[int, FrozenSet[int]]]:
     return (want.number, gpus.every) if want.number <= len(gpus.every) else None
 
 
-def _reserve(count: int, allowed: FrozenSet[int], free: "set[int]", coming: "set[int]") -> None:
-    """Take out of `free` and `coming` what the waiting run will be given, unless others' processes stand in its way."""
-    mine = sorted(free & allowed)[:count]
-    later = sorted(coming & allowed)[: count - len(mine)]
-    if len(mine) + len(later) < count:
-        return
-    free -= set(mine)
-    coming -= set(later)
-
-
 def _impossible(want: Want, gpus: Gpus) -> str:
     if want.indices:
         lacking = sorted(set(want.indices) - gpus.every)
@@ -83,9 +78,11 @@ def _impossible(want: Want, gpus: Gpus) -> str:
     return "needs {} GPUs, the pod has {}".format(want.number, len(gpus.every))
 
 
-def _waiting(count: int, want: Want, free: "set[int] | FrozenSet[int]", gpus: Gpus) -> str:
+def _waiting(count: int, want: Want, free: "set[int]", gpus: Gpus, kept: Dict[int, str]) -> str:
     which = " ({})".format(", ".join(str(index) for index in want.indices)) if want.indices else ""
     text = "waits for {} GPU{}{}: {} of {} free".format(
         count, "" if count == 1 else "s", which, len(free), len(gpus.every)
     )
+    for key in sorted(set(kept.values())):
+        text += ", {} kept for {}".format(list(kept.values()).count(key), os.path.basename(key))
     return text + (", {} in use by others".format(len(gpus.foreign)) if gpus.foreign else "")
