@@ -155,15 +155,19 @@ def _place(place: QueuePlace, priority: int) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value not in (None, [], False, 0)}
 
 
-def _policies(preset: PresetConfig, service: bool) -> dict[str, Any]:
+def _policies(preset: PresetConfig, service: dict[str, Any] | None) -> dict[str, Any]:
     policies = preset.policies
     spec = asdict(policies) | {
         # A service is meant to run until somebody ends it.
-        "timeout_s": None if service else policies.timeout_s,
+        "timeout_s": policies.timeout_s if service is None else None,
         "checkpoints": preset.checkpoints,
     }
     if not policies.retries.on:
         del spec["retries"]["on"]
+    restarts = service is not None and service["on_unhealthy"] == "restart"
+    if not policies.retries.max and (restarts or policies.on_stall == "retry"):
+        # Who asks for another attempt without saying how often gets the pod's own number, not none.
+        del spec["retries"]["max"]
     return spec
 
 
@@ -171,6 +175,7 @@ def _spec(
     config: ProjectConfig, preset: PresetConfig, pod: PodConfig, output: KindOutput, run_id: str
 ) -> dict[str, Any]:
     tmux, wandb = config.tmux, config.storage.wandb
+    service = _service(preset, output)
     return {
         "run_id": run_id,
         "project": config.name,
@@ -184,11 +189,11 @@ def _spec(
         "env": _environment(config) | dict(preset.env),
         "config": output.config,
         "derived": dict(output.derived or {}),
-        "policies": _policies(preset, _service(preset, output) is not None),
+        "policies": _policies(preset, service),
         "env_files": [*config.storage.env_files, *preset.env_files],
         "resume": preset.resume,
         "gpu_busy_bytes": config.queue.gpu_busy_bytes,
-        "service": _service(preset, output),
+        "service": service,
         "metrics_pattern": preset.metrics_pattern,
         "wandb": {
             "mode": wandb.mode,

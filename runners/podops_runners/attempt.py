@@ -5,12 +5,14 @@ import signal
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
-from podops_runners import cgroup, log_limit, service, states
+from podops_runners import cgroup, log_limit, states
 from podops_runners.journal import Journal
 from podops_runners.output import Output
 from podops_runners.policies import Policies
 from podops_runners.records import number, read_record
 from podops_runners.rundir import RunDir
+from podops_runners.runfiles import parse_heartbeat
+from podops_runners.service import HealthProbe
 from podops_runners.shim import AdoptedChild, Child
 from podops_runners.signal_inbox import SignalInbox
 from podops_runners.stop import GracefulStop
@@ -22,6 +24,8 @@ _SERVICE_LOOK_S = 1.0
 
 #: So many probes in a row must fail before a service that was ready counts as unhealthy.
 _UNHEALTHY_AFTER = 3
+
+_PHASES = ("loading", "ready", "unhealthy")
 
 #: A log is warned about at this share of its limit.
 _WARN_AT = 0.8
@@ -76,7 +80,10 @@ class Attempt:
         self._nan_told = False
         self._log_warned = False
         self._freed_to = 0
-        self._phase = "loading" if spec.get("service") else ""
+        self._phase = ""
+        if spec.get("service"):
+            self._phase = (_last_phase(run) if child.adopted else "") or "loading"
+        self._probe: Optional[HealthProbe] = None
         self._bad_probes = 0
         self._oom_before = cgroup.oom_kills() or 0
         self._interval = number(spec.get("watch_interval_s")) or 20.0
@@ -98,6 +105,8 @@ class Attempt:
             self._look(time.monotonic())
             status = self._child.status()
         status = self._child.status() if status is None else status
+        if self._probe is not None:
+            self._probe.close()
         self._output.read_to_end()
         cause = self._cause if self._stop and self._stop.last_signal is not None else None
         GracefulStop(0, self._run.path, 0, 0).finish()
@@ -125,8 +134,7 @@ class Attempt:
         if self._policies.max_log_bytes and now >= self._next_log_look:
             self._next_log_look = now + 1.0
             self._watch_log_size(self._policies.max_log_bytes, now)
-        if self._phase and now >= self._next_probe:
-            self._next_probe = now + _SERVICE_LOOK_S
+        if self._phase and not self._stop:
             self._probe_service(now)
         if now >= self._next_beat:
             self._next_beat = now + self._interval
@@ -209,12 +217,24 @@ class Attempt:
 
     def _probe_service(self, now: float) -> None:
         wanted = self._spec["service"]
-        problem = service.answers(int(wanted["port"]), str(wanted["health"]))
+        if self._probe is None:
+            if now < self._next_probe:
+                return
+            self._next_probe = now + _SERVICE_LOOK_S
+            self._probe = HealthProbe(int(wanted["port"]), str(wanted["health"]), now)
+        problem = self._probe.look(now)
         if problem is None:
-            self._bad_probes = 0
-            if self._phase != "ready":
-                self._change_phase("ready", port=wanted["port"], after_s=round(time.time() - self._started, 3))
             return
+        self._probe = None
+        if problem:
+            self._not_well(problem, now)
+            return
+        self._bad_probes = 0
+        if self._phase != "ready":
+            self._change_phase("ready", port=wanted["port"], after_s=round(time.time() - self._started, 3))
+
+    def _not_well(self, problem: str, now: float) -> None:
+        wanted = self._spec["service"]
         self._bad_probes += 1
         limit = number(wanted.get("ready_timeout_s"))
         if self._phase == "ready" and self._bad_probes >= _UNHEALTHY_AFTER:
@@ -222,7 +242,8 @@ class Attempt:
             if wanted.get("on_unhealthy") == "restart":
                 self._begin_stop("unhealthy", self._policies.grace_s, now, "its health check says: " + problem)
         elif self._phase == "loading" and limit and now - self._clock > limit:
-            self._begin_stop("timeout", self._policies.grace_s, now, "not ready within {:g} s".format(limit))
+            why = "not ready within {:g} s; its health check says: {}".format(limit, problem)
+            self._begin_stop("timeout", self._policies.grace_s, now, why)
 
     def _change_phase(self, phase: str, **facts: Any) -> None:
         self._phase = phase
@@ -247,6 +268,16 @@ class Attempt:
 
 def _asked_by(request: Dict[str, Any]) -> str:
     return "asked for by {}".format(request.get("by") or "a user")
+
+
+def _last_phase(run: RunDir) -> str:
+    """The phase of a service as the supervisor before us told it."""
+    try:
+        with open(run.heartbeat, encoding="utf-8", errors="replace") as stream:
+            phase = parse_heartbeat(stream.read(2000)).get("phase", "")
+    except OSError:
+        return ""
+    return phase if phase in _PHASES else ""
 
 
 def log_size(run: RunDir) -> int:

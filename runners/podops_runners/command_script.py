@@ -1,23 +1,19 @@
 """The exact shell line of a run, and `command.sh` around it."""
 
 import shlex
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from podops_runners import protocol
 from podops_runners.rundir import RunDir
 from podops_runners.submit_error import SubmitError
 
 
-def render_command(
-    parts: List[Any], run: RunDir, have_creds: bool, *, gpus: int = 0, port: Optional[int] = None
-) -> Tuple[List[str], str]:
+def render_command(parts: List[Any], run: RunDir, have_creds: bool, *, gpus: int = 0) -> Tuple[List[str], str]:
     """The parts as text, and joined: the line that will run. Raises `SubmitError` for a part of unknown form.
 
-    `gpus` is how many the run will get, `port` the one its service listens on.
+    `gpus` is how many the run will get.
     """
     values = {"run_dir": run.path, "run_id": run.run_id, "gpu_count": str(max(1, gpus))}
-    if port is not None:
-        values["port"] = str(port)
     texts = [_part(part, values, have_creds) for part in parts]
     return texts, "".join(texts)
 
@@ -30,6 +26,9 @@ def _part(part: Any, values: Dict[str, str], have_creds: bool) -> str:
     if isinstance(part, dict) and part.get("ref") == "resume_from":
         # Known when an attempt starts, and another one each time; an empty word when there is no checkpoint yet.
         return '"${OPS_RESUME_FROM-}"'
+    if isinstance(part, dict) and part.get("ref") == "port":
+        # Chosen when the run starts, from those that are free then.
+        return '"$OPS_PORT"'
     if isinstance(part, dict) and isinstance(part.get("torchrun"), str):
         return torchrun(part["torchrun"], values["gpu_count"])
     value = values.get(part.get("ref", "")) if isinstance(part, dict) else None

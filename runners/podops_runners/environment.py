@@ -24,7 +24,13 @@ def base_environment() -> Dict[str, str]:
 
 
 def run_environment(
-    spec: Dict[str, Any], run: RunDir, *, attempt: int, gpus: Iterable[int], resume_from: Optional[str]
+    spec: Dict[str, Any],
+    run: RunDir,
+    *,
+    attempt: int,
+    gpus: Iterable[int],
+    resume_from: Optional[str],
+    port: Optional[int] = None,
 ) -> Dict[str, str]:
     """The whole environment of a run's child. Raises `EnvironmentFileError`.
 
@@ -48,6 +54,8 @@ def run_environment(
     )
     if resume_from:
         declared["OPS_RESUME_FROM"] = resume_from
+    if port is not None:
+        declared["OPS_PORT"] = str(port)
     return declared
 
 

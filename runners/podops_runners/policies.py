@@ -8,6 +8,9 @@ from podops_runners import records
 #: Reasons worth another attempt unless the preset names its own: trouble that may pass by itself.
 TRANSIENT = ("nonzero_exit", "signal", "nccl", "gpu_fault", "oom_host", "stalled", "pod_lost", "unknown")
 
+#: Restarts of a service in a row where `retries` says nothing.
+_RESTARTS = 5
+
 _TAIL_BYTES = 256 * 1024
 
 
@@ -54,23 +57,29 @@ def read_policies(spec: Dict[str, Any]) -> Policies:
         int(limit) if limit else None,
         _one_of(stored.get("on_max_log"), ("punch", "end")),
         _one_of(stored.get("on_nan"), ("flag", "stop")),
-        _retries(_mapping(stored.get("retries")), stored.get("on_stall") == "retry"),
+        _retries(
+            _mapping(stored.get("retries")),
+            stored.get("on_stall") == "retry",
+            _mapping(spec.get("service")).get("on_unhealthy") == "restart",
+        ),
         checkpoints if isinstance(checkpoints, str) else None,
     )
 
 
-def _retries(stored: Dict[str, Any], retry_stalls: bool) -> Retries:
+def _retries(stored: Dict[str, Any], retry_stalls: bool, restart: bool) -> Retries:
     given = stored.get("on")
     on = tuple(name for name in given if isinstance(name, str)) if isinstance(given, list) else TRANSIENT
     if retry_stalls and "stalled" not in on:
         on += ("stalled",)
+    if restart and "unhealthy" not in on:
+        on += ("unhealthy",)
     codes = stored.get("exit_codes")
     pattern = stored.get("unless_log_matches")
     standard = Retries()
     first, last = records.number(stored.get("backoff_s")), records.number(stored.get("backoff_max_s"))
     most = records.number(stored.get("max"))
-    # Whoever writes `on_stall: retry` and nothing else means one more attempt, not none.
-    fallback = 1.0 if retry_stalls else 0.0
+    # Whoever writes `on_stall: retry` and nothing else means one more attempt, not none; a service should stay there.
+    fallback = float(_RESTARTS) if restart else 1.0 if retry_stalls else 0.0
     return Retries(
         int(fallback if most is None else most),
         on,

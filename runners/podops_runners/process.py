@@ -79,7 +79,7 @@ def run_tree(root: Optional[int], run_dir: str) -> Set[int]:
     parents: Dict[int, int] = {}
     marked: Set[int] = set()
     needle = b"\0OPS_RUN_DIR=" + os.fsencode(run_dir) + b"\0"
-    for pid in _all_pids():
+    for pid in all_pids():
         fields = _stat_fields(pid)
         if fields is None or fields[0] in ("Z", "X"):
             continue
@@ -159,7 +159,7 @@ def signal_name(number: int) -> str:
         return "signal {}".format(number)
 
 
-def _all_pids() -> List[int]:
+def all_pids() -> List[int]:
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:

@@ -195,13 +195,13 @@ def _from_records(
     tmux = _dict(metadata.get("tmux"))
     service = _dict(spec.get("service"))
     wandb = _dict(_dict(summary.get("tracking")).get("wandb")).get("url")
-    endpoint = "http://127.0.0.1:{}".format(service["port"]) if _whole(service.get("port")) else ""
+    port = _whole(_dict(metadata.get("endpoint")).get("port")) or _whole(service.get("port"))
     return {
         "run_id": run.run_id,
         "preset": spec.get("preset") or metadata.get("preset") or "",
         "kind": spec.get("kind") or metadata.get("kind") or "",
         "detail": str(summary.get("detail") or "")[:_LONG],
-        "endpoint": endpoint,
+        "endpoint": "http://127.0.0.1:{}".format(port) if port else "",
         "run_dir": run.path,
         "session": tmux.get("session"),
         "command": str(spec.get("command") or "")[:_LONG],

@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 import time
-import zlib
 from typing import Any, Callable, Dict, List, Optional
 
 from podops_runners import (
@@ -19,7 +18,6 @@ from podops_runners import (
     protocol,
     records,
     run_queue,
-    service,
     states,
     ticket,
     tmux,
@@ -171,13 +169,11 @@ def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
         # Without credentials wandb would end the run; offline keeps the data for a later `wandb sync`.
         declared.setdefault("WANDB_MODE", "offline")
     declared.setdefault("WANDB_DIR", run.path)
-    wanted = _service(spec.get("service"), run)
     parts, command = render_command(
         spec["command_parts"],
         run,
         have_creds,
         gpus=(spec.get("gpus") or {}).get("number", 0),
-        port=wanted.get("port") if wanted else None,
     )
     workdir = os.path.abspath(os.path.expanduser(spec["workdir"])) if spec.get("workdir") else run.path
     if workdir != run.path and not os.path.isdir(workdir):
@@ -195,20 +191,7 @@ def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
         workdir=workdir,
         base_env=base,
         env=declared,
-        service=wanted,
     )
-
-
-def _service(wanted: Any, run: RunDir) -> Optional[Dict[str, Any]]:
-    """The service with a port of its own where the preset leaves the choice to the pod (`port: auto`)."""
-    if not isinstance(wanted, dict):
-        return None
-    if wanted.get("port") != "auto":
-        return wanted
-    try:
-        return dict(wanted, port=service.free_port(zlib.crc32(run.run_id.encode())))
-    except OSError as error:
-        raise SubmitError(protocol.E_FAILED, str(error), "end a service that is not needed any more")
 
 
 def check_gpus(

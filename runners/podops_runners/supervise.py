@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Union
 
-from podops_runners import agent_process, gpu_claims, machine, process, records, run_claim, service, states
+from podops_runners import agent_process, gpu_claims, machine, process, records, run_claim, serving, states
 from podops_runners.attempt import Attempt, Ended, log_size
 from podops_runners.environment import EnvironmentFileError, run_environment
 from podops_runners.journal import Journal
@@ -19,6 +19,9 @@ from podops_runners.verdict import Ending, Verdict
 
 #: How often a supervisor looks whether the agent still lives, seconds.
 _AGENT_LOOK_S = 5.0
+
+#: A service that ran so long has started well: its restarts are counted anew, seconds.
+_STEADY_S = 600.0
 
 #: How long a supervisor goes on trying to store the summary, seconds.
 _KEEP_TRYING_S = 24 * 3600.0
@@ -92,7 +95,7 @@ class Supervisor:
         _load_what_the_end_needs()
         attempt = Attempt(
             self._run,
-            self._spec,
+            serving.with_port(self._spec, self._claim),
             self._policies,
             child,
             self._journal,
@@ -112,18 +115,24 @@ class Supervisor:
         workdir = str(self._spec.get("workdir") or self._run.path)
         if not os.path.isdir(workdir):
             return _verdict("setup_failed", "the working directory {} does not exist".format(workdir))
-        wanted = self._spec.get("service")
-        port = wanted.get("port") if isinstance(wanted, dict) else None
-        if isinstance(port, int) and service.is_taken(port):
-            return _verdict("address_in_use", "port {} is in use by another process of this pod".format(port))
-        return None
+        service = serving.wanted(self._spec)
+        problem = serving.take_port(self._run, service, self._claim) if service else None
+        if service and problem is None:
+            # Before the child: whoever takes this run over must know where it serves.
+            self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
+        return problem
 
     def _start(self) -> Child:
         # A heartbeat that is there can be written on a full disk too.
         self._journal.beat(states.STARTING, self._facts())
         resume_from = newest_checkpoint(self._run, self._policies.checkpoints) if self._resumes() else None
         environment = run_environment(
-            self._spec, self._run, attempt=self._number, gpus=self._gpus, resume_from=resume_from
+            self._spec,
+            self._run,
+            attempt=self._number,
+            gpus=self._gpus,
+            resume_from=resume_from,
+            port=self._claim.get("port"),
         )
         if resume_from:
             self._journal.event("resuming", attempt=self._number, checkpoint=resume_from)
@@ -152,6 +161,7 @@ class Supervisor:
             return
         told = dict(metadata or {}, started=iso(self._started), host=os.uname().nodename, attempt=self._number)
         told.update(gpus=self._gpus or None, process=None if identity is None else identity._asdict())
+        told.update(serving.endpoint(self._claim))
         self._journal.keep_until_done("metadata", lambda: records.write_record(self._run.metadata, told))
 
     def _facts(self) -> Dict[str, Any]:
@@ -187,7 +197,10 @@ class Supervisor:
             return None
         code, _ = _outcome(ended.status)
         log = LogRange(self._run.stdout_log, ended.log_start, ended.log_end)
-        delay, why = retry_delay(self._policies.retries, verdict.reason, code, self._number, log)
+        if serving.wanted(self._spec) and ended.ended - ended.started > _STEADY_S:
+            self._claim["retries_from"] = self._number - 1
+        made = self._number - int(records.number(self._claim.get("retries_from")) or 0)
+        delay, why = retry_delay(self._policies.retries, verdict.reason, code, made, log)
         if delay is not None:
             self._journal.event("retrying", after_s=round(delay, 1), detail=why)
         elif why:
@@ -241,6 +254,8 @@ class Supervisor:
         self._write_summary(self._summary(verdict, ended))
         if self._gpus:
             self._journal.keep(lambda: gpu_claims.release(self._run.path))
+        if self._claim.get("port") is not None:
+            self._journal.keep(lambda: serving.release_port(self._run))
         machine.wake_agent()
         return verdict.state
 

@@ -16,6 +16,7 @@ from podops.config.load import load_project
 from podops.config.model import ProjectConfig
 from podops.errors import NotFoundError, UsageError
 from podops.plan import SubmitPlan, override_fault, plan_submit
+from podops_runners.policies import read_policies
 
 PROJECT = """
 project: {name: x, remote_outputs_dir: /runs}
@@ -28,6 +29,8 @@ presets:
     overrides: {n: 5, on: true}
   nano: {kind: nanogpt_train, config: a/config/c.py, overrides: {wandb_log: auto, lr: 0.1, device: cuda}}
   vllm: {kind: vllm_serve, model: m/m, args: {tensor_parallel_size: 8, enforce_eager: true, swap: false}}
+  steady: {kind: vllm_serve, model: m/m, port: auto, service: {ready_timeout: 10m, on_unhealthy: restart}}
+  stuck: {kind: command, command: "true", on_stall: retry}
   odd: {kind: command, command: "echo {nope}"}
   brace: {kind: command, command: "echo ${{HOME}} {run_id} {run_dir}"}
 """.replace("PYTHON", sys.executable)
@@ -91,6 +94,18 @@ def test_vllm_gets_its_args_as_flags_and_is_a_service(config: ProjectConfig) -> 
     plan = plan_submit(config, "vllm", "p", overrides=["port=8123"])
     assert plan.command == "vllm serve m/m --port 8123 --tensor-parallel-size 8 --enforce-eager"
     assert (plan.spec["service"]["port"], plan.spec["service"]["health"]) == (8123, "/v1/models")
+
+
+def test_whoever_asks_for_another_attempt_without_a_number_gets_the_pods_own(config: ProjectConfig) -> None:
+    service, stuck = (plan_submit(config, preset, "p").spec for preset in ("steady", "stuck"))
+    assert (read_policies(service).retries.max, read_policies(stuck).retries.max) == (5, 1)
+    assert service["service"] == {
+        "port": "auto",
+        "health": "/v1/models",
+        "ready_timeout_s": 600.0,
+        "on_unhealthy": "restart",
+    }
+    assert "unhealthy" in read_policies(service).retries.on and "stalled" in read_policies(stuck).retries.on
 
 
 def test_placeholders_are_filled_and_unknown_ones_refused(config: ProjectConfig) -> None:

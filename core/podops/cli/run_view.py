@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from podops.cli.output import duration, iso, table
 
@@ -46,7 +47,7 @@ def run_status(run: RunSnapshot, pod: PodSnapshot, records: dict[str, Any], tail
         "run_dir": run.run_dir,
         "session": run.session,
         "command": run.command,
-        "endpoint": run.endpoint,
+        "endpoint": endpoint_view(run.endpoint),
         "exit_code": run.exit_code,
         "signal": run.signal,
         "stalled": run.stalled,
@@ -62,6 +63,15 @@ def run_status(run: RunSnapshot, pod: PodSnapshot, records: dict[str, Any], tail
         "wandb": {"url": run.tracking["wandb"]} if "wandb" in run.tracking else {},
         "summary": records.get("summary"),
     }
+
+
+def endpoint_view(url: str) -> dict[str, Any] | None:
+    """Where a service listens, seen from its own pod."""
+    try:
+        parts = urlsplit(url)
+        return {"host": parts.hostname, "port": parts.port, "url": url} if parts.port else None
+    except ValueError:
+        return None
 
 
 def run_rows(runs: Sequence[RunSnapshot]) -> str:
@@ -94,7 +104,8 @@ def run_text(run: RunSnapshot, tail: list[str]) -> str:
     lines = [f"{run.run_id}  {run.state}{reason}", f"pod        {run.pod}", f"preset     {run.preset} ({run.kind})"]
     facts = {
         "why": run.detail,
-        "phase": f"{run.phase} {run.endpoint}".strip() if run.phase else "",
+        "phase": run.phase,
+        "endpoint": f"{run.endpoint} on {run.pod}" if run.endpoint else "",
         "elapsed": duration(run.elapsed_s),
         "heartbeat": f"{duration(run.heartbeat_age_s)} ago · {run.heartbeat_line}"
         if run.heartbeat_line

@@ -68,9 +68,9 @@ def _retries(section: Section, standard: RetryConfig) -> RetryConfig:
     return found
 
 
-def read_service(section: Section) -> ServiceConfig | None:
-    """A `service:` section; `None` when its port is wrong or missing."""
-    port = read_port(section)
+def read_service(section: Section, *, needs_port: bool = True) -> ServiceConfig | None:
+    """A `service:` section; `None` when its port is wrong, or missing although it is needed."""
+    port = read_port(section) if needs_port or section.has("port") else "auto"
     health = section.text("health", "/v1/models") or "/v1/models"
     if port is None and not section.has("port"):
         section.fault(None, f"{section.path}.port is missing", "a number, or auto")

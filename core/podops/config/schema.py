@@ -201,7 +201,7 @@ def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:
         env_files=section.texts("env_files") or (),
         checkpoints=section.text("checkpoints"),
         resume=section.flag("resume", False),
-        service=read_service(service) if service is not None else None,
+        service=read_service(service, needs_port="port" not in kind_options(kind)) if service is not None else None,
         metrics_pattern=_pattern(section),
         tags=section.texts("tags") or (),
         description=section.text("description") or "",

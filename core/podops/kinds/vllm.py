@@ -16,7 +16,10 @@ _DEFAULT_PORT = 8000
 
 
 def vllm_serve(given: KindInput) -> KindOutput:
-    """`args` and overrides become flags with dashes: `tensor_parallel_size: 8` is `--tensor-parallel-size 8`."""
+    """`args` and overrides become flags with dashes: `tensor_parallel_size: 8` is `--tensor-parallel-size 8`.
+
+    The port is the preset's `port`; its `service` section tells the rest.
+    """
     preset, options = given.preset, given.preset.options
     overrides = dict(given.overrides)
     model = overrides.pop("model", options.get("model"))
