@@ -79,3 +79,16 @@ def _lost(seen: Evidence) -> Optional[str]:
     alive = seen.supervisor_alive or seen.child_alive or seen.shim_alive
     coming = seen.claim_age_s <= TAKEOVER_S and not seen.summary_broken
     return None if alive or coming else "unknown"
+
+
+def lost_because(seen: Evidence) -> str:
+    """What shows that a run is lost, for a person."""
+    if seen.summary_broken:
+        return "its summary cannot be read, and nobody works on it any more"
+    if seen.claim is None:
+        return "it was never started: its submit was cut off, or its directory was made by hand"
+    if not seen.own_machine:
+        return "the pod that ran it is silent: its heartbeat is older than three intervals"
+    if not seen.same_boot:
+        return "its pod was rebooted while it ran"
+    return "its supervisor and its process are gone, and they left no summary"

@@ -235,7 +235,7 @@ def _facts(run: Optional[Header]) -> Optional[Header]:
     """What counts as a change: everything but the ages, which grow by themselves."""
     if run is None:
         return None
-    ages = ("heartbeat_age_s", "log_age_s", "elapsed_s")
+    ages = ("heartbeat_age_s", "log_age_s", "elapsed_s", "waits_s", "retry_in_s")
     return {name: value for name, value in run.items() if name not in ages}
 
 

@@ -74,7 +74,7 @@ class Queue:
             for simulated in (False, True):
                 batch = [one for one in ready if bool(one.root.simulate_gpus) == simulated]
                 started.extend(self._start(batch, sampler, why))
-            _tell_why(why)
+            _tell(why, [one.run.path for one in waiting if not one.held and one.run.path in why])
             return started
 
     def _is_ready(self, one: Waiting, why: Dict[str, str]) -> bool:
@@ -141,21 +141,24 @@ def parents(one: Waiting, cache: Optional[RecordCache] = None) -> Tuple[str, str
     return "go", ""
 
 
-def reasons_for_waiting() -> Dict[str, str]:
-    """What the last pass said, by run directory."""
+def told(cache: Optional[RecordCache] = None) -> Tuple[Dict[str, str], List[str]]:
+    """What the last pass said, by run directory, and the directories that wait for their turn, in its order."""
     try:
-        record, _ = records.read_record(machine.path_of(_WHY))
+        record, _ = (cache or RecordCache()).read(machine.path_of(_WHY))
     except OSError:
-        return {}
-    told = (record or {}).get("why")
-    return {path: str(text) for path, text in told.items()} if isinstance(told, dict) else {}
+        return {}, []
+    why, order = (record or {}).get("why"), (record or {}).get("order")
+    return (
+        {path: str(text) for path, text in why.items()} if isinstance(why, dict) else {},
+        [path for path in order if isinstance(path, str)] if isinstance(order, list) else [],
+    )
 
 
-def _tell_why(why: Dict[str, str]) -> None:
-    if reasons_for_waiting() == why:
+def _tell(why: Dict[str, str], order: List[str]) -> None:
+    if told() == (why, order):
         return
     try:
-        records.write_record(machine.path_of(_WHY), {"why": why}, durable=False)
+        records.write_record(machine.path_of(_WHY), {"why": why, "order": order}, durable=False)
     except OSError:
         pass
 

@@ -7,8 +7,8 @@ import time
 from calendar import timegm
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from podops_runners import process, records, run_queue, states, ticket
-from podops_runners.derive import Evidence, derive_state
+from podops_runners import process, queue_view, records, states
+from podops_runners.derive import Evidence, derive_state, lost_because
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import COMMAND, PRIVATE, SPEC, STDOUT_LOG, Layout, RunDir
 from podops_runners.runfiles import parse_heartbeat
@@ -41,7 +41,7 @@ class Scanner:
         self._found: Dict[Tuple[str, str], Dict[str, Any]] = {}
         self.problems: Dict[str, str] = {}
         self._records = RecordCache()
-        self._waiting: Dict[str, str] = {}
+        self._queue = queue_view.QueueView(self._records)
 
     def scan(self) -> Dict[Tuple[str, str], Dict[str, Any]]:
         """Wire runs by `(project, run_id)`. Never raises.
@@ -50,7 +50,7 @@ class Scanner:
         """
         found: Dict[Tuple[str, str], Dict[str, Any]] = {}
         self.problems = {}
-        self._waiting = run_queue.reasons_for_waiting()
+        self._queue.refresh()
         for project in self.projects:
             try:
                 for run_id in _run_ids(project.outputs_dir):
@@ -113,24 +113,20 @@ class Scanner:
             total_steps=_whole(beat.get("total")),
             problems=problems,
         )
+        if state not in states.ENDED:
+            age = 0.0 if beat_time is None else max(0.0, now - beat_time)
+            active = beat if state in states.ACTIVE else {}
+            wire.update(queue_view.attempts(run, spec, wire["attempt"], active, age))
         if state in (states.QUEUED, states.HELD):
-            wire.update(self._queued(run, state))
+            wire.update(self._queue.of(run, spec, state, self._machine, now))
+        elif state == states.LOST:
+            wire["detail"] = lost_because(seen)
         if claim is not None:
             gpus = claim.get("gpus")
             wire.update(gpus=[index for index in gpus if isinstance(index, int)] if isinstance(gpus, list) else [])
         wire.update(_log(run.stdout_log, now))
         wire["metrics"] = _metrics(run.metrics, summary)
         return wire
-
-    def _queued(self, run: RunDir, state: str) -> Dict[str, Any]:
-        place = ticket.parse(self._records.read(run.ticket)[0])
-        why = self._waiting.get(run.path, "" if state == states.HELD else "waits for the agent of its pod")
-        return {
-            "detail": "" if why == "held" else why,
-            "priority": place.priority if place else 0,
-            "after": list(place.after + place.after_any) if place else [],
-            "owned": place is None or place.machine_id == self._machine,
-        }
 
     def _evidence(
         self,
@@ -206,6 +202,7 @@ def _from_records(
         "session": tmux.get("session"),
         "command": str(spec.get("command") or "")[:_LONG],
         "gpus": [],
+        "asked_gpus": queue_view.asked_gpus(spec),
         "tags": _texts(spec.get("tags")),
         "exit_code": summary.get("exit_code"),
         "signal": summary.get("signal"),

@@ -95,7 +95,7 @@ def _start(
         raise _disk_error(error, run.path)
     if os.path.exists(run.claim):
         return states.STARTING, ""
-    return states.QUEUED, run_queue.reasons_for_waiting().get(run.path, "")
+    return states.QUEUED, run_queue.told()[0].get(run.path, "")
 
 
 def _checked(spec: Dict[str, Any]) -> Dict[str, Any]:

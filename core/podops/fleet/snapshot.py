@@ -161,7 +161,7 @@ class RunSnapshot:
     reason: str | None = None
     #: The evidence for the reason, for a person.
     detail: str = ""
-    #: Services: `loading` or `ready`.
+    #: Services: `loading`, `ready` or `unhealthy`; `retrying` between two attempts.
     phase: str = ""
     endpoint: str = ""
     created_at: float | None = None
@@ -184,10 +184,18 @@ class RunSnapshot:
     exit_code: int | None = None
     signal: int | None = None
     stalled: bool = False
+    #: The attempt that runs, or ran last; how many it may make; when the next one comes; why the one before ended.
     attempt: int = 1
-    #: In the queue: higher goes first; the runs it comes after.
+    attempts_max: int = 1
+    retry_in_s: float | None = None
+    last_failure: str = ""
+    #: In the queue: higher goes first; the runs it comes after; its place from 1 on (0: not known), and since when.
     priority: int = 0
     after: tuple[str, ...] = ()
+    place: int = 0
+    waits_s: float | None = None
+    #: The GPUs it asks for, as a person types them: `2`, `all`, `0,1`; empty for none.
+    asked_gpus: str = ""
     user: str = ""
     tracking: Mapping[str, str] = field(default_factory=dict)
     #: What is wrong with its directory, in words (a truncated summary, a missing required file).
@@ -199,6 +207,11 @@ class RunSnapshot:
     @property
     def ended(self) -> bool:
         return self.state in ("succeeded", "failed", "cancelled")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is in the queue."""
+        return self.state in ("queued", "held")
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,6 +236,8 @@ def run(value: object, pod: str, received_at: float) -> RunSnapshot | None:
         tags=texts(wire.get("tags")),
         heartbeat_line=text(wire.get("heartbeat_line"), LONG),
         stalled=wire.get("stalled") is True,
+        last_failure=text(wire.get("last_failure")),
+        asked_gpus=text(wire.get("asked_gpus")),
         user=text(wire.get("user")),
         tracking={text(key): text(link, LONG) for key, link in _entries(wire.get("tracking")) if text(link)},
         problems=texts(wire.get("problems")),
@@ -255,6 +257,8 @@ def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
         "heartbeat_time",
         "heartbeat_age_s",
         "log_age_s",
+        "waits_s",
+        "retry_in_s",
     )
     integers = ("step", "total_steps", "exit_code", "signal")
     metrics = ((text(name), number(value)) for name, value in _entries(wire.get("metrics")))
@@ -263,6 +267,8 @@ def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
         **{name: integer(wire.get(name)) for name in integers},
         "log_bytes": count(wire.get("log_bytes")),
         "attempt": count(wire.get("attempt")) or 1,
+        "attempts_max": count(wire.get("attempts_max")) or 1,
+        "place": count(wire.get("place")),
         "priority": integer(wire.get("priority")) or 0,
         "after": texts(wire.get("after")),
         "metrics": {name: value for name, value in metrics if value is not None},
