@@ -208,8 +208,10 @@ class Attempt:
         if used <= limit or self._stop:
             return
         middle = log_limit.middle_of(self._output.offset, limit, self._freed_to)
-        if self._policies.on_max_log == "punch" and middle:
-            if log_limit.punch_hole(self._run.stdout_log, *middle):
+        if self._policies.on_max_log == "punch":
+            if not middle and self._output.offset < log_size(self._run):
+                return  # only what has been read is freed, and that comes
+            if middle and log_limit.punch_hole(self._run.stdout_log, *middle):
                 self._freed_to = middle[1]
                 self._journal.event("log_gap", start=middle[0], end=middle[1])
                 return

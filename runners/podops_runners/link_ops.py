@@ -7,6 +7,8 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from podops_runners import pod_check, protocol, records, states
+from podops_runners.log_marks import LogMarks
+from podops_runners.log_piece import read_piece
 from podops_runners.logstream import LogFollower, Push, start_offset
 from podops_runners.rundir import RunDir
 from podops_runners.runid import is_valid_run_id
@@ -130,13 +132,16 @@ class LinkOps:
     def read(self, request: Header) -> Tuple[Header, bytes]:
         _, run = self._locate(request)
         path = _file_of(run, request)
-        offset, length = _whole(request, "offset", 0), _whole(request, "length", 65536)
+        offset, length = _whole(request, "offset", 0), max(0, min(_whole(request, "length", 65536), _MAX_READ))
         try:
+            if path == run.stdout_log:
+                before = request.get("before")
+                return read_piece(run, offset, length, before if isinstance(before, int) else None)
             with open(path, "rb", opener=records.regular_file) as stream:
                 size = os.fstat(stream.fileno()).st_size
                 offset = max(0, size + offset) if offset < 0 else offset
                 stream.seek(offset)
-                return {"offset": offset, "size": size}, stream.read(max(0, min(length, _MAX_READ)))
+                return {"offset": offset, "size": size}, stream.read(length)
         except FileNotFoundError:
             name = os.path.basename(path)
             raise OpError(protocol.E_NOT_FOUND, "run {} has no {} yet".format(run.run_id, name))
@@ -147,7 +152,8 @@ class LinkOps:
         project, run = self._locate(request)
         path = _file_of(run, request)
         place = request.get("from")
-        offset, size = start_offset(path, place if isinstance(place, dict) else {})
+        marks = LogMarks(run) if path == run.stdout_log else None
+        offset, size = start_offset(path, place if isinstance(place, dict) else {}, marks.gaps() if marks else ())
         scanner = Scanner([project])
         sub = next(self._subs)
         follower = LogFollower(
@@ -158,6 +164,7 @@ class LinkOps:
             request.get("lossless") is True,
             push,
             _end_of(run, lambda: _may_grow(scanner.one(project, run.run_id))),
+            marks,
         )
         self._followers[sub] = follower
         return {"sub": sub, "offset": offset, "size": size}, follower

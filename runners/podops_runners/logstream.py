@@ -2,9 +2,10 @@
 
 import os
 import threading
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 from podops_runners.inotify import FileWatch
+from podops_runners.log_marks import Begin, LogMarks, freed_bytes, gap_at
 from podops_runners.records import regular_file
 
 _CHUNK = 128 * 1024
@@ -13,10 +14,14 @@ _CHUNK = 128 * 1024
 _BEHIND_WINDOWS = 4
 
 Push = Callable[[Dict[str, object], bytes], None]
+Gaps = Sequence[Tuple[int, int]]
 
 
 class LogFollower:
-    """A thread that pushes a file's bytes until `stop`, or until the run has ended and all is sent."""
+    """A thread that pushes a file's bytes until `stop`, or until the run has ended and all is sent.
+
+    With `marks` it passes over what was freed, and says where attempts begin.
+    """
 
     def __init__(
         self,
@@ -27,6 +32,7 @@ class LogFollower:
         lossless: bool,
         push: Push,
         ended: Callable[[], bool],
+        marks: Optional[LogMarks] = None,
     ) -> None:
         self._sub = sub
         self._path = path
@@ -35,8 +41,12 @@ class LogFollower:
         self._lossless = lossless
         self._push = push
         self._ended = ended
+        self._marks = marks
         self._acked = offset
         self._skipped = 0
+        self._freed = 0
+        # Every attempt that begins before here has been told of.
+        self._told = offset
         self._room = threading.Condition()
         self._stopped = False
 
@@ -64,7 +74,7 @@ class LogFollower:
                 if self._send_available():
                     continue
                 if over:
-                    self._emit(b"", eof=True)
+                    self._emit(b"", self._marks.begins() if self._marks else (), eof=True)
                     return
                 (watch or _NO_WATCH).wait(1.0)
         finally:
@@ -75,39 +85,63 @@ class LogFollower:
         """Send the next piece, if there is one and room for it; whether to come back at once."""
         size = _size(self._path)
         if size < self._offset:
-            self._offset = self._acked = 0  # the file was cut off: what stands there now is new
+            self._offset = self._acked = self._told = 0  # the file was cut off: what stands there now is new
+            if self._marks:
+                self._marks.forget()
         if size == self._offset:
             return False
         with self._room:
             if self._offset - self._acked >= self._window:
                 self._room.wait(0.5)
                 return True
+        gaps = self._marks.gaps() if self._marks else []
+        gap = gap_at(gaps, self._offset)
+        if gap is not None:
+            self._go_to(min(size, gap[1]), gaps)
         if not self._lossless and size - self._offset > _BEHIND_WINDOWS * self._window:
-            self._skip_to(size - self._window)
-        data = _read(self._path, self._offset, min(_CHUNK, self._window))
+            self._skip_to(size - self._window, gaps)
+        begins = self._marks.begins() if self._marks else []
+        data = _read(self._path, self._offset, min(_CHUNK, self._window, self._smooth(gaps, begins)))
         if data:
-            self._emit(data)
+            self._emit(data, begins)
         return bool(data)
 
-    def _skip_to(self, target: int) -> None:
+    def _smooth(self, gaps: Gaps, begins: Sequence[Begin]) -> int:
+        """How many bytes there are before the next gap or attempt."""
+        places = [gap[0] for gap in gaps] + [begin.offset for begin in begins]
+        return min([place for place in places if place > self._offset] or [self._offset + _CHUNK]) - self._offset
+
+    def _skip_to(self, target: int, gaps: Gaps) -> None:
         """Go forward to the first line start at or after `target`."""
+        gap = gap_at(list(gaps), target)
+        target = gap[1] if gap else target
         data = _read(self._path, target, _CHUNK)
         newline = data.find(b"\n")
-        target += newline + 1 if newline >= 0 else 0
-        self._skipped += target - self._offset
+        self._go_to(target + (newline + 1 if newline >= 0 else 0), gaps)
+
+    def _go_to(self, target: int, gaps: Gaps) -> None:
+        freed = freed_bytes(list(gaps), self._offset, target)
+        self._freed += freed
+        self._skipped += target - self._offset - freed
         self._offset = target
         self._acked = max(self._acked, target)
 
-    def _emit(self, data: bytes, eof: bool = False) -> None:
+    def _emit(self, data: bytes, begins: Sequence[Begin] = (), eof: bool = False) -> None:
         header = {
             "push": "log",
             "sub": self._sub,
             "offset": self._offset,
             "skipped": self._skipped,
             "eof": eof,
-        }
+        }  # type: Dict[str, object]
+        if self._freed:
+            header["gap"] = self._freed
+        begun = [begin for begin in begins if self._told <= begin.offset <= self._offset]
+        if begun:
+            header["attempt"], header["after"] = begun[-1].number, begun[-1].after
         self._offset += len(data)
-        self._skipped = 0
+        self._told = self._offset if data else self._told
+        self._skipped = self._freed = 0
         self._push(header, data)
 
 
@@ -119,26 +153,41 @@ class _NoWatch:
 _NO_WATCH = _NoWatch()
 
 
-def start_offset(path: str, place: Dict[str, object]) -> "tuple[int, int]":
-    """`(offset, size)` for `{"offset": n}`, `{"tail_bytes": n}` or `{"tail_lines": n}`; the start when nothing fits."""
+def start_offset(path: str, place: Dict[str, object], gaps: Gaps = ()) -> "tuple[int, int]":
+    """`(offset, size)` for `{"offset": n}`, `{"tail_bytes": n}` or `{"tail_lines": n}`; the start when nothing fits.
+
+    With `within: [start, end]` the lines or bytes are counted from that end, and not beyond that start.
+    """
     size = _size(path)
+    first, end = _within(place.get("within"), size)
     lines, count, offset = place.get("tail_lines"), place.get("tail_bytes"), place.get("offset")
     if isinstance(lines, int):
-        return _line_start(path, size, max(0, lines)), size
+        return max(first, _line_start(path, end, max(0, lines), gaps)), size
     if isinstance(count, int):
-        return max(0, size - max(0, count)), size
+        return max(first, end - max(0, count)), size
     return (min(max(0, offset), size) if isinstance(offset, int) else 0), size
 
 
-def _line_start(path: str, size: int, lines: int) -> int:
-    """Where the last `lines` lines begin. A line still being written counts as one."""
-    end, wanted = size, lines
+def _within(given: object, size: int) -> Tuple[int, int]:
+    if isinstance(given, list) and len(given) == 2 and all(isinstance(place, int) for place in given):
+        return max(0, given[0]), max(0, min(given[1], size))
+    return 0, size
+
+
+def _line_start(path: str, end: int, lines: int, gaps: Gaps) -> int:
+    """Where the last `lines` lines before `end` begin. A line still being written counts as one; a gap ends a line."""
+    wanted = lines
     if lines == 0:
-        return size
-    if _read(path, size - 1, 1) == b"\n" if size else False:
+        return end
+    if _read(path, end - 1, 1) == b"\n" if end else False:
         end -= 1
     while end > 0:
-        start = max(0, end - _CHUNK)
+        gap = next((gap for gap in reversed(gaps) if gap[0] < end <= gap[1]), None)
+        if gap is not None:
+            end = gap[0]
+            continue
+        floor = max([gap[1] for gap in gaps if gap[1] < end] or [0])
+        start = max(floor, end - _CHUNK)
         data = _read(path, start, end - start)
         at = len(data)
         while wanted and at >= 0:
@@ -147,6 +196,10 @@ def _line_start(path: str, size: int, lines: int) -> int:
                 wanted -= 1
                 if wanted == 0:
                     return start + at + 1
+        if start == floor and floor:
+            wanted -= 1
+            if wanted == 0:
+                return floor
         end = start
     return 0
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async, unreachable
-from podops.cli.output import print_json, say, table
+from podops.cli.output import duration, print_json, say, table
 from podops.cli.run_argument import pod_option, pods_of
 from podops.errors import PodopsError, UnreachableError, UsageError
 
@@ -42,20 +43,31 @@ def list_queue(options: Options, pod: str | None) -> int:
     from podops.cli.run_view import run_summary
 
     waiting, silent, pods = run_async(look())
-    waiting.sort(key=lambda run: (run.pod, -run.priority, run.created_at or 0.0, run.run_id))
+    waiting.sort(key=lambda run: (run.pod, run.place or math.inf, -run.priority, run.created_at or 0.0, run.run_id))
     for line in silent:
         say(line)
     if options.json:
         print_json({"ok": True, "runs": [run_summary(run) for run in waiting], "unreachable": silent})
     else:
-        headers = ("POD", "RUN", "PRESET", "STATE", "PRIORITY", "AFTER", "WAITS FOR")
-        click.echo(table(headers, [_row(run) for run in waiting], state_column=3) if waiting else "nothing waits")
+        headers = ("POD", "PLACE", "RUN", "PRESET", "STATE", "GPUS", "PRIORITY", "SINCE", "AFTER", "WAITS FOR")
+        click.echo(table(headers, [_row(run) for run in waiting], state_column=4) if waiting else "nothing waits")
     return UnreachableError.exit_code if silent and len(silent) == pods else 0
 
 
 def _row(run: RunSnapshot) -> tuple[str, ...]:
     after = ", ".join(run.after) or "-"
-    return (run.pod, run.run_id, run.preset or "-", run.state, str(run.priority), after, run.detail or "-")
+    return (
+        run.pod,
+        str(run.place or "-"),
+        run.run_id,
+        run.preset or "-",
+        run.state,
+        run.asked_gpus or "-",
+        str(run.priority),
+        duration(run.waits_s),
+        after,
+        run.detail or "-",
+    )
 
 
 def _changed(options: Options, runs: tuple[str, ...], pods: list[str] | None, change: Change, told: str) -> int:

@@ -76,7 +76,9 @@ def run_status_command(options: Options, position: str | None, run_id: str | Non
     """One run in full, with the end of its log."""
     wanted = one_run(position, run_id)
 
-    async def look() -> tuple[RunSnapshot, PodSnapshot, dict[str, Any], list[str]]:
+    from podops.fleet.attempts import AttemptRecord, read_attempts
+
+    async def look() -> tuple[RunSnapshot, PodSnapshot, dict[str, Any], tuple[AttemptRecord, ...], list[str]]:
         async with open_fleet(options, pods_of(pod)) as fleet:
             run = find_run(fleet, wanted)
             records = await fleet.run_records(run.pod, run.run_id, project=run.project)
@@ -86,13 +88,14 @@ def run_status_command(options: Options, position: str | None, run_id: str | Non
                 )
             except (NotFoundError, PodActionError):
                 data = b""
-            return run, fleet.snapshot.pods[run.pod], records, _last_lines(data)
+            attempts = await read_attempts(fleet, run)
+            return run, fleet.snapshot.pods[run.pod], records, attempts, _last_lines(data)
 
-    run, on, records, tail = run_async(look())
+    run, on, records, attempts, tail = run_async(look())
     if options.json:
-        print_json(run_status(run, on, records, tail))
+        print_json(run_status(run, on, records, attempts, tail))
     else:
-        click.echo(clean(run_text(run, tail)))
+        click.echo(clean(run_text(run, attempts, tail)))
     return 0
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
-from podops.cli.output import json_text, say
+from podops.cli.output import json_text, say, size
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.terminal_filter import TerminalFilter
 
 if TYPE_CHECKING:
-    from podops.fleet.snapshot import LogChunk
+    from podops.fleet.fleet import Fleet, LogStream
+    from podops.fleet.snapshot import LogChunk, RunSnapshot
 
 
 @click.command()
@@ -25,51 +26,135 @@ if TYPE_CHECKING:
 @click.option(
     "-n", "--lines", type=click.IntRange(min=0), metavar="N", default=50, show_default=True, help="Lines to begin with."
 )
+@click.option(
+    "--attempt",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="All that attempt N printed, or with -n the end of that, instead of the end of the whole log.",
+)
 @json_option
-@click.pass_obj
-def tail(options: Options, position: str | None, run_id: str | None, pod: str | None, follow: bool, lines: int) -> int:
+@click.pass_context
+def tail(
+    context: click.Context,
+    position: str | None,
+    run_id: str | None,
+    pod: str | None,
+    follow: bool,
+    lines: int,
+    attempt: int | None,
+) -> int:
     """The end of a run's log; with -f, as it grows.
 
     Into a pipe it goes byte for byte; on a terminal, colours stay and everything else that steers one is left out.
+    Where an attempt begins, and what `max_log_size` has freed, is told on standard error.
     """
+    options: Options = context.obj
     wanted = one_run(position, run_id)
-    screen = TerminalFilter() if sys.stdout.isatty() else None
+    whole = attempt is not None and context.get_parameter_source("lines") is click.core.ParameterSource.DEFAULT
+    printer = _Json() if options.json else _Text()
 
     async def read() -> None:
         async with open_fleet(options, pods_of(pod)) as fleet:
             run = find_run(fleet, wanted)
-            stream = fleet.follow(run.pod, run.run_id, project=run.project, tail_lines=lines, lossless=True)
-            # Without -f the log as it stands now is all that is wanted.
-            stop_at = None if follow else run.log_bytes
-            async with stream as chunks:
-                if stop_at == 0:
-                    say(f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet"))
-                    return
-                async for chunk in chunks:
-                    if options.json:
-                        _print_json(chunk)
-                    else:
-                        _write(screen.feed(chunk.data) if screen else chunk.data)
-                    end = chunk.offset + len(chunk.data)
-                    chunks.ack(end)
-                    if chunk.eof or (stop_at is not None and end >= stop_at):
-                        return
+            start, stop_at = await _range(fleet, run, attempt, follow)
+            if stop_at is not None and stop_at <= start:
+                say(f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet"))
+                return
+            within = None if attempt is None else (start, run.log_bytes if stop_at is None else stop_at)
+            chosen = fleet.follow(
+                run.pod,
+                run.run_id,
+                project=run.project,
+                offset=start if whole else None,
+                tail_lines=lines,
+                within=within,
+                lossless=True,
+            )
+            async with chosen as chunks:
+                await _print(chunks, printer, attempt, stop_at)
 
     try:
         run_async(read())
     finally:
-        if screen is not None:
-            _write(screen.end())
+        printer.end()
     return 0
 
 
-def _print_json(chunk: LogChunk) -> None:
-    try:
-        text = {"text": chunk.data.decode("utf-8")}
-    except UnicodeDecodeError:
-        text = {"base64": base64.b64encode(chunk.data).decode("ascii")}
-    if chunk.data or chunk.eof:
-        click.echo(json_text({"offset": chunk.offset, "eof": chunk.eof} | text))
+async def _range(fleet: Fleet, run: RunSnapshot, attempt: int | None, follow: bool) -> tuple[int, int | None]:
+    """From where to where the log is wanted; `None` is for ever."""
+    # Without -f the log as it stands now is all that is wanted.
+    now = None if follow else run.log_bytes
+    if attempt is None:
+        return 0, now
+    from podops.fleet.attempts import log_range, read_attempts
+
+    start, end = log_range(run, await read_attempts(fleet, run), attempt)
+    return start, now if end is None else end
+
+
+async def _print(chunks: LogStream, printer: _Printer, attempt: int | None, stop_at: int | None) -> None:
+    async for chunk in chunks:
+        if attempt is not None and chunk.begin is not None and chunk.begin.number > attempt:
+            return
+        alone = attempt is not None
+        printer.print(_cut(chunk, stop_at) if alone and stop_at is not None else chunk, marks=not alone)
+        end = chunk.offset + len(chunk.data)
+        chunks.ack(end)
+        if chunk.eof or (stop_at is not None and end >= stop_at):
+            return
+
+
+def _cut(chunk: LogChunk, end: int) -> LogChunk:
+    from dataclasses import replace
+
+    return replace(chunk, data=chunk.data[: max(0, end - chunk.offset)])
+
+
+class _Printer:
+    def print(self, chunk: LogChunk, *, marks: bool) -> None:
+        """Print a chunk; with `marks`, say where an attempt begins."""
+        raise NotImplementedError
+
+    def end(self) -> None: ...
+
+
+class _Text(_Printer):
+    def __init__(self) -> None:
+        self._screen = TerminalFilter() if sys.stdout.isatty() else None
+        self._in_line = False
+
+    def print(self, chunk: LogChunk, *, marks: bool) -> None:
+        if chunk.gap:
+            self._note(f"⋯ {size(chunk.gap)} freed here by max_log_size ⋯")
+        if marks and chunk.begin is not None:
+            after = f", after {chunk.begin.after}" if chunk.begin.after else ""
+            self._note(f"── attempt {chunk.begin.number}{after} ──")
+        _write(self._screen.feed(chunk.data) if self._screen else chunk.data)
+        self._in_line = not chunk.data.endswith(b"\n") if chunk.data else self._in_line
+
+    def end(self) -> None:
+        if self._screen is not None:
+            _write(self._screen.end())
+
+    def _note(self, text: str) -> None:
+        if self._screen is not None and self._in_line:
+            _write(b"\n")
+        say(text)
+
+
+class _Json(_Printer):
+    def print(self, chunk: LogChunk, *, marks: bool) -> None:
+        try:
+            text = {"text": chunk.data.decode("utf-8")}
+        except UnicodeDecodeError:
+            text = {"base64": base64.b64encode(chunk.data).decode("ascii")}
+        told: dict[str, object] = {"offset": chunk.offset, "eof": chunk.eof}
+        if chunk.gap:
+            told["gap"] = chunk.gap
+        if chunk.begin is not None:
+            told |= {"attempt": chunk.begin.number, "after": chunk.begin.after}
+        if chunk.data or chunk.eof:
+            click.echo(json_text(told | text))
 
 
 def _write(data: bytes) -> None:

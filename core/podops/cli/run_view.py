@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from podops.cli.output import duration, iso, table
 
 if TYPE_CHECKING:
+    from podops.fleet.attempts import AttemptRecord
     from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 
 
@@ -32,14 +33,24 @@ def run_summary(run: RunSnapshot) -> dict[str, Any]:
         "tags": list(run.tags),
         "problems": list(run.problems),
         "attempt": run.attempt,
+        "attempts_max": run.attempts_max,
+        "retry_in_s": run.retry_in_s,
         "priority": run.priority,
         "after": list(run.after),
-        "waits_for": run.detail if run.state in ("queued", "held") else "",
+        "place": run.place,
+        "waits_s": run.waits_s,
+        "waits_for": run.detail if run.waiting else "",
     }
 
 
-def run_status(run: RunSnapshot, pod: PodSnapshot, records: dict[str, Any], tail: list[str]) -> dict[str, Any]:
-    """`run status --json`."""
+def run_status(
+    run: RunSnapshot,
+    pod: PodSnapshot,
+    records: dict[str, Any],
+    attempts: Sequence[AttemptRecord],
+    tail: list[str],
+) -> dict[str, Any]:
+    """`run status --json`; `attempts` are those that have ended."""
     gpus = [asdict(gpu) for gpu in pod.gpus.gpus if gpu.index in run.gpus]
     return run_summary(run) | {
         "ok": run.state not in ("failed", "lost", "cancelled"),
@@ -51,6 +62,7 @@ def run_status(run: RunSnapshot, pod: PodSnapshot, records: dict[str, Any], tail
         "exit_code": run.exit_code,
         "signal": run.signal,
         "stalled": run.stalled,
+        "attempts": [_attempt(attempt) for attempt in attempts],
         "started_at": iso(run.started_at),
         "ended_at": iso(run.ended_at),
         "heartbeat": {
@@ -72,6 +84,11 @@ def endpoint_view(url: str) -> dict[str, Any] | None:
         return {"host": parts.hostname, "port": parts.port, "url": url} if parts.port else None
     except ValueError:
         return None
+
+
+def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
+    told = asdict(attempt)
+    return {"attempt": told.pop("number")} | told | {"elapsed_s": attempt.elapsed_s}
 
 
 def run_rows(runs: Sequence[RunSnapshot]) -> str:
@@ -98,12 +115,14 @@ def _row(run: RunSnapshot) -> tuple[str, ...]:
     )
 
 
-def run_text(run: RunSnapshot, tail: list[str]) -> str:
-    """The page of `run status`."""
+def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str]) -> str:
+    """The page of `run status`; `attempts` are those that have ended."""
     reason = f" · {run.reason}" if run.reason else ""
     lines = [f"{run.run_id}  {run.state}{reason}", f"pod        {run.pod}", f"preset     {run.preset} ({run.kind})"]
     facts = {
         "why": run.detail,
+        "queue": _place(run),
+        "attempt": _attempts_told(run),
         "phase": run.phase,
         "endpoint": f"{run.endpoint} on {run.pod}" if run.endpoint else "",
         "elapsed": duration(run.elapsed_s),
@@ -119,4 +138,34 @@ def run_text(run: RunSnapshot, tail: list[str]) -> str:
         "problems": "; ".join(run.problems),
     }
     lines += [f"{name:<10} {text}" for name, text in facts.items() if text]
+    if len(attempts) > 1 or (attempts and not run.ended):
+        headers = ("ATTEMPT", "STATE", "REASON", "ELAPSED", "EVIDENCE")
+        lines += ["", table(headers, [_attempt_row(attempt) for attempt in attempts], state_column=1)]
     return "\n".join([*lines, "", *tail])
+
+
+def _place(run: RunSnapshot) -> str:
+    if not run.waiting:
+        return ""
+    words = [f"place {run.place}" if run.place else "", f"for {duration(run.waits_s)}" if run.waits_s else ""]
+    words += [f"priority {run.priority}" if run.priority else "", f"after {', '.join(run.after)}" if run.after else ""]
+    return ", ".join(word for word in words if word)
+
+
+def _attempts_told(run: RunSnapshot) -> str:
+    if run.attempts_max == 1 and run.attempt == 1:
+        return ""
+    if run.retry_in_s is not None:
+        why = f", after {run.last_failure}" if run.last_failure else ""
+        return f"{run.attempt + 1} of {run.attempts_max} in {duration(run.retry_in_s)}{why}"
+    return f"{run.attempt} of {max(run.attempt, run.attempts_max)}" if not run.ended else str(run.attempt)
+
+
+def _attempt_row(attempt: AttemptRecord) -> tuple[str, ...]:
+    return (
+        str(attempt.number),
+        attempt.state,
+        attempt.reason or "-",
+        duration(attempt.elapsed_s),
+        attempt.detail or "-",
+    )

@@ -15,7 +15,7 @@ from podops.errors import NotFoundError, UnreachableError
 from podops.fleet import wire
 from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.pod_link import PodLink, who
-from podops.fleet.snapshot import FleetSnapshot, LogChunk
+from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
 from podops.link.client import LinkClient
 from podops.plan import SubmitPlan
 
@@ -178,6 +178,17 @@ class Fleet:
         header = answer.header
         return wire.count(header.get("offset")), wire.count(header.get("size")), answer.payload
 
+    async def read_log_before(
+        self, pod: str, run_id: str, before: int, *, project: str = "", length: int = 65536
+    ) -> LogPiece:
+        """What stands before the byte `before` of `stdout.log`, at most `length` bytes; freed bytes are passed over."""
+        client = await self._client(pod)
+        fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": "stdout.log"}
+        answer = await client.request("read", before=before, length=length, **fields)
+        header = answer.header
+        begins = wire.attempt_begins(header.get("attempts"))
+        return LogPiece(wire.count(header.get("offset")), answer.payload, wire.count(header.get("gap")), begins)
+
     def follow(
         self,
         pod: str,
@@ -187,16 +198,23 @@ class Fleet:
         tail_lines: int | None = None,
         tail_bytes: int | None = None,
         offset: int | None = None,
+        within: tuple[int, int] | None = None,
         window: int = 256 * 1024,
         lossless: bool = False,
     ) -> AbstractAsyncContextManager[LogStream]:
-        """Stream `stdout.log` from `offset`, or from the last lines or bytes (64 KiB when none is given)."""
+        """Stream `stdout.log` from `offset`, or from the last lines or bytes (64 KiB when none is given).
+
+        With `within` the last ones of that range; the stream goes on after its end.
+        """
+        start: dict[str, int | list[int]]
         if offset is not None:
             start = {"offset": offset}
         elif tail_lines is not None:
             start = {"tail_lines": tail_lines}
         else:
             start = {"tail_bytes": _TAIL_BYTES if tail_bytes is None else tail_bytes}
+        if within is not None:
+            start["within"] = list(within)
         request = FollowRequest(run_id, self._project(project), start, window, lossless)
         return followed(self._link(pod), request)
 

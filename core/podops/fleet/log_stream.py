@@ -11,7 +11,7 @@ from typing import Any
 from podops.errors import NotFoundError, PodopsError, ProtocolError, RefusedError, UnreachableError
 from podops.fleet import wire
 from podops.fleet.pod_link import PodLink
-from podops.fleet.snapshot import LogChunk
+from podops.fleet.snapshot import AttemptBegin, LogChunk
 from podops.link.client import LinkClient
 from podops_runners.frames import MAX_PAYLOAD_BYTES, Frame
 
@@ -25,7 +25,7 @@ class FollowRequest:
 
     run_id: str
     project: str
-    start: dict[str, int]
+    start: dict[str, int | list[int]]
     window: int
     lossless: bool
 
@@ -136,7 +136,14 @@ class FollowedLog:
         if self._queued_bytes > self._most_bytes:
             self._stop(ProtocolError("the pod sent more of the log than was asked for"))
             return
-        self._queue.put_nowait(LogChunk(offset, data, skipped=offset - expected, eof=eof))
+        gap = min(wire.count(frame.header.get("gap")), offset - expected)
+        begin = _begin(frame, offset)
+        self._queue.put_nowait(LogChunk(offset, data, offset - expected - gap, eof, gap, begin))
+
+
+def _begin(frame: Frame, offset: int) -> AttemptBegin | None:
+    number = wire.count(frame.header.get("attempt"))
+    return AttemptBegin(offset, number, wire.text(frame.header.get("after"))) if number > 1 else None
 
 
 @contextlib.asynccontextmanager

@@ -260,11 +260,36 @@ class FleetSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptBegin:
+    """An attempt after the first begins at `offset` of the log; `after` is the reason why the one before ended."""
+
+    offset: int
+    number: int
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LogChunk:
-    """Bytes `[offset, offset + len(data))` of a run's log. `skipped` bytes before it were passed over."""
+    """Bytes `[offset, offset + len(data))` of a run's log.
+
+    Before it `skipped` bytes were passed over, and `gap` bytes are gone for good: `max_log_size` freed them.
+    """
 
     offset: int
     data: bytes
     skipped: int = 0
     #: The run has ended and this was its last byte.
     eof: bool = False
+    gap: int = 0
+    #: The attempt that begins with this chunk, or began in what was passed over.
+    begin: AttemptBegin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """Bytes `[offset, offset + len(data))` read backwards: `gap` freed bytes lie behind them; attempts that begin."""
+
+    offset: int
+    data: bytes
+    gap: int = 0
+    begins: tuple[AttemptBegin, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from podops.fleet.snapshot import (
+    AttemptBegin,
     DiskUsage,
     GpuProcess,
     GpuReport,
@@ -283,3 +284,9 @@ def gone_run_ids(value: object) -> list[str]:
     """The run ids in a list of `[project, run_id]`."""
     pairs = (items(pair) for pair in items(value, MANY_RUNS))
     return [pair[1] for pair in pairs if len(pair) == 2 and isinstance(pair[1], str)]
+
+
+def attempt_begins(value: object) -> tuple[AttemptBegin, ...]:
+    """Where attempts begin, from a list of `[offset, number, after]`."""
+    rows = [row for row in map(items, items(value)) if len(row) == 3]
+    return tuple(AttemptBegin(count(row[0]), count(row[1]), text(row[2])) for row in rows if count(row[1]) > 1)
