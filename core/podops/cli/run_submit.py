@@ -106,6 +106,8 @@ def submit(
     if pod is None and len(config.pods) == 1:
         pod = next(iter(config.pods))
     if dry_run:
+        if pod is None and not config.pods:
+            config = replace(config, pods={config.plain_pod().name: config.plain_pod()})
         _show_plan(options, plan(pod or _one_pod(config)))
         return 0
     # Whatever is wrong with preset, overrides or id is said before any pod is asked.
@@ -143,8 +145,11 @@ def _pod_of(parents: Sequence[RunSnapshot]) -> str | None:
 
 
 def _one_pod(config: ProjectConfig) -> str:
-    names = ", ".join(config.pods) or "none: add one under `pods:`"
-    raise UsageError("a dry run touches no pod, so it cannot choose one", f"name it with --pod ({names})")
+    if len(config.pods) == 1:
+        return next(iter(config.pods))
+    raise UsageError(
+        "a dry run touches no pod, so it cannot choose one", f"name it with --pod ({', '.join(config.pods)})"
+    )
 
 
 def _any_pod(config: ProjectConfig) -> str:

@@ -162,3 +162,7 @@ class ProjectConfig:
     presets: Mapping[str, PresetConfig] = field(default_factory=dict)
     #: The files it was read from, in the order they were merged.
     sources: tuple[Path, ...] = ()
+
+    def plain_pod(self) -> PodConfig:
+        """A pod with nothing of its own, for what can be said before one is chosen."""
+        return PodConfig("(any)", outputs_dir=self.outputs_dir, repo_dir=self.repo_dir, venv_python=self.venv_python)

@@ -200,5 +200,5 @@ def is_name(text: str) -> bool:
 
 
 def _kind(data: object) -> str:
-    names = {bool: "true/false", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+    names = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
     return names.get(type(data), "nothing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -24,7 +25,7 @@ from podops.config.model import (
 )
 from podops.config.policy_keys import read_policies, read_service
 from podops.config.reader import Section, is_name
-from podops.errors import ConfigFault
+from podops.errors import ConfigFault, UsageError
 
 #: Keys of the design that this version does not know yet.
 _LATER = {"pod_sources": "pods from a provider", "provision": "making pods", "docker": "containers as pods"}
@@ -63,9 +64,9 @@ def build_project(
         artifacts=_artifacts(top.section("artifact_contract")),
         queue=_queue(top.section("queue")),
         pods={key: _pod(entry, key, outputs, repo_dir, python) for key, entry in _entries(top.section("pods"))},
-        presets={key: _preset(entry, key, policies) for key, entry in _entries(top.section("presets"))},
         sources=sources,
     )
+    config = replace(config, presets=_presets(top.section("presets"), policies, config))
     top.done()
     return config
 
@@ -175,6 +176,26 @@ def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python
 def _check_pod_path(section: Section, key: str, path: str) -> None:
     if not path.startswith(("/", "~/")):
         section.fault(section.raw(key), f"{key}: {path!r} must start with / or ~/", "it is a directory on the pod")
+
+
+def _presets(section: Section, standard: Policies, config: ProjectConfig) -> dict[str, PresetConfig]:
+    found = {}
+    for name, entry in _entries(section):
+        before = len(entry.faults)
+        found[name] = _preset(entry, name, standard)
+        if len(entry.faults) == before:
+            _check_command(entry, found[name], config)
+    return found
+
+
+def _check_command(section: Section, preset: PresetConfig, config: ProjectConfig) -> None:
+    """Faults that show only when the command is made: an unknown placeholder, what its kind cannot do without."""
+    from podops.kinds.registry import KindInput, kinds
+
+    try:
+        kinds()[preset.kind].build(KindInput(config, config.plain_pod(), preset, preset.overrides))
+    except UsageError as error:
+        section.fault(section.raw("command"), error.message, error.hint)
 
 
 def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
@@ -49,6 +52,19 @@ def test_the_blueprints_example_loads_unchanged_and_both_presets_plan(tmp_path: 
     assert plans["hc_small"].session == "run-r"
 
 
+@pytest.mark.parametrize("preset", ["hc_small", "mhc_small"])
+def test_the_blueprints_example_can_be_dry_run_as_it_stands(tmp_path: Path, preset: str) -> None:
+    folder = tmp_path / "configs/ops"
+    folder.mkdir(parents=True)
+    (folder / "project.json").write_bytes(SEED.read_bytes())
+    command = [sys.executable, "-m", "podops.cli.main", "run", "submit", "--preset", preset, "--dry-run", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["run_dir"] == f"/mnt/runs/mhc/{told['run_id']}"
+    assert f"train.py config/train_fineweb10B_{preset.removesuffix('_small')}.py" in told["command"]
+
+
 def test_every_fault_is_told_at_once_with_its_line_and_the_nearest_name(tmp_path: Path) -> None:
     told = faults_of(
         tmp_path,
@@ -61,13 +77,18 @@ def test_every_fault_is_told_at_once_with_its_line_and_the_nearest_name(tmp_path
           b: {ssh: host, port: many}
         presets:
           p: {kind: trian, command: x, timeout: 3 fortnights}
+          q:
+            kind: train
+            command: "{pyton} train.py"
+          r: {kind: nanogpt_train}
         """,
     )
-    assert [line.partition(": ")[0] for line in told] == [f"project.yaml:{n}" for n in (1, 2, 5, 6, 8, 8)]
+    assert [line.partition(": ")[0] for line in told] == [f"project.yaml:{n}" for n in (1, 2, 5, 6, 8, 8, 11, 12)]
     joined = "\n".join(told)
     for expected in ("${NOPE}", "'watch_interval_sec'?", "first in line 4", "pods.b.port", "did you mean 'train'?"):
         assert expected in joined
-    assert "3 fortnights" in joined
+    for expected in ("3 fortnights", "{pyton}", "did you mean {python}?", "preset r has no `config`"):
+        assert expected in joined
 
 
 @pytest.mark.parametrize("secret", ["hf_" + "a" * 30, "0123456789abcdef" * 2 + "01234567", "sk-" + "b" * 40])
