@@ -5,10 +5,11 @@ import signal
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
-from podops_runners import cgroup, log_limit, states
+from podops_runners import cgroup, log_limit, process, states
 from podops_runners.journal import Journal
 from podops_runners.output import Output
 from podops_runners.policies import Policies
+from podops_runners.presence import Presence
 from podops_runners.records import number, read_record
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import parse_heartbeat
@@ -29,6 +30,9 @@ _PHASES = ("loading", "ready", "unhealthy")
 
 #: A log is warned about at this share of its limit.
 _WARN_AT = 0.8
+
+#: How long the end of an attempt waits for a volume that has gone, seconds.
+_VOLUME_S = 24 * 3600.0
 
 
 class Ended(NamedTuple):
@@ -70,8 +74,10 @@ class Attempt:
         self._facts = facts
         self._started = started
         self._log_start = log_start
-        # What ran before an adoption counts towards the timeout; the clock on the wall is the only one that knows it.
-        self._clock = time.monotonic() - (max(0.0, time.time() - started) if child.adopted else 0.0)
+        self._presence = Presence(run)
+        # What ran before an adoption counts towards the timeout. The clock on the wall could be set meanwhile.
+        before = process.age_s(child.identity) if child.adopted and child.identity else 0.0
+        self._clock = time.monotonic() - before
         self._output = Output(run, spec, log_start, journal.keep, child.adopted)
         self._stop: Optional[GracefulStop] = None
         self._cause: Optional[str] = None
@@ -105,8 +111,10 @@ class Attempt:
             self._look(time.monotonic())
             status = self._child.status()
         status = self._child.status() if status is None else status
+        ended = time.time()
         if self._probe is not None:
             self._probe.close()
+        self._await_volume()
         self._output.read_to_end()
         cause = self._cause if self._stop and self._stop.last_signal is not None else None
         GracefulStop(0, self._run.path, 0, 0).finish()
@@ -116,11 +124,18 @@ class Attempt:
             cause,
             self._detail if cause else "",
             self._started,
-            time.time(),
+            ended,
             self._log_start,
             log_size(self._run),
             oom_kills,
         )
+
+    def _await_volume(self) -> None:
+        """Nothing can be judged or recorded while the log cannot be found."""
+        deadline = time.monotonic() + _VOLUME_S
+        while not (self._presence.is_there() or self._presence.is_deleted()) and time.monotonic() < deadline:
+            self._inbox.wait(1.0)
+            self._inbox.take()
 
     def _look(self, now: float) -> None:
         self._output.read()
@@ -233,7 +248,7 @@ class Attempt:
             return
         self._bad_probes = 0
         if self._phase != "ready":
-            self._change_phase("ready", port=wanted["port"], after_s=round(time.time() - self._started, 3))
+            self._change_phase("ready", port=wanted["port"], after_s=round(now - self._clock, 3))
 
     def _not_well(self, problem: str, now: float) -> None:
         wanted = self._spec["service"]

@@ -32,12 +32,16 @@ class Journal:
             write()
             return True
         except OSError as error:
-            text = "{}: {}".format(errno.errorcode.get(error.errno or 0, "EIO"), error.strerror or error)
-            now = time.monotonic()
-            if text != self._trouble or now - self._trouble_at > _TELL_S:
-                _say("podops: {}: {}\n".format(self._run.path, text))
-            self._trouble, self._trouble_at = text, now
+            self.tell(error)
             return False
+
+    def tell(self, error: OSError) -> None:
+        """Show what the volume refuses, in the pane and in the heartbeats of the next minute."""
+        text = "{}: {}".format(errno.errorcode.get(error.errno or 0, "EIO"), error.strerror or error)
+        now = time.monotonic()
+        if text != self._trouble or now - self._trouble_at > _TELL_S:
+            _say("podops: {}: {}\n".format(self._run.path, text))
+        self._trouble, self._trouble_at = text, now
 
     def keep_until_done(self, name: str, write: Callable[[], object]) -> None:
         """Do one write now or, when the volume takes it again, later; a later write of the same name replaces it."""

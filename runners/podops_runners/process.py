@@ -5,6 +5,7 @@ A pid alone names nothing for long: an identity is pid, start time (clock ticks 
 
 import os
 import signal
+import time
 from functools import lru_cache
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
@@ -59,6 +60,17 @@ def identity(pid: int) -> Optional[Identity]:
     """Who `pid` is, also when it has just ended and nobody has reaped it; `None` for no such process."""
     fields = _stat_fields(pid)
     return None if fields is None else Identity(pid, int(fields[19]), boot_id())
+
+
+def since_boot() -> float:
+    """Seconds since this machine came up, suspended ones too: the one clock that several processes share and nobody
+    sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def age_s(identity: Identity) -> float:
+    """How long ago a process of this boot was started, seconds."""
+    return max(0.0, since_boot() - identity.start_ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def is_alive(record: Any) -> bool:

@@ -5,12 +5,14 @@ import json
 import math
 import os
 import stat
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 SCHEMA = 1
 
 #: A record larger than this is not ours; it is reported instead of loaded.
 MAX_RECORD_BYTES = 4 * 1024 * 1024
+
+_TAIL_BYTES = 16 * 1024
 
 
 def write_bytes(path: str, data: bytes, mode: int = 0o644, durable: bool = True) -> None:
@@ -127,6 +129,26 @@ def append_line(path: str, record: Dict[str, Any]) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     finally:
         os.close(descriptor)
+
+
+def last_lines(path: str) -> List[Dict[str, Any]]:
+    """The last objects of a file of JSON lines, at most 50; what is none is passed over."""
+    try:
+        with open(path, "rb", opener=regular_file) as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - _TAIL_BYTES))
+            lines = stream.read(_TAIL_BYTES).split(b"\n")
+    except OSError:
+        return []
+    found = []
+    for line in lines[-50:]:
+        try:
+            record = json.loads(line.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            found.append(record)
+    return found
 
 
 def number(value: Any) -> Optional[float]:

@@ -1,6 +1,5 @@
 """The run list of a pod: every run directory under the outputs roots, read cheaply again and again."""
 
-import json
 import os
 import stat
 import time
@@ -16,7 +15,6 @@ from podops_runners.runid import is_valid_run_id
 
 #: Ended runs are looked at again this often, seconds: nothing in them changes, but a person may delete one.
 _RECHECK_S = 15.0
-_TAIL_BYTES = 16 * 1024
 
 #: Longest command or detail in a run list, characters; the records hold them whole.
 _LONG = 4000
@@ -250,32 +248,13 @@ def _metrics(path: str, summary: Optional[Dict[str, Any]]) -> Dict[str, float]:
     """The last value of each metric in the end of the file."""
     last: Dict[str, float] = {}
     stored = _dict((summary or {}).get("last_metrics"))
-    for record in [stored] + _last_lines(path):
+    for record in [stored] + records.last_lines(path):
         for name, value in record.items():
             if name != "time" and isinstance(value, (int, float)) and not isinstance(value, bool):
                 number = _number(value)
                 if number is not None:
                     last[str(name)] = number
     return last
-
-
-def _last_lines(path: str) -> List[Dict[str, Any]]:
-    try:
-        with open(path, "rb", opener=records.regular_file) as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(0, size - _TAIL_BYTES))
-            lines = stream.read(_TAIL_BYTES).split(b"\n")
-    except OSError:
-        return []
-    found = []
-    for line in lines[-50:]:
-        try:
-            record = json.loads(line.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            found.append(record)
-    return found
 
 
 def _age(moment: Optional[float], now: float) -> float:

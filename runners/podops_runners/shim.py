@@ -15,6 +15,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from podops_runners import agent_process, process, records
+from podops_runners.presence import Presence
 from podops_runners.rundir import RunDir
 
 #: How long the shim goes on trying to store the exit status on a volume that does not take it, seconds.
@@ -165,7 +166,7 @@ def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, sup
     # Told before and after: whoever finds only the first knows that this attempt may have begun, and begins it never
     # again.
     _note_child(run, attempt, None)
-    directory = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY)
+    presence = Presence(run)
     popen = _spawn(run, environment)
     child = popen.pid
     _note_child(run, attempt, process.identity(child))
@@ -175,7 +176,7 @@ def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, sup
     heard = _tell(pipe, b"%d\n" % status)
     record: Dict[str, Any] = {"attempt": attempt, "status": status, "time": time.time()}
     deadline = time.monotonic() + _KEEP_TRYING_S
-    while time.monotonic() < deadline and not _is_deleted(directory):
+    while time.monotonic() < deadline and not presence.is_deleted():
         try:
             records.write_record(run.exit, record)
             return
@@ -183,14 +184,6 @@ def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, sup
             if heard and os.path.exists(run.summary):
                 return
             time.sleep(2.0)
-
-
-def _is_deleted(directory: int) -> bool:
-    """Whether somebody removed the run directory. One that merely cannot be found has gone with its volume, for now."""
-    try:
-        return os.fstat(directory).st_nlink == 0
-    except OSError:
-        return False
 
 
 def _note_child(run: RunDir, attempt: int, child: Optional[process.Identity]) -> None:

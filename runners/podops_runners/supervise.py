@@ -3,13 +3,14 @@
 import os
 import sys
 import time
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, Optional, Union
 
-from podops_runners import agent_process, gpu_claims, machine, process, records, run_claim, serving, states
+from podops_runners import agent_process, end_facts, gpu_claims, machine, process, records, run_claim, serving, states
 from podops_runners.attempt import Attempt, Ended, log_size
 from podops_runners.environment import EnvironmentFileError, run_environment
 from podops_runners.journal import Journal
 from podops_runners.policies import LogRange, read_policies, retry_delay
+from podops_runners.presence import Presence
 from podops_runners.resume import newest_checkpoint
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import iso, layout_of
@@ -55,6 +56,9 @@ class Supervisor:
         self._inbox = SignalInbox()
         self._number = int(records.number(claim.get("attempt")) or 1)
         self._started = records.number(claim.get("started")) or time.time()
+        #: The same moment by a clock that nobody sets.
+        self._started_boot = records.number(claim.get("started_boot")) or process.since_boot()
+        self._presence = Presence(run)
         self._gpus = [index for index in claim.get("gpus") or [] if isinstance(index, int)]
         self._output_facts: Dict[str, Any] = {}
         self._next_agent_look = 0.0
@@ -75,6 +79,8 @@ class Supervisor:
             child = None
 
     def _attempt(self, child: Union[Child, AdoptedChild, None]) -> "tuple[Verdict, Ended]":
+        if child is None:
+            self._await_volume()
         begun = time.time()
         log_start = log_size(self._run)
         if child is None:
@@ -107,6 +113,18 @@ class Supervisor:
         ended = attempt.watch()
         self._output_facts = {"last_metrics": attempt.output.last_metrics, "wandb": attempt.output.wandb_url}
         return self._judge(ended), ended
+
+    def _await_volume(self) -> None:
+        """A volume that is full, read-only or gone is no reason to fail an attempt: it has not begun."""
+        deadline = time.monotonic() + _KEEP_TRYING_S
+        while time.monotonic() < deadline and not os.path.exists(self._run.kill_request):
+            trouble = self._presence.refusal()
+            if trouble is None:
+                return
+            self._journal.tell(trouble)
+            self._journal.beat(states.STARTING, dict(self._facts(), phase="waiting"))
+            self._inbox.wait(1.0)
+            self._inbox.take()
 
     def _before_start(self) -> Optional[Verdict]:
         """Why nothing should be started at all."""
@@ -149,6 +167,7 @@ class Supervisor:
             child=None if identity is None else identity._asdict(),
             attempt=self._number,
             started=self._started,
+            started_boot=round(self._started_boot, 3),
             attempt_started=begun,
             log_start=log_start,
         )
@@ -175,7 +194,7 @@ class Supervisor:
         }
 
     def _judge(self, ended: Ended) -> Verdict:
-        code, number = _outcome(ended.status)
+        code, number = end_facts.outcome(ended.status)
         ending = Ending(
             exit_code=code,
             signal=number,
@@ -185,7 +204,7 @@ class Supervisor:
             log_start=ended.log_start,
             log_end=ended.log_end,
             oom_kills=ended.oom_kills,
-            disk_free_bytes=_free_bytes(self._run.path),
+            disk_free_bytes=end_facts.free_bytes(self._run.path),
             notes=(),
         )
         from podops_runners.classify import classify
@@ -195,7 +214,7 @@ class Supervisor:
     def _delay(self, verdict: Verdict, ended: Ended) -> Optional[float]:
         if verdict.state != states.FAILED or os.path.exists(self._run.kill_request):
             return None
-        code, _ = _outcome(ended.status)
+        code, _ = end_facts.outcome(ended.status)
         log = LogRange(self._run.stdout_log, ended.log_start, ended.log_end)
         if serving.wanted(self._spec) and ended.ended - ended.started > _STEADY_S:
             self._claim["retries_from"] = self._number - 1
@@ -231,7 +250,9 @@ class Supervisor:
         return Verdict(states.CANCELLED, "user_kill", "asked for by {}".format(by), evidence, None)
 
     def _record_attempt(self, verdict: Verdict, ended: Ended) -> None:
-        code, number = _outcome(ended.status)
+        code, number = end_facts.outcome(ended.status)
+        if end_facts.tells_attempt(self._run.attempts, self._number):
+            return  # by a supervisor that died between this and the summary
         line = {
             "attempt": self._number,
             "started": round(ended.started, 3),
@@ -249,7 +270,8 @@ class Supervisor:
         )
 
     def _end(self, verdict: Verdict, ended: Ended) -> str:
-        self._journal.event("ended", state=verdict.state, reason=verdict.reason, attempt=self._number)
+        if not end_facts.tells_end(self._run.events):
+            self._journal.event("ended", state=verdict.state, reason=verdict.reason, attempt=self._number)
         self._journal.beat(verdict.state, {"reason": verdict.reason, "log_bytes": ended.log_end})
         self._write_summary(self._summary(verdict, ended))
         if self._gpus:
@@ -260,7 +282,7 @@ class Supervisor:
         return verdict.state
 
     def _summary(self, verdict: Verdict, ended: Ended) -> Dict[str, Any]:
-        code, number = _outcome(ended.status)
+        code, number = end_facts.outcome(ended.status)
         wandb = self._output_facts.get("wandb")
         return {
             "run_id": self._run.run_id,
@@ -276,19 +298,19 @@ class Supervisor:
             "ended_at": iso(ended.ended),
             "started": round(self._started, 3),
             "ended": round(ended.ended, 3),
-            "elapsed_s": round(max(0.0, ended.ended - self._started), 3),
+            "elapsed_s": round(max(0.0, process.since_boot() - self._started_boot), 3),
             "attempts": self._number,
             "log_bytes": ended.log_end,
             "last_metrics": self._output_facts.get("last_metrics") or {},
             "tracking": {"wandb": {"url": wandb}} if wandb else {},
-            "missing_artifacts": _missing_artifacts(self._run, self._spec),
+            "missing_artifacts": end_facts.missing_artifacts(self._run, self._spec),
         }
 
     def _write_summary(self, summary: Dict[str, Any]) -> None:
         """The one record worth waiting for: a full disk is often made room on, a lost volume often comes back."""
         deadline = time.monotonic() + _KEEP_TRYING_S
         while not self._journal.keep(lambda: records.write_record(self._run.summary, summary)):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self._presence.is_deleted():
                 return
             self._journal.beat(str(summary["state"]), {"reason": summary["reason"]})
             self._inbox.wait(2.0)
@@ -309,31 +331,3 @@ def _verdict(reason: str, detail: str) -> Verdict:
 
 def _nothing_ran(begun: float, log_start: int) -> Ended:
     return Ended(None, None, "", begun, time.time(), log_start, log_start, 0)
-
-
-def _outcome(status: Optional[int]) -> "tuple[Optional[int], Optional[int]]":
-    """`(exit_code, signal)` of a wait status. A shell tells its child's death by signal as 128 + number."""
-    if status is None:
-        return None, None
-    if os.WIFSIGNALED(status):
-        return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
-    code = os.WEXITSTATUS(status)
-    return code, code - 128 if 128 < code <= 128 + 64 else None
-
-
-def _missing_artifacts(run: RunDir, spec: Dict[str, Any]) -> List[str]:
-    required = spec.get("artifacts_required") or []
-    own = (os.path.basename(run.summary), "summary.json")
-    return [
-        name
-        for name in required
-        if isinstance(name, str) and name not in own and not os.path.exists(os.path.join(run.path, name))
-    ]
-
-
-def _free_bytes(path: str) -> Optional[int]:
-    try:
-        info = os.statvfs(path)
-    except OSError:
-        return None
-    return info.f_bavail * info.f_frsize

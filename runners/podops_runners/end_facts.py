@@ -1,0 +1,47 @@
+"""What is known of a run at its end beside the reason: its status as people read it, what is told, what is missing."""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from podops_runners import records
+from podops_runners.rundir import RunDir
+
+
+def outcome(status: Optional[int]) -> "tuple[Optional[int], Optional[int]]":
+    """`(exit_code, signal)` of a wait status. A shell tells its child's death by signal as 128 + number."""
+    if status is None:
+        return None, None
+    if os.WIFSIGNALED(status):
+        return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
+    code = os.WEXITSTATUS(status)
+    return code, code - 128 if 128 < code <= 128 + 64 else None
+
+
+def tells_attempt(path: str, attempt: int) -> bool:
+    """Whether `attempts.jsonl` has this attempt already, from a supervisor that died before it wrote the summary."""
+    return any(line.get("attempt") == attempt for line in records.last_lines(path))
+
+
+def tells_end(path: str) -> bool:
+    """Whether the end is the last thing that a timeline tells."""
+    return [line.get("event") for line in records.last_lines(path)][-1:] == ["ended"]
+
+
+def missing_artifacts(run: RunDir, spec: Dict[str, Any]) -> List[str]:
+    """Files the project requires and the run did not leave."""
+    required = spec.get("artifacts_required") or []
+    own = (os.path.basename(run.summary), "summary.json")
+    return [
+        name
+        for name in required
+        if isinstance(name, str) and name not in own and not os.path.exists(os.path.join(run.path, name))
+    ]
+
+
+def free_bytes(path: str) -> Optional[int]:
+    """Room on the volume of `path` for us; `None` when nobody can tell."""
+    try:
+        info = os.statvfs(path)
+    except OSError:
+        return None
+    return info.f_bavail * info.f_frsize
