@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from podops_runners import pod_check, protocol, records, states
+from podops_runners import answers, pod_check, protocol, records, states
 from podops_runners.log_marks import LogMarks
 from podops_runners.log_piece import read_piece
 from podops_runners.logstream import LogFollower, Push, start_offset
@@ -16,6 +16,9 @@ from podops_runners.scan import Project, Scanner
 
 _MAX_READ = 4 * 1024 * 1024
 _MAX_WINDOW = 16 * 1024 * 1024
+
+#: Requests that change something: asked twice under one `request_id`, they are done once.
+CHANGING = ("submit", "kill", "queue")
 
 Header = Dict[str, Any]
 
@@ -40,7 +43,6 @@ class LinkOps:
         self._subs = itertools.count(1)
         self._followers: Dict[int, LogFollower] = {}
         self._submitting = threading.Lock()
-        self._answered: Dict[str, Header] = {}
 
     def find(self, op: Any) -> Optional[Callable[[Header], Any]]:
         ops = {
@@ -52,28 +54,22 @@ class LinkOps:
             "read": self.read,
             "unfollow": self.unfollow,
         }  # type: Dict[Any, Callable[[Header], Any]]
-        return ops.get(op)
+        work = ops.get(op)
+        if work is None or op not in CHANGING:
+            return work
+        return lambda request: answers.once(request.get("request_id"), lambda: work(request))
 
     def submit(self, request: Header) -> Header:
         from podops_runners.submit import submit_run
         from podops_runners.submit_error import SubmitError
 
-        request_id = str(request.get("request_id") or "")
+        spec = request.get("spec")
+        spec = dict(spec if isinstance(spec, dict) else {}, request_id=answers.valid_id(request.get("request_id")))
         with self._submitting:
-            if request_id and request_id in self._answered:
-                return self._answered[request_id]
             try:
-                answer = submit_run(
-                    request.get("spec") or {},
-                    force=request.get("force") is True,
-                    gpus=self._gpus,
-                    simulated=self._simulated,
-                )
+                return submit_run(spec, force=request.get("force") is True, gpus=self._gpus, simulated=self._simulated)
             except SubmitError as error:
                 raise OpError(error.code, error.message, error.hint)
-            if request_id:
-                self._answered[request_id] = answer
-            return answer
 
     def kill(self, request: Header) -> Header:
         from podops_runners.kill import request_kill

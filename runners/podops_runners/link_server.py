@@ -1,8 +1,9 @@
 """The pod's end of a link: frames in on stdin, answers and pushes out on stdout (docs/protocol.md).
 
-The main thread reads; every request that may take time runs in a small pool; samples and the run list have a thread
-each. The process never outlives its client: it ends with its stdin, at the first write that fails, or when it has heard
-nothing for `DEAD_MAN_S`.
+The main thread only reads, so that a slow line or a volume that hangs never looks like a silent client; every request
+that may take time runs in a small pool; pongs, samples and the run list have a thread each. The process does not
+outlive its client: it ends with its stdin, at the first write that fails, or when it has heard nothing for
+`DEAD_MAN_S`, but first completes what it was asked to change.
 """
 
 import os
@@ -15,12 +16,15 @@ from podops_runners import __version__, agent_process, gpu_claims, machine, outp
 from podops_runners.frames import FrameDecoder, FrameError, encode_frame
 from podops_runners.gpu import GpuSource
 from podops_runners.host import HostSampler, host_info
-from podops_runners.link_ops import LinkOps, OpError
+from podops_runners.link_ops import CHANGING, LinkOps, OpError
 from podops_runners.runfiles import layout_of
 from podops_runners.scan import Project, Scanner
 
 _WORKERS = 4
 _SCAN_S = 0.5
+
+#: How long a link that has lost its client works on to complete a change, seconds.
+_COMPLETE_S = 5.0
 
 #: How often a link looks whether the agent still lives, seconds.
 _AGENT_LOOK_S = 5.0
@@ -48,6 +52,9 @@ class LinkServer:
         self._heard = time.monotonic()
         self._write_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="request")
+        self._pongs = ThreadPoolExecutor(1, thread_name_prefix="pong")
+        self._changing = 0
+        self._completed = threading.Condition()
         self._gpus: Optional[GpuSource] = None
         self._simulated = False
         self._interval = 1.0
@@ -79,19 +86,34 @@ class LinkServer:
             # Answered here and now: everything else needs what it says.
             self._answer(number, self._hello, request)
         elif op == "ping":
-            self._answer(number, lambda _: {"time": time.time()}, request)
+            self._pongs.submit(self._answer, number, lambda _: {"time": time.time()}, request)
         elif op == "rate":
             self._answer(number, self._rate, request)
         elif self._ops is None:
             self._fail(number, protocol.E_PROTOCOL, "the first request must be hello")
         elif op == "follow":
-            self._follow(number, request)
+            self._pool.submit(self._follow, number, request)
         else:
             work = self._ops.find(op)
             if work is None:
                 self._fail(number, protocol.E_USAGE, "unknown request {!r}".format(op))
             else:
-                self._pool.submit(self._answer, number, work, request)
+                self._pool.submit(self._answer, number, self._counted(work) if op in CHANGING else work, request)
+
+    def _counted(self, work: Callable[[Header], Any]) -> Callable[[Header], Any]:
+        """`work`, which the end of this process waits for from now on."""
+
+        def counted(request: Header) -> Any:
+            try:
+                return work(request)
+            finally:
+                with self._completed:
+                    self._changing -= 1
+                    self._completed.notify_all()
+
+        with self._completed:
+            self._changing += 1
+        return counted
 
     def _answer(self, number: Any, work: Callable[[Header], Any], request: Header) -> None:
         try:
@@ -104,7 +126,7 @@ class LinkServer:
             self._fail(number, error.code, error.message, error.hint)
         except Exception as error:  # whatever it is, the client must hear of it, and the link goes on
             self._fail(number, protocol.E_FAILED, "{}: {}".format(error.__class__.__name__, error))
-        if request.get("op") in ("submit", "kill", "queue"):
+        if request.get("op") in CHANGING:
             self._rescan.set()
 
     def _fail(self, number: Any, code: str, message: str, hint: str = "") -> None:
@@ -226,6 +248,8 @@ class LinkServer:
         threading.Thread(target=guarded, daemon=True).start()
 
     def _end(self) -> None:
+        with self._completed:
+            self._completed.wait_for(lambda: not self._changing, _COMPLETE_S)
         if self._gpus is not None:
             self._gpus.close()
         os._exit(0)

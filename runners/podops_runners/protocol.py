@@ -8,6 +8,9 @@ DEAD_MAN_S = 20.0
 #: A client sends a ping when it has sent nothing else for this long, seconds.
 PING_S = 5.0
 
+#: A client that hears nothing for this long asks for a sign of life, seconds.
+QUIET_S = 2.0
+
 #: Error codes a pod answers with; the client turns them into its own error tree.
 E_USAGE = "usage"
 E_NOT_FOUND = "not_found"

@@ -10,22 +10,21 @@ from typing import Any, Callable, Dict, List, Optional
 from podops_runners import (
     agent_process,
     creds,
-    git_state,
     launch,
     machine,
     outputs_root,
-    process,
     protocol,
     records,
     run_queue,
     states,
+    submit_records,
     ticket,
     tmux,
 )
 from podops_runners.command_script import render_command, render_script
 from podops_runners.environment import base_environment
 from podops_runners.rundir import RunDir
-from podops_runners.runfiles import event, iso, layout_of
+from podops_runners.runfiles import event, layout_of
 from podops_runners.runid import is_valid_run_id, session_name
 from podops_runners.submit_error import SubmitError
 from podops_runners.ticket import Ticket
@@ -54,6 +53,9 @@ def submit_run(
             "tmux is not installed on pod {}".format(spec["pod"]),
             "apt-get install tmux on the pod, or set tmux.enabled: false",
         )
+    begun = _begun_before(run, spec)
+    if begun is not None:
+        return _begin(run, begun, gpus, simulated)
     _refuse_existing(run, force)
     place = _ticket(spec, run)
     spec["gpus"] = check_gpus(spec.get("gpus"), str(spec["pod"]), gpus, bool(simulated))
@@ -62,17 +64,36 @@ def submit_run(
     try:
         with machine.locked(run_queue.LOCK):
             _publish(run, resolved, session, place, force)
-        machine.register_root(_root_of(resolved, simulated))
     except OSError as error:
         raise _disk_error(error, run.path)
-    state, why = _start(run, resolved, place, gpus)
+    return _begin(run, resolved, gpus, simulated)
+
+
+def _begun_before(run: RunDir, spec: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """The stored spec, when this very request has made the run and its answer was lost, or half of its work."""
+    stored, _ = records.read_record(run.spec)
+    request_id = spec.get("request_id")
+    return stored if stored is not None and request_id and stored.get("request_id") == request_id else None
+
+
+def _begin(
+    run: RunDir, spec: Dict[str, Any], gpus: Callable[[], List[Dict[str, Any]]], simulated: int
+) -> Dict[str, Any]:
+    """Start a published run, or leave it in the queue; the answer to its submit. May be done twice."""
+    settings = spec.get("tmux") or {}
+    try:
+        machine.register_root(_root_of(spec, simulated))
+    except OSError as error:
+        raise _disk_error(error, run.path)
+    state, why = _start(run, spec, ticket.read(run) or _ticket(spec, run), gpus)
     agent_process.ensure_running(settings)
     machine.wake_agent()
+    with_tmux = bool(settings.get("enabled", True))
     return {
         "run_id": run.run_id,
         "run_dir": run.path,
-        "session": session,
-        "command": resolved["command"],
+        "session": session_name(str(settings.get("session_prefix", "run")), run.run_id) if with_tmux else None,
+        "command": spec["command"],
         "state": state,
         "why": why,
     }
@@ -267,8 +288,8 @@ def _publish(run: RunDir, spec: Dict[str, Any], session: Optional[str], place: T
         os.mkdir(staged.private)
         records.write_record(staged.spec, spec)
         records.write_bytes(staged.command, render_script(spec).encode("utf-8", "surrogateescape"), 0o755)
-        records.write_record(staged.metadata, _metadata(spec, session))
-        records.write_record(staged.config_effective, _config_effective(spec))
+        records.write_record(staged.metadata, submit_records.metadata(spec, session))
+        records.write_record(staged.config_effective, submit_records.config_effective(spec))
         ticket.write(staged, place)
         if (spec.get("queue") or {}).get("hold"):
             records.write_bytes(staged.held, b"")
@@ -290,35 +311,3 @@ def _move_over(staging: str, target: str) -> None:
     for name in os.listdir(staging):
         os.rename(os.path.join(staging, name), os.path.join(target, name))
     os.rmdir(staging)
-
-
-def _metadata(spec: Dict[str, Any], session: Optional[str]) -> Dict[str, Any]:
-    git = dict(spec.get("git") or {})
-    git.update(git_state.read(spec["workdir"]))
-    return {
-        "run_id": spec["run_id"],
-        "project": spec.get("project"),
-        "preset": spec["preset"],
-        "kind": spec["kind"],
-        "pod": {"name": spec["pod"], "host": os.uname().nodename, "id": process.machine_id()},
-        "git": git,
-        "created": spec.get("created_at") or iso(),
-        "submitted": iso(),
-        "started": None,
-        "user": spec.get("user"),
-        "client": spec.get("client"),
-        "gpus": None,
-        "attempt": 1,
-        "tmux": {"session": session, "socket": (spec.get("tmux") or {}).get("socket")},
-        "tags": spec.get("tags") or [],
-    }
-
-
-def _config_effective(spec: Dict[str, Any]) -> Dict[str, Any]:
-    return {
-        "config": spec.get("config"),
-        "overrides": spec.get("overrides") or {},
-        "derived": spec.get("derived") or {},
-        "command": spec["command"],
-        "env": spec["env"],
-    }

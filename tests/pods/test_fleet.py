@@ -77,7 +77,7 @@ async def test_a_pod_that_refuses_is_not_asked_again_until_told(ssh_pod: MakeSsh
         await fleet.settled(15)
         seen = fleet.snapshot.pods["pod"]
         assert seen.state == "refused" and seen.hint
-        assert seen.retry_at is not None and seen.retry_at > time.time() + 200
+        assert seen.retry_at is None
         keys.write_text(accepted)
         fleet.retry("pod")
         await shows(fleet, "pod", live, "the pod to accept the key")
@@ -157,7 +157,7 @@ async def test_a_run_is_submitted_followed_to_its_end_and_another_killed(
         assert (seen.runs["long"].state, seen.runs["long"].reason) == ("cancelled", "user_kill")
 
 
-async def test_a_submit_whose_answer_is_lost_is_told_as_unconfirmed_and_not_repeated(
+async def test_a_change_whose_answer_is_lost_is_asked_again_and_done_once(
     ssh_pod: MakeSshPod, tmux_socket: str
 ) -> None:
     pod = ssh_pod()
@@ -166,15 +166,30 @@ async def test_a_submit_whose_answer_is_lost_is_told_as_unconfirmed_and_not_repe
         await fleet.settled(15)
         for process in link_processes(pod.home):
             os.kill(process, signal.SIGSTOP)
-        submit = asyncio.create_task(fleet.submit(submit_plan(config, "pod", "r", "true")))
+        submit = asyncio.create_task(fleet.submit(submit_plan(config, "pod", "r", "sleep 600")))
         await asyncio.sleep(0.2)
         for process in link_processes(pod.home):
             os.kill(process, signal.SIGKILL)
+        assert (await submit)["run_id"] == "r"
+        await shows(fleet, "pod", lambda seen: is_running(seen, "r"), "the run to run")
+        lines = (pod.outputs_dir / "r/events.jsonl").read_text().splitlines()
+        assert sum('"submitted"' in line for line in lines) == 1
+        await fleet.kill("pod", "r", grace_s=1)
+
+
+async def test_a_change_that_stays_without_an_answer_is_told_as_unconfirmed(
+    ssh_pod: MakeSshPod, tmux_socket: str
+) -> None:
+    pod = ssh_pod()
+    config = fleet_config(pod, tmux_socket=tmux_socket)
+    async with Fleet(config, answer_timeout=2.0) as fleet:
+        await fleet.settled(15)
+        submit = asyncio.create_task(fleet.submit(submit_plan(config, "pod", "r", "true")))
+        await asyncio.sleep(0)
+        pod.stop()
         with pytest.raises(UnreachableError, match="did not confirm run r") as caught:
             await submit
-        assert "ops run status r" in caught.value.hint
-        await shows(fleet, "pod", live, "the pod to be live again")
-        assert not (pod.outputs_dir / "r").exists()
+        assert caught.value.error_code == "unconfirmed" and "ops run status r" in caught.value.hint
 
 
 async def test_a_file_is_read_by_range(client_home: Path) -> None:

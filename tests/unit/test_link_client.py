@@ -51,8 +51,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def linked(far: FarEnd, pushes: list[Frame] | None = None) -> AsyncIterator[LinkClient]:
-    client = LinkClient(far, "h100", (pushes if pushes is not None else []).append)
+async def linked(far: FarEnd, pushes: list[Frame] | None = None, silence_s: float = 5.0) -> AsyncIterator[LinkClient]:
+    client = LinkClient(far, "h100", (pushes if pushes is not None else []).append, silence_s=silence_s)
     client.start()
     try:
         async with asyncio.timeout(5):
@@ -122,10 +122,35 @@ async def test_the_end_of_the_far_process_is_told_with_its_last_words() -> None:
             await client.request("run")
 
 
-async def test_a_pod_that_stops_answering_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "PONG_S", 0.05)
-    async with linked(FarEnd(silent=True)) as client:
-        assert "has not answered" in (await client.closed()).message
+@pytest.fixture
+def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "TICK_S", 0.01)
+
+
+async def test_a_pod_that_says_nothing_is_noticed(quick_ticks: None) -> None:
+    async with linked(FarEnd(silent=True), silence_s=0.05) as client:
+        assert "nothing was heard from pod h100" in (await client.closed()).message
+
+
+async def test_a_pod_that_answers_nothing_but_still_sends_bytes_is_slow_not_dead(quick_ticks: None) -> None:
+    far = FarEnd(silent=True)
+    async with linked(far, silence_s=0.1) as client:
+        for _ in range(40):
+            far.say(b" ")
+            await asyncio.sleep(0.01)
+        assert not client.lost
+
+
+async def test_a_link_that_shows_no_life_after_a_change_of_network_is_given_up() -> None:
+    far = FarEnd(silent=True)
+    async with linked(far) as client:
+        client.probe(0.05)
+        assert "nothing was heard" in (await client.closed()).message
+    far = FarEnd()
+    async with linked(far) as client:
+        client.probe(0.05)
+        await asyncio.sleep(0.1)
+        assert not client.lost
 
 
 async def test_a_follow_nobody_waits_for_any_more_is_ended_on_the_pod() -> None:

@@ -68,7 +68,8 @@ async def open_fleet(options: Options, pods: Sequence[str] | None = None) -> Asy
     from podops.fleet.fleet import Fleet
 
     config = options.project()
-    async with Fleet(config, pods=pods, connect_timeout=options.timeout_s) as fleet:
+    patience = options.timeout_s
+    async with Fleet(config, pods=pods, connect_timeout=patience, answer_timeout=patience) as fleet:
         await fleet.settled(options.timeout_s + _TOLD_S)
         yield fleet
 

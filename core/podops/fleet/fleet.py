@@ -13,17 +13,23 @@ from podops.config.model import ProjectConfig
 from podops.config.reader import nearest
 from podops.errors import NotFoundError, UnreachableError
 from podops.fleet import wire
+from podops.fleet.hello import who
 from podops.fleet.log_stream import FollowRequest, followed
-from podops.fleet.pod_link import PodLink, who
+from podops.fleet.pacing import Gate
+from podops.fleet.pod_link import PodLink
 from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
-from podops.link.client import LinkClient
+from podops.link.client import REQUEST_S, LinkClient
+from podops.link.local_changes import watch_network, watch_sleep
 from podops.plan import SubmitPlan
 
-#: So many pods are connected to at the same time; sshd drops connections when too many come at once.
+#: So many pods are connected to at the same time: the first ones shall be there before the last ones have begun.
 CONNECTS_AT_ONCE = 20
 
 #: How long a pod may take to start a run, seconds; a slow volume is common.
 SUBMIT_S = 60.0
+
+#: How long a change waits for a new link when its own was lost before the answer, seconds.
+AGAIN_S = 30.0
 
 #: How long a pod may take to look at everything its project counts on, seconds.
 CHECK_S = 60.0
@@ -56,17 +62,28 @@ class Fleet:
     """
 
     def __init__(
-        self, config: ProjectConfig, *, pods: Sequence[str] | None = None, connect_timeout: float = 15.0
+        self,
+        config: ProjectConfig,
+        *,
+        pods: Sequence[str] | None = None,
+        connect_timeout: float = 15.0,
+        answer_timeout: float | None = None,
     ) -> None:
-        """`pods` limits the fleet to these names. Raises `NotFoundError` for one the config does not have."""
+        """`pods` limits the fleet to these names. Raises `NotFoundError` for one the config does not have.
+
+        `answer_timeout`, in seconds, is how long somebody waits for one answer, and for a sign of life on a broken
+        link; without it, as long as each kind of request may take.
+        """
         names = list(config.pods) if pods is None else list(dict.fromkeys(pods))
         for name in names:
             if name not in config.pods:
                 raise _no_pod(name, config)
-        gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
+        gate = Gate(CONNECTS_AT_ONCE)
         self._config = config
+        self._answer_timeout = answer_timeout
         self._links = {
-            name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout) for name in names
+            name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout, answer_timeout)
+            for name in names
         }
         self._tasks: list[asyncio.Task[None]] = []
         self._callbacks: list[Callback] = []
@@ -76,6 +93,8 @@ class Fleet:
     async def __aenter__(self) -> Fleet:
         for name, link in self._links.items():
             self._tasks.append(asyncio.create_task(link.run(), name=f"podops-pod-{name}"))
+        self._tasks.append(asyncio.create_task(watch_sleep(self._slept), name="podops-sleep"))
+        self._tasks.append(asyncio.create_task(watch_network(self._network_changed), name="podops-network"))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -125,27 +144,17 @@ class Fleet:
         self._link(pod).retry()
 
     async def submit(self, plan: SubmitPlan, *, force: bool = False) -> dict[str, Any]:
-        """The pod's answer to `submit`. A lost answer is not a lost run: nothing is sent twice."""
-        client = await self._client(plan.pod)
-        request_id = uuid.uuid4().hex
-        try:
-            answer = await client.request("submit", within=SUBMIT_S, spec=plan.spec, force=force, request_id=request_id)
-        except UnreachableError as error:
-            raise UnreachableError(
-                f"pod {plan.pod} did not confirm run {plan.run_id}, which may have started: {error.message}",
-                f"look with `ops run status {plan.run_id}` before you submit again",
-                code="unconfirmed",
-            ) from error
-        return answer.header
+        """The pod's answer to `submit`. A lost answer is not a lost run: what is sent again is not done again."""
+        what = f"run {plan.run_id}, which may have started"
+        hint = f"look with `ops run status {plan.run_id}` before you submit again"
+        return await self._change(plan.pod, "submit", what, hint, SUBMIT_S, spec=plan.spec, force=force)
 
     async def kill(self, pod: str, run_id: str, *, project: str = "", grace_s: float | None = None) -> dict[str, Any]:
         """The pod's answer to `kill`: the request is on disk, the run ends on its own time."""
-        fields: dict[str, Any] = {"by": who()}
+        fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "by": who()}
         if grace_s is not None:
             fields["grace_s"] = grace_s
-        client = await self._client(pod)
-        answer = await client.request("kill", run_id=run_id, project=self._project(project), **fields)
-        return answer.header
+        return await self._change(pod, "kill", f"the end of run {run_id}", "ask again: it does no harm", **fields)
 
     async def check(self, pod: str, **expected: Any) -> tuple[dict[str, Any], float, float]:
         """The pod's answer to `check`, and when it was asked and came back, by this machine's clock."""
@@ -158,15 +167,45 @@ class Fleet:
         self, pod: str, run_id: str, action: str, *, project: str = "", value: int | None = None
     ) -> dict[str, Any]:
         """The pod's answer to `queue`: hold, release, cancel, priority or take, on a run that waits."""
-        client = await self._client(pod)
         fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "action": action, "by": who()}
-        answer = await client.request("queue", **fields, value=value)
-        return answer.header
+        what = f"`{action}` of run {run_id}"
+        return await self._change(pod, "queue", what, "look with `ops queue list`", value=value, **fields)
+
+    async def _change(
+        self, pod: str, op: str, what: str, hint: str, within: float = REQUEST_S, **fields: Any
+    ) -> dict[str, Any]:
+        """The pod's answer to a request that changes something.
+
+        When the link is lost before the answer, the request is sent once more on the next link, under the same id, by
+        which the pod knows it again. Raises `UnreachableError` with the code `unconfirmed` when no answer comes.
+        """
+        link = self._link(pod)
+        client = await link.client()
+        fields["request_id"] = uuid.uuid4().hex
+        asked = time.monotonic()
+        if op != "submit":
+            within = self._patience(within)
+        try:
+            try:
+                return (await client.request(op, within=within, **fields)).header
+            except UnreachableError:
+                left = self._patience(AGAIN_S) - (time.monotonic() - asked)
+                again = await link.client_after(client, left) if client.lost and left > 0 else None
+                if again is None:
+                    raise
+                return (await again.request(op, within=within, **fields)).header
+        except UnreachableError as error:
+            message = f"pod {pod} did not confirm {what}: {error.message}"
+            raise UnreachableError(message, hint, code="unconfirmed") from error
+
+    def _patience(self, most: float) -> float:
+        return most if self._answer_timeout is None else min(most, self._answer_timeout)
 
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         """The pod's answer to `run`."""
         client = await self._client(pod)
-        return (await client.request("run", run_id=run_id, project=self._project(project))).header
+        within = self._patience(REQUEST_S)
+        return (await client.request("run", within=within, run_id=run_id, project=self._project(project))).header
 
     async def read(
         self, pod: str, run_id: str, name: str, *, project: str = "", offset: int = 0, length: int = 65536
@@ -174,7 +213,8 @@ class Fleet:
         """`(offset, size, data)` of one file of the run."""
         client = await self._client(pod)
         fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": name}
-        answer = await client.request("read", offset=offset, length=length, **fields)
+        within = self._patience(REQUEST_S)
+        answer = await client.request("read", within=within, offset=offset, length=length, **fields)
         header = answer.header
         return wire.count(header.get("offset")), wire.count(header.get("size")), answer.payload
 
@@ -228,6 +268,14 @@ class Fleet:
 
     async def _client(self, pod: str) -> LinkClient:
         return await self._link(pod).client()
+
+    def _slept(self, seconds: float) -> None:
+        for link in self._links.values():
+            link.slept(seconds)
+
+    def _network_changed(self) -> None:
+        for link in self._links.values():
+            link.network_changed()
 
     def _pod_changed(self, name: str) -> None:
         self._snapshot = None

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import random
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,23 +12,30 @@ from typing import Any
 from podops import errors
 from podops.config.model import PodConfig, ProjectConfig
 from podops.fleet import wire
+from podops.fleet.hello import hello
+from podops.fleet.pacing import Backoff, Gate
 from podops.fleet.snapshot import PodSnapshot, PodState, RunSnapshot
 from podops.link.bootstrap import start_link
-from podops.link.client import LinkClient
+from podops.link.client import SILENCE_S, LinkClient
 from podops.link.pod_archive import pod_archive
 from podops.transport.base import Transport
-from podops_runners import __version__
 from podops_runners.frames import Frame
-from podops_runners.protocol import PROTOCOL_VERSION
+from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
 
-#: A live pod pushes once a second; after this long without a push what it said is old, seconds.
+#: A live pod pushes once a second; after this long without a byte what it said is old, seconds.
 STALE_S = 5.0
 
-#: First and longest wait before the next attempt; a refusal is not tried again for `REFUSED_S`, seconds.
-FIRST_WAIT_S, LONGEST_WAIT_S, REFUSED_S = 1.0, 30.0, 300.0
+#: How often a pod that has gone silent is looked at, seconds.
+_LOOK_S = 0.5
 
-#: A link that lived this long starts again with the first wait, seconds.
-_STEADY_S = 10.0
+#: A link that lived this long had held: the next attempt follows at once.
+_HELD_S = 3.0
+
+#: Where SSH itself finds out that the way is broken, a pod side that says nothing is only slow for this long, seconds.
+_SLOW_S = 20.0
+
+#: How soon a link must show life after this machine's network changed or it slept for a moment, seconds.
+_PROBE_S = 3.0
 
 LogListener = Callable[[Frame], None]
 
@@ -55,19 +59,26 @@ class PodLink:
         config: ProjectConfig,
         pod: PodConfig,
         changed: Callable[[str], None],
-        gate: asyncio.Semaphore,
+        gate: Gate,
         connect_timeout: float,
+        silence_s: float | None = None,
     ) -> None:
+        """`silence_s`: how long the pod may say nothing before the link counts as lost, seconds."""
         self._config = config
         self._pod = pod
         self._changed = changed
         self._gate = gate
         self._connect_timeout = connect_timeout
+        patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
+        self._silence_s = patience if silence_s is None else min(silence_s, patience)
         self._transport = transport_for(pod)
         self._client: LinkClient | None = None
         self._logs: dict[int, LogListener] = {}
-        self._retry = asyncio.Event()
-        self._pushed_at = time.monotonic()
+        self._connecting: asyncio.Task[LinkClient] | None = None
+        self._backoff = Backoff()
+        self._hurry = asyncio.Event()
+        # Whether the next attempt may well succeed: the first one, and the one after a link that had held.
+        self._hopeful = True
         self._problem = ("", "")
         self._error_code = ""
         self._state_changed = asyncio.Event()
@@ -85,25 +96,44 @@ class PodLink:
 
     async def run(self) -> None:
         """Connect and reconnect until cancelled."""
-        wait = FIRST_WAIT_S
         while True:
-            begun = time.monotonic()
-            error = await self._attempt()
-            if time.monotonic() - begun > _STEADY_S + self._connect_timeout:
-                wait = FIRST_WAIT_S
-            refused = isinstance(error, errors.RefusedError)
-            pause = REFUSED_S if refused else wait * random.uniform(0.75, 1.25)
-            wait = min(wait * 2, LONGEST_WAIT_S)
-            self._retry.clear()
-            self._fail("refused" if refused else "unreachable", error, time.time() + pause)
-            if await _set_within(self._retry, pause):
-                wait = FIRST_WAIT_S
-                self._set(state="connecting")
+            self._hurry.clear()
+            error, held = await self._attempt()
+            if isinstance(error, errors.RefusedError):
+                # Asked again and again, a pod with a wrong key locks its user out; a person knows when it is mended.
+                self._fail("refused", error, None)
+                await self._hurry.wait()
+            else:
+                pause = self._backoff.after_a_link_that_held() if held else self._backoff.after_failure()
+                self._hopeful = held or self._hurry.is_set()
+                self._fail("unreachable", error, time.time() + pause)
+                await _set_within(self._hurry, pause)
+            if self._hurry.is_set():
+                self._hopeful = True
+                self._set(state="connecting", retry_at=None)
             self._set(retry_at=None)
 
     def retry(self) -> None:
         """Connect now, unless connected."""
-        self._retry.set()
+        if self._client is None:
+            self._backoff.reset()
+            self._hurry.set()
+
+    def slept(self, seconds: float) -> None:
+        """This machine slept: a link that the pod has given up meanwhile is made anew at once."""
+        if self._client is not None and seconds > DEAD_MAN_S:
+            self._client.give_up(f"this machine slept for {seconds:.0f} s")
+        else:
+            self.network_changed()
+
+    def network_changed(self) -> None:
+        """Find out now whether the link still works; an attempt begun before is begun anew. A refusal stands."""
+        if self._client is not None:
+            self._client.probe(_PROBE_S)
+        elif self.snapshot.state != "refused":
+            self.retry()
+            if self._connecting is not None:
+                self._connecting.cancel()
 
     def listen(self, sub: int, listener: LogListener) -> None:
         """Give the log pushes of one subscription to `listener`, until the link is lost or `forget`."""
@@ -113,73 +143,84 @@ class PodLink:
         self._logs.pop(sub, None)
 
     async def client(self) -> LinkClient:
-        """The live link; waits for an attempt under way. Raises `UnreachableError` with the pod's reason."""
+        """The live link; waits for an attempt that may succeed. Raises `UnreachableError` with the pod's reason."""
         while self._client is None:
-            if self.snapshot.state in ("unreachable", "refused", "gone"):
-                kind = errors.RefusedError if self.snapshot.state == "refused" else errors.UnreachableError
-                reason = self.snapshot.reason or "not connected"
-                message = f"pod {self._pod.name} cannot be reached: {reason}"
-                raise kind(message, self.snapshot.hint, code=self._error_code)
+            if self.snapshot.state in ("unreachable", "refused", "gone") and not self._hopeful:
+                raise self._not_connected()
             await self.state_change()
         return self._client
 
+    async def client_after(self, lost: LinkClient, within: float) -> LinkClient | None:
+        """The link that follows `lost`, or `None` when there is none `within` so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                while self._client is None or self._client is lost:
+                    if self.snapshot.state == "refused":
+                        return None
+                    await self.state_change()
+        except TimeoutError:
+            return None
+        return self._client
+
+    def _not_connected(self) -> errors.UnreachableError:
+        kind = errors.RefusedError if self.snapshot.state == "refused" else errors.UnreachableError
+        message = f"pod {self._pod.name} cannot be reached: {self.snapshot.reason or 'not connected'}"
+        return kind(message, self.snapshot.hint, code=self._error_code)
+
     async def state_change(self) -> None:
-        """Wait for the next change of state."""
+        """Wait for the next change of state, or the next failure."""
         await self._state_changed.wait()
 
-    async def _attempt(self) -> errors.PodopsError:
-        """One connection from its first byte to its loss; why it ended."""
+    async def _attempt(self) -> tuple[errors.PodopsError, bool]:
+        """One connection from its first byte to its loss: why it ended, and whether it had held."""
         client: LinkClient | None = None
+        begun = time.monotonic()
         try:
-            async with self._gate:
-                async with asyncio.timeout(self._connect_timeout):
-                    client = await self._connect()
-            return await self._watch(client)
+            async with self._gate.place(), asyncio.timeout(self._connect_timeout):
+                client = await self._connected()
+            begun = time.monotonic()
+            error = await self._watch(client)
         except TimeoutError:
-            return errors.UnreachableError(
-                f"{self._transport.address} did not answer within {self._connect_timeout:g} s",
-                "is the pod up?",
+            error = errors.UnreachableError(
+                f"{self._transport.address} did not answer within {self._connect_timeout:g} s", "is the pod up?"
             )
-        except errors.PodopsError as error:
-            return error
-        except Exception as error:
-            return errors.UnreachableError(f"connecting failed: {type(error).__name__}: {error}")
+        except errors.PodopsError as raised:
+            error = raised
+        except Exception as raised:
+            error = errors.UnreachableError(f"connecting failed: {type(raised).__name__}: {raised}")
         finally:
             self._client = None
             self._logs.clear()
             if client is not None:
                 await client.close()
+        return error, client is not None and time.monotonic() - begun >= _HELD_S
+
+    async def _connected(self) -> LinkClient:
+        self._connecting = asyncio.create_task(self._connect(), name=f"podops-connect-{self._pod.name}")
+        try:
+            return await self._connecting
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise errors.UnreachableError("the network of this machine changed while connecting") from None
+        finally:
+            self._connecting = None
 
     async def _connect(self) -> LinkClient:
         archive, sha256 = await asyncio.to_thread(pod_archive)
         started = await start_link(self._transport, self._pod.name, archive, sha256)
-        client = LinkClient(started.process, self._pod.name, self._take_push, started.early)
+        client = LinkClient(started.process, self._pod.name, self._take_push, started.early, silence_s=self._silence_s)
         try:
             client.start()
-            await client.request("hello", on_answer=lambda answer: self._take_hello(answer, client), **self._hello())
+            await client.request(
+                "hello", on_answer=lambda answer: self._take_hello(answer, client), **hello(self._config, self._pod)
+            )
         except BaseException:
             with contextlib.suppress(Exception):
                 await client.close()
             raise
         return client
-
-    def _hello(self) -> dict[str, Any]:
-        layout = {
-            "heartbeat": self._config.tmux.heartbeat_file,
-            "completion": self._config.artifacts.completion_file,
-        }
-        project = {"name": self._config.name, "outputs_dir": self._pod.outputs_dir, "layout": layout}
-        return {
-            "protocol": PROTOCOL_VERSION,
-            "version": __version__,
-            "client": socket.gethostname(),
-            "projects": [project],
-            "sample_interval_s": 1.0,
-            "simulate_gpus": self._pod.simulated_gpus,
-            "pod": self._pod.name,
-            "tmux": {"enabled": self._config.tmux.enabled, "socket": self._config.tmux.socket},
-            "gpu_busy_bytes": self._config.queue.gpu_busy_bytes,
-        }
 
     def _take_hello(self, answer: Frame, client: LinkClient) -> None:
         if answer.header.get("protocol") != PROTOCOL_VERSION:
@@ -188,7 +229,6 @@ class PodLink:
         problems = [wire.text(project.get("problem")) for project in projects]
         self._problem = (next((problem for problem in problems if problem), ""), "")
         self._client = client
-        self._pushed_at = time.monotonic()
         self._set(host=wire.host_info(answer.header.get("host")))
         self._go_live()
 
@@ -197,12 +237,15 @@ class PodLink:
         lost = asyncio.ensure_future(client.closed())
         try:
             while True:
-                left = self._pushed_at + STALE_S - time.monotonic()
-                done, _ = await asyncio.wait([lost], timeout=left if left > 0 else STALE_S)
+                left = client.heard_at + STALE_S - time.monotonic()
+                done, _ = await asyncio.wait([lost], timeout=left if left > 0 else _LOOK_S)
                 if done:
                     return lost.result()
-                if self.snapshot.state == "live" and time.monotonic() - self._pushed_at >= STALE_S:
+                silent = time.monotonic() - client.heard_at >= STALE_S
+                if silent and self.snapshot.state == "live":
                     self._set(state="stale", reason=f"connected, but silent for {STALE_S:g} s")
+                elif not silent and self.snapshot.state == "stale":
+                    self._go_live()
         finally:
             lost.cancel()
 
@@ -213,7 +256,6 @@ class PodLink:
             if isinstance(sub, int) and (listener := self._logs.get(sub)):
                 listener(frame)
             return
-        self._pushed_at = time.monotonic()
         now = time.time()
         if kind == "sample":
             sample, gpus = (
@@ -251,9 +293,10 @@ class PodLink:
         if self._client is not None and self.snapshot.listed:
             self.settled.set()
 
-    def _fail(self, state: PodState, error: errors.PodopsError, retry_at: float) -> None:
+    def _fail(self, state: PodState, error: errors.PodopsError, retry_at: float | None) -> None:
         self._error_code = error.error_code
         self._set(state=state, reason=error.message, hint=error.hint, retry_at=retry_at, latency_s=None)
+        self._tell_state()
         self.settled.set()
 
     def _set(self, **fields: Any) -> None:
@@ -262,9 +305,12 @@ class PodLink:
             fields["since"] = time.time()
         self.snapshot = replace(self.snapshot, **fields)
         if new_state:
-            self._state_changed.set()
-            self._state_changed = asyncio.Event()
+            self._tell_state()
         self._changed(self._pod.name)
+
+    def _tell_state(self) -> None:
+        self._state_changed.set()
+        self._state_changed = asyncio.Event()
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
@@ -275,18 +321,3 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def who() -> str:
-    """Who asks: `user@host` of this machine, for a run's records."""
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or _account()
-    return f"{user}@{socket.gethostname()}"
-
-
-def _account() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

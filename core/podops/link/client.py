@@ -24,8 +24,14 @@ from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
 #: How long an answer may take, seconds.
 REQUEST_S = 30.0
 
-#: How long a ping may go unanswered before the pod counts as gone, seconds.
-PONG_S = 10.0
+#: A pod that says nothing at all for this long is gone, seconds. It pushes a sample every second, or answers pings.
+SILENCE_S = 9.0
+
+#: How often silence is looked at, seconds.
+TICK_S = 1.0
+
+#: A pod that has left so many pings without an answer is not sent more; its end is then its own dead man's.
+_MOST_PINGS = 32
 
 _CHUNK = 256 * 1024
 _TEXT_LIMIT = 2000
@@ -54,23 +60,50 @@ class LinkClient:
     the reason, and `closed` returns it.
     """
 
-    def __init__(self, process: PodProcess, pod: str, on_push: Callable[[Frame], None], early: bytes = b"") -> None:
+    def __init__(
+        self,
+        process: PodProcess,
+        pod: str,
+        on_push: Callable[[Frame], None],
+        early: bytes = b"",
+        *,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        """After `silence_s` seconds without a byte from the pod the link counts as lost."""
         self._process = process
         self._pod = pod
         self._on_push = on_push
         self._early = early
+        self._silence_s = silence_s
         self._ids = itertools.count(1)
         self._pending: dict[int, _Request] = {}
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._sent_at = time.monotonic()
         self._lost: asyncio.Future[UnreachableError] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
-        #: The last measured time of a ping and its answer, seconds.
-        self.latency_s: float | None = None
+        self._latency_s: float | None = None
+        #: When the pings without an answer were sent, by their numbers.
+        self._pings: dict[int, float] = {}
+        #: Bytes received; a slow line moves them long before a frame is whole.
+        self._heard = 0
+        #: When the last byte came, on the monotonic clock.
+        self.heard_at = time.monotonic()
+
+    @property
+    def latency_s(self) -> float | None:
+        """The last measured time of a ping and its answer, seconds; more when one under way takes longer already."""
+        waiting = next(iter(self._pings.values()), None)
+        if self._latency_s is None or waiting is None:
+            return self._latency_s
+        return max(self._latency_s, time.monotonic() - waiting)
+
+    @property
+    def lost(self) -> bool:
+        return self._lost.done()
 
     def start(self) -> None:
         """Begin to read, write and ping."""
-        for work in (self._read, self._write, self._ping):
+        for work in (self._read, self._write, self._keep_alive):
             self._tasks.append(asyncio.create_task(self._guard(work), name=f"podops-link-{self._pod}"))
 
     async def closed(self) -> UnreachableError:
@@ -158,6 +191,7 @@ class LinkClient:
                 # A request abandoned by its caller leaves an exception nobody asks for.
                 request.future.exception()
         self._pending.clear()
+        self._pings.clear()
 
     async def _read(self) -> None:
         decoder = FrameDecoder()
@@ -168,6 +202,8 @@ class LinkClient:
             data = await self._process.read(_CHUNK)
             if not data:
                 break
+            self._heard += len(data)
+            self.heard_at = time.monotonic()
         status, stderr = await self._process.wait_closed()
         said = f": {stderr.splitlines()[-1][:300]}" if stderr else ""
         how = "the connection was lost" if status is None else f"its link process ended with status {status}"
@@ -177,6 +213,9 @@ class LinkClient:
         number = frame.header.get("id")
         if number is None:
             self._on_push(frame)
+            return
+        if isinstance(number, int) and (sent := self._pings.pop(number, None)) is not None:
+            self._latency_s = time.monotonic() - sent
             return
         request = self._pending.get(number) if isinstance(number, int) else None
         if request is None:
@@ -202,26 +241,45 @@ class LinkClient:
                 data += self._outbox.get_nowait()
             await self._process.write(data)
 
-    async def _ping(self) -> None:
-        await self._measure()
-        while True:
-            wait = self._sent_at + protocol.PING_S - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            else:
-                await self._measure()
+    async def _keep_alive(self) -> None:
+        """Ping where nothing else is said, and give up when nothing at all is heard."""
+        self._ping()
+        seen, silent = self._heard, 0.0
+        while silent < self._silence_s:
+            await asyncio.sleep(TICK_S)
+            # Counted in ticks, not by the clock: a process that was stopped has not been listening.
+            silent = silent + TICK_S if self._heard == seen else 0.0
+            seen = self._heard
+            if silent >= protocol.QUIET_S or time.monotonic() - self._sent_at >= protocol.PING_S:
+                self._ping()
+        raise self._silent_for(self._silence_s)
 
-    async def _measure(self) -> None:
-        begun = time.monotonic()
-        try:
-            await self.request("ping", within=PONG_S)
-        except UnreachableError:
-            if self._lost.done():
-                raise
-            raise UnreachableError(
-                f"pod {self._pod} has not answered for {PONG_S:g} s", "it may be hung or out of memory"
-            ) from None
-        self.latency_s = time.monotonic() - begun
+    def probe(self, within: float) -> None:
+        """Ask for a sign of life: the link is lost unless a byte comes `within` so many seconds."""
+        seen = self._heard
+
+        def look() -> None:
+            if self._heard == seen:
+                self._lose(self._silent_for(within))
+
+        self._ping()
+        asyncio.get_running_loop().call_later(within, look)
+
+    def give_up(self, reason: str) -> None:
+        """Lose the link for a reason that only this end knows."""
+        self._lose(UnreachableError(f"the link to pod {self._pod} is lost: {reason}"))
+
+    def _silent_for(self, seconds: float) -> UnreachableError:
+        return UnreachableError(
+            f"nothing was heard from pod {self._pod} for {seconds:g} s", "is the network up, and is the pod?"
+        )
+
+    def _ping(self) -> None:
+        if self._lost.done() or len(self._pings) >= _MOST_PINGS:
+            return
+        number = next(self._ids)
+        self._pings[number] = time.monotonic()
+        self._send({"id": number, "op": "ping"})
 
 
 def _again(reason: UnreachableError) -> UnreachableError:

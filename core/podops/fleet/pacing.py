@@ -1,0 +1,65 @@
+"""When to connect to a pod, and how many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+#: First and longest wait before the next attempt, seconds; each is cut by up to half, so that pods do not come at once.
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+
+#: The longest wait after a link that had held, seconds: most breaks are over at once.
+_SOON_S = 0.5
+
+#: An attempt keeps others waiting for this long at most, seconds.
+_LEASE_S = 0.3
+
+
+class Backoff:
+    """How long to wait after each failure: twice as long as before, up to a limit, and never at the same moment."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def after_failure(self) -> float:
+        wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        return wait * random.uniform(0.5, 1.0)
+
+    def after_a_link_that_held(self) -> float:
+        self._failures = 0
+        return random.uniform(0.0, _SOON_S)
+
+    def reset(self) -> None:
+        self._failures = 0
+
+
+class Gate:
+    """Lets so many connect at once.
+
+    The bound is there for those that make progress, which share this machine's processor; one that hangs counts only
+    for a moment, so that no pod delays another.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._places = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        await self._places.acquire()
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not left:
+                left = True
+                self._places.release()
+
+        lease = asyncio.get_running_loop().call_later(_LEASE_S, leave)
+        try:
+            yield
+        finally:
+            lease.cancel()
+            leave()
