@@ -1,34 +1,48 @@
 """Records read again only when their file has changed."""
 
 import os
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Generic, Optional, Tuple, TypeVar
 
 from podops_runners import records
 
 #: modification time in ns, size, inode
 Mark = Tuple[int, int, int]
-Read = Tuple[Optional[Dict[str, Any]], Optional[str]]
+Record = Optional[Dict[str, Any]]
+Kept = TypeVar("Kept")
 
 
-class RecordCache:
-    """One per process that looks at many runs again and again."""
+class FileCache(Generic[Kept]):
+    """What `take` makes of each file: one per process that looks at many runs again and again."""
 
-    def __init__(self) -> None:
-        self._known: Dict[str, Tuple[Mark, Read]] = {}
+    def __init__(self, take: Callable[[str], Kept]) -> None:
+        """`take` must not raise; what it returns is all that is kept of a file."""
+        self._take = take
+        self._known: Dict[str, Tuple[Mark, Kept]] = {}
 
-    def read(self, path: str) -> Read:
-        """As `records.read_record`; costs one `stat` while the file stays the same."""
+    def look(self, path: str) -> Optional[Kept]:
+        """`None` for a file that is not there; costs one `stat` while the file stays the same."""
         try:
             info = os.stat(path)
         except OSError:
             self._known.pop(path, None)
-            return None, None
+            return None
         mark = (info.st_mtime_ns, info.st_size, info.st_ino)
         known = self._known.get(path)
         if known is None or known[0] != mark:
-            known = (mark, records.read_record(path))
+            known = (mark, self._take(path))
             self._known[path] = known
         return known[1]
 
     def forget(self, path: str) -> None:
         self._known.pop(path, None)
+
+
+class RecordCache(FileCache[Tuple[Record, Optional[str]]]):
+    """Keeps whole records."""
+
+    def __init__(self) -> None:
+        super().__init__(records.read_record)
+
+    def read(self, path: str) -> Tuple[Record, Optional[str]]:
+        """As `records.read_record`."""
+        return self.look(path) or (None, None)

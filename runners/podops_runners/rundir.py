@@ -48,28 +48,31 @@ class RunDir:
     def __init__(self, path: str, layout: Layout = STANDARD) -> None:
         self.path = path
         self.layout = layout
+        # Put together by hand: this is done for each of a thousand runs, again and again.
+        inside = os.path.join(path, "")
+        private = inside + PRIVATE + os.sep
         self.run_id = os.path.basename(os.path.normpath(path))
-        self.spec = os.path.join(path, SPEC)
-        self.command = os.path.join(path, COMMAND)
-        self.metadata = os.path.join(path, METADATA)
-        self.config_effective = os.path.join(path, CONFIG_EFFECTIVE)
-        self.stdout_log = os.path.join(path, STDOUT_LOG)
-        self.stdout_index = os.path.join(path, STDOUT_INDEX)
-        self.heartbeat = os.path.join(path, layout.heartbeat)
-        self.metrics = os.path.join(path, METRICS)
-        self.events = os.path.join(path, EVENTS)
-        self.attempts = os.path.join(path, ATTEMPTS)
-        self.summary = os.path.join(path, layout.completion)
-        self.checkpoints = os.path.join(path, CHECKPOINTS)
-        self.private = os.path.join(path, PRIVATE)
-        self.claim = os.path.join(self.private, _CLAIM)
-        self.kill_request = os.path.join(self.private, _KILL_REQUEST)
-        self.held = os.path.join(self.private, _HELD)
-        self.ticket = os.path.join(self.private, _TICKET)
-        self.child = os.path.join(self.private, _CHILD)
-        self.scraped = os.path.join(self.private, _SCRAPED)
-        self.exit = os.path.join(self.private, _EXIT)
-        self.supervisor_log = os.path.join(self.private, _SUPERVISOR_LOG)
+        self.spec = inside + SPEC
+        self.command = inside + COMMAND
+        self.metadata = inside + METADATA
+        self.config_effective = inside + CONFIG_EFFECTIVE
+        self.stdout_log = inside + STDOUT_LOG
+        self.stdout_index = inside + STDOUT_INDEX
+        self.heartbeat = inside + layout.heartbeat
+        self.metrics = inside + METRICS
+        self.events = inside + EVENTS
+        self.attempts = inside + ATTEMPTS
+        self.summary = inside + layout.completion
+        self.checkpoints = inside + CHECKPOINTS
+        self.private = inside + PRIVATE
+        self.claim = private + _CLAIM
+        self.kill_request = private + _KILL_REQUEST
+        self.held = private + _HELD
+        self.ticket = private + _TICKET
+        self.child = private + _CHILD
+        self.scraped = private + _SCRAPED
+        self.exit = private + _EXIT
+        self.supervisor_log = private + _SUPERVISOR_LOG
 
     def readable(self, name: str) -> str:
         """The path of a file a client may read. Raises `KeyError` for any other name."""
