@@ -73,8 +73,7 @@ class Agent:
             except OSError:
                 continue
         try:
-            self._queue.start_what_can(roots, self.samples)
-            return busy or any(self._queue.waiting(root) for root in roots)
+            return self._queue.start_what_can(roots, self.samples) > 0 or busy
         except OSError:
             return True
 

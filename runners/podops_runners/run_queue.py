@@ -1,13 +1,14 @@
 """The queue of a machine: which runs wait, what each waits for, and the pass that starts those that need not."""
 
+import json
 import os
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from podops_runners import gpu_claims, launch, machine, process, records, states, ticket
+from podops_runners import gpu_claims, launch, machine, process, protocol, records, states, ticket
 from podops_runners.machine import Root
 from podops_runners.order import Decision, Gpus, Want, decide
-from podops_runners.record_cache import RecordCache
+from podops_runners.record_cache import FileCache, RecordCache
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 from podops_runners.runid import is_valid_run_id
@@ -29,34 +30,41 @@ class Waiting(NamedTuple):
 
     root: Root
     run: RunDir
-    spec: Dict[str, Any]
+    #: `gpus` of its spec.
+    gpus: Any
     ticket: Ticket
     held: bool
 
+    def order(self) -> Tuple[int, float, str]:
+        return (*self.ticket.order(), self.run.run_id)
+
 
 class Queue:
-    """Reads again and again what waits under the roots of this machine."""
+    """Reads again and again what waits under the roots of this machine; keeps what it has read, to be quick."""
 
     def __init__(self) -> None:
-        self._cache = RecordCache()
+        self._tickets = FileCache(lambda path: ticket.parse(records.read_record(path)[0]))
+        self._gpus = FileCache(_asked)
+        self._summaries = RecordCache()
 
     def waiting(self, root: Root) -> List[Waiting]:
         """The waiting runs of one root, in no order. Raises `OSError` when it cannot be listed."""
         found = []
         for run in runs_under(root):
             if os.path.exists(run.summary) or os.path.exists(run.claim):
-                self._cache.forget(run.ticket)
+                self._tickets.forget(run.ticket)
+                self._gpus.forget(run.spec)
                 continue
-            place = ticket.parse(self._cache.read(run.ticket)[0])
+            place = self._tickets.look(run.ticket)
             if place is None or not is_ours(place, root):
                 continue
-            spec, _ = self._cache.read(run.spec)
-            if spec is not None:
-                found.append(Waiting(root, run, spec, place, os.path.exists(run.held)))
+            asked = self._gpus.look(run.spec)
+            if asked is not None:
+                found.append(Waiting(root, run, asked[0], place, os.path.exists(run.held)))
         return found
 
-    def start_what_can(self, roots: List[Root], sampler: Sampler) -> List[str]:
-        """One pass over the roots: the directories of the runs that were started.
+    def start_what_can(self, roots: List[Root], sampler: Sampler) -> int:
+        """One pass over the roots; how many runs still wait afterwards.
 
         Runs whose parents failed are ended here. Trouble with one run or root never keeps the others from starting.
         """
@@ -67,15 +75,13 @@ class Queue:
                     waiting.extend(self.waiting(root))
                 except OSError:
                     continue
-            waiting.sort(key=lambda one: one.ticket.order())
+            waiting.sort(key=Waiting.order)
             why: Dict[str, str] = {}
             ready = [one for one in waiting if self._is_ready(one, why)]
-            started = []
             for simulated in (False, True):
-                batch = [one for one in ready if bool(one.root.simulate_gpus) == simulated]
-                started.extend(self._start(batch, sampler, why))
+                self._start([one for one in ready if bool(one.root.simulate_gpus) == simulated], sampler, why)
             _tell(why, [one.run.path for one in waiting if not one.held and one.run.path in why])
-            return started
+            return len(why)
 
     def _is_ready(self, one: Waiting, why: Dict[str, str]) -> bool:
         if one.held:
@@ -85,7 +91,7 @@ class Queue:
             moment = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(one.ticket.not_before))
             why[one.run.path] = "not before {}".format(moment)
             return False
-        verdict, text = parents(one, self._cache)
+        verdict, text = parents(one, self._summaries)
         if verdict == "fail":
             _end(one, text)
             return False
@@ -93,21 +99,19 @@ class Queue:
             why[one.run.path] = text
         return verdict == "go"
 
-    def _start(self, ready: List[Waiting], sampler: Sampler, why: Dict[str, str]) -> List[str]:
+    def _start(self, ready: List[Waiting], sampler: Sampler, why: Dict[str, str]) -> None:
         gpus = Gpus()
-        if any(one.spec.get("gpus") for one in ready):
-            root = next(one.root for one in ready if one.spec.get("gpus"))
+        root = next((one.root for one in ready if one.gpus), None)
+        if root is not None:
             samples = sampler(root.simulate_gpus)
             gpus = gpu_claims.seen(samples, root.busy_memory, bool(root.simulate_gpus))
         decisions = {decision.key: decision for decision in decide([_want(one) for one in ready], gpus)}
-        started = []
         for one in ready:
             decision = decisions[one.run.path]
             if decision.gpus is None:
                 why[one.run.path] = decision.why
-            elif _launch(one, decision, why):
-                started.append(one.run.path)
-        return started
+            else:
+                _launch(one, decision, why)
 
 
 def runs_under(root: Root) -> Iterator[RunDir]:
@@ -157,14 +161,22 @@ def told(cache: Optional[RecordCache] = None) -> Tuple[Dict[str, str], List[str]
 def _tell(why: Dict[str, str], order: List[str]) -> None:
     if told() == (why, order):
         return
+    # Without the line breaks of a record: a thousand of them are most of the time it takes to write it.
+    text = json.dumps({"schema": records.SCHEMA, "why": why, "order": order})
     try:
-        records.write_record(machine.path_of(_WHY), {"why": why, "order": order}, durable=False)
+        records.write_bytes(machine.path_of(_WHY), text.encode("utf-8", "surrogatepass"), durable=False)
     except OSError:
         pass
 
 
+def _asked(path: str) -> Optional[Tuple[Any]]:
+    """What a spec asks for of GPUs, in a tuple; `None` for a spec that cannot be read."""
+    spec, _ = records.read_record(path)
+    return None if spec is None else (spec.get("gpus"),)
+
+
 def _want(one: Waiting) -> Want:
-    wanted = one.spec.get("gpus")
+    wanted = one.gpus
     if not isinstance(wanted, dict):
         return Want(one.run.path)
     indices = wanted.get("indices")
@@ -176,15 +188,16 @@ def _want(one: Waiting) -> Want:
     )
 
 
-def _launch(one: Waiting, decision: Decision, why: Dict[str, str]) -> bool:
+def _launch(one: Waiting, decision: Decision, why: Dict[str, str]) -> None:
+    spec, problem = records.read_record(one.run.spec)
     try:
-        launch.launch(one.run, one.spec, decision.gpus or (), one.ticket.attempts)
+        if spec is None:
+            raise SubmitError(protocol.E_FAILED, problem or "it has no run_spec.json")
+        launch.launch(one.run, spec, decision.gpus or (), one.ticket.attempts)
     except FileExistsError:
-        return False
+        pass  # somebody else has started it
     except (SubmitError, ValueError, OSError) as error:
         why[one.run.path] = str(error)
-        return False
-    return True
 
 
 def _end(one: Waiting, why: str) -> None:

@@ -12,6 +12,7 @@ from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import COMMAND, PRIVATE, SPEC, STDOUT_LOG, Layout, RunDir
 from podops_runners.runfiles import parse_heartbeat
 from podops_runners.runid import is_valid_run_id
+from podops_runners.wire_cache import WireCache
 
 #: Ended runs are looked at again this often, seconds: nothing in them changes, but a person may delete one.
 _RECHECK_S = 15.0
@@ -36,6 +37,7 @@ class Scanner:
         self._machine = process.machine_id()
         self._boot = process.boot_id()
         self._ended: Dict[Tuple[str, str], Tuple[float, Dict[str, Any]]] = {}
+        self._resting = WireCache(_RECHECK_S)
         self._found: Dict[Tuple[str, str], Dict[str, Any]] = {}
         self.problems: Dict[str, str] = {}
         self._records = RecordCache()
@@ -59,6 +61,8 @@ class Scanner:
                 if known or not isinstance(error, FileNotFoundError):
                     self.problems[project.name] = "the outputs root cannot be read: {}".format(error)
                 found.update(known)
+        for key in set(self._found) - set(found):
+            self._resting.forget(key)
         self._found = found
         self._ended = {key: entry for key, entry in self._ended.items() if key in found}
         return found
@@ -70,6 +74,10 @@ class Scanner:
         now = time.monotonic()
         if known is not None and now - known[0] < _RECHECK_S:
             return known[1]
+        resting = self._resting.get(key)
+        if resting is not None:
+            run_dir, kept = resting
+            return dict(kept, **self._queue.of(run_dir, {}, kept["state"], self._machine, time.time()))
         try:
             run = self._read(project, run_id)
         except Exception as error:  # whatever stands in one directory, the others must still be shown
@@ -77,6 +85,10 @@ class Scanner:
             run["problems"] = ["its directory cannot be read: {}".format(error)]
         if run["state"] in states.ENDED:
             self._ended[key] = (now, run)
+        if run["state"] in (states.QUEUED, states.HELD):
+            self._resting.keep(key, RunDir(os.path.join(project.outputs_dir, run_id), project.layout), run)
+        else:
+            self._resting.forget(key)
         return run
 
     def _read(self, project: Project, run_id: str) -> Dict[str, Any]:

@@ -29,6 +29,9 @@ from podops_runners.runid import is_valid_run_id, session_name
 from podops_runners.submit_error import SubmitError
 from podops_runners.ticket import Ticket
 
+#: Kept from submit to submit of one process: what waits need not be read again.
+_queue = run_queue.Queue()
+
 #: What a rerun over an old directory leaves where it is.
 _KEPT_IN_PLACE = ("checkpoints", "wandb")
 
@@ -107,7 +110,7 @@ def _start(
     waits = spec.get("gpus") or place.after or place.after_any or place.not_before > time.time()
     try:
         if waits:
-            run_queue.Queue().start_what_can(machine.roots(), lambda _: gpus())
+            _queue.start_what_can(machine.roots(), lambda _: gpus())
         else:
             launch.launch(run, spec)
     except FileExistsError:
