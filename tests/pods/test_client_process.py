@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,7 +184,10 @@ def test_yes_on_the_terminal_kills_and_without_a_terminal_it_takes_the_flag(
 @pytest.fixture
 def complete(project: MakeProject, world: Path, ops_env: Callable[..., dict[str, str]]) -> Callable[..., list[str]]:
     """What a real bash offers for the last of these words."""
-    presets = {name: {"kind": "command", "command": "true"} for name in ("train_small", "train_large", "eval")}
+    presets: dict[str, dict[str, Any]] = {
+        name: {"kind": "command", "command": "true"} for name in ("train_small", "train_large", "eval")
+    }
+    presets["eval"]["overrides"] = {"num_examples": 200, "seed": 1}
     project("laptop", "lab", presets=presets)
     folder = world / "bin"
     folder.mkdir()
@@ -225,6 +230,22 @@ def test_a_real_bash_completes_commands_options_and_the_names_of_the_project(
     other = world / "elsewhere.yaml"
     other.write_text("project: {name: x}\npods: {labs: {local: true}}\n")
     assert complete("--config", str(other), "pod", "status", "la") == ["labs"]
+
+
+def test_a_real_bash_completes_overrides_of_the_preset_and_the_runs_seen_last_without_asking_a_pod(
+    complete: Callable[..., list[str]], ops: Ops, client_home: Path
+) -> None:
+    assert complete("run", "submit", "--preset", "eval", "") == ["num_examples=", "seed="]
+    assert complete("run", "submit", "--preset", "eval", "seed=2", "") == ["num_examples="]
+    assert complete("run", "tail", "") == []
+    for run in ("first", "second"):
+        assert ops("run", "submit", "--preset", "eval", "--pod", "lab", "--run-id", run).returncode == 0
+    assert complete("run", "tail", "fi") == ["first"]
+    ops("run", "wait", "first", "second")
+    assert complete("run", "status", "") == ["second", "first"]
+    assert complete("run", "kill", "") == []
+    shutil.rmtree(client_home / ".cache")
+    assert complete("run", "tail", "") == []
 
 
 def test_completion_stays_silent_whatever_is_wrong_with_the_project(

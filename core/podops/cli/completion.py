@@ -17,4 +17,9 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(ops, {}, "ops", "_OPS_COMPLETE").source())
+    script = kind(ops, {}, "ops", "_OPS_COMPLETE").source()
+    # A value follows at once.
+    script = script.replace(
+        "    return 0\n", "    [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace 2>/dev/null\n    return 0\n", 1
+    )
+    click.echo(script)

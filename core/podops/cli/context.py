@@ -65,13 +65,17 @@ def run_async(work: Awaitable[T]) -> T:
 @asynccontextmanager
 async def open_fleet(options: Options, pods: Sequence[str] | None = None) -> AsyncIterator[Fleet]:
     """The fleet with every pod live or failed once, at the latest after the time limit."""
+    from podops.fleet import seen_runs
     from podops.fleet.fleet import Fleet
 
     config = options.project()
     patience = options.timeout_s
     async with Fleet(config, pods=pods, connect_timeout=patience, answer_timeout=patience) as fleet:
         await fleet.settled(options.timeout_s + _TOLD_S)
-        yield fleet
+        try:
+            yield fleet
+        finally:
+            seen_runs.remember(config, fleet.snapshot)
 
 
 def unreachable(fleet: Fleet) -> list[PodSnapshot]:

@@ -1,4 +1,4 @@
-"""Names of the project file for shell completion: they never raise and never print, whatever that file holds."""
+"""Words for shell completion, of the project file and of the runs seen last: they never raise and never print."""
 
 from __future__ import annotations
 
@@ -26,6 +26,46 @@ def complete_presets(context: click.Context, _: click.Parameter, incomplete: str
     project = _project(context)
     presets = project.presets if project else {}
     return _matching({name: preset.description or preset.kind for name, preset in presets.items()}, incomplete)
+
+
+def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Runs seen last that begin with what has been typed, newest first, those already on the line left out."""
+    return _seen(context, parameter, incomplete, ended=True)
+
+
+def complete_living_runs(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """As `complete_runs`, without those that had ended."""
+    return _seen(context, parameter, incomplete, ended=False)
+
+
+def complete_overrides(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """`KEY=` for each override of the preset on the line; what it is now stands beside it."""
+    project = _project(context)
+    preset = project.presets.get(str(context.params.get("preset"))) if project else None
+    given = {text.partition("=")[0] for text in context.params.get(parameter.name or "") or ()}
+    keys = preset.overrides.items() if preset else ()
+    return _matching({f"{key}=": str(value) for key, value in keys if key not in given}, incomplete)
+
+
+def _seen(
+    context: click.Context, parameter: click.Parameter, incomplete: str, *, ended: bool
+) -> list[CompletionItem[str]]:
+    from podops.fleet.seen_runs import recall
+    from podops_runners.states import ENDED
+
+    project = _project(context)
+    typed = context.params.get(parameter.name or "")
+    given, pod = set(typed) if isinstance(typed, tuple) else set(), context.params.get("pod")
+    runs = [
+        run
+        for run in (recall(project) if project else [])
+        if run.run_id not in given and (ended or run.state not in ENDED) and pod in (None, run.pod)
+    ]
+    return _matching({run.run_id: f"{run.state} on {run.pod}" for run in runs}, incomplete)
 
 
 def _matching(names: Mapping[str, str], incomplete: str) -> list[CompletionItem[str]]:

@@ -10,6 +10,7 @@ import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async, unreachable
 from podops.cli.output import duration, print_json, say, table
+from podops.cli.project_names import complete_living_runs, complete_pods
 from podops.cli.run_argument import pod_option, pods_of
 from podops.errors import PodopsError, UnreachableError, UsageError
 
@@ -103,7 +104,7 @@ def _simple(action: str) -> Change:
 
 
 @queue.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.argument("runs", nargs=-1, metavar="RUN...", shell_complete=complete_living_runs)
 @pod_option
 @json_option
 @click.pass_obj
@@ -113,7 +114,7 @@ def hold(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
 
 
 @queue.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.argument("runs", nargs=-1, metavar="RUN...", shell_complete=complete_living_runs)
 @pod_option
 @json_option
 @click.pass_obj
@@ -123,7 +124,7 @@ def release(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
 
 
 @queue.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.argument("runs", nargs=-1, metavar="RUN...", shell_complete=complete_living_runs)
 @pod_option
 @json_option
 @click.pass_obj
@@ -137,7 +138,7 @@ def cancel(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
 
 @queue.command()
 @click.argument("value", type=click.IntRange(-1000, 1000), metavar="VALUE")
-@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.argument("runs", nargs=-1, metavar="RUN...", shell_complete=complete_living_runs)
 @pod_option
 @json_option
 @click.pass_obj
@@ -154,8 +155,10 @@ def priority(options: Options, value: int, runs: tuple[str, ...], pod: str | Non
 
 
 @queue.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
-@click.option("--to", "target", metavar="POD", required=True, help="The pod that shall run them.")
+@click.argument("runs", nargs=-1, metavar="RUN...", shell_complete=complete_living_runs)
+@click.option(
+    "--to", "target", metavar="POD", required=True, shell_complete=complete_pods, help="The pod that shall run them."
+)
 @pod_option
 @json_option
 @click.pass_obj

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from podops.cli.project_names import complete_pods
+from podops.cli.project_names import complete_pods, complete_runs
 from podops.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,8 +19,10 @@ def pod_option(command: F) -> F:
 
 def run_argument(command: F) -> F:
     """Adds `RUN` and `--run-id` as `position` and `run_id`; `one_run` joins them."""
-    command = click.option("--run-id", metavar="ID", help="The run, in full or by a unique prefix.")(command)
-    return click.argument("position", metavar="[RUN]", required=False)(command)
+    command = click.option(
+        "--run-id", metavar="ID", shell_complete=complete_runs, help="The run, in full or by a unique prefix."
+    )(command)
+    return click.argument("position", metavar="[RUN]", required=False, shell_complete=complete_runs)(command)
 
 
 def one_run(position: str | None, run_id: str | None) -> str:

@@ -12,6 +12,7 @@ import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.output import drop_stdout, json_text, print_json, say
+from podops.cli.project_names import complete_living_runs
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
 
@@ -71,8 +72,10 @@ def _brief(run: RunSnapshot) -> dict[str, object]:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option("--run-id", metavar="ID", help="The run, in full or by a unique prefix.")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_living_runs)
+@click.option(
+    "--run-id", metavar="ID", shell_complete=complete_living_runs, help="The run, in full or by a unique prefix."
+)
 @pod_option
 @click.option(
     "--timeout-s", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long, with exit code 1."
@@ -104,8 +107,10 @@ def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str |
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option("--run-id", metavar="ID", help="The run, in full or by a unique prefix.")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_living_runs)
+@click.option(
+    "--run-id", metavar="ID", shell_complete=complete_living_runs, help="The run, in full or by a unique prefix."
+)
 @pod_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import click
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.moment import DurationType, MomentType
 from podops.cli.output import print_json, say
-from podops.cli.project_names import complete_pods, complete_presets
+from podops.cli.project_names import complete_overrides, complete_pods, complete_presets, complete_runs
 from podops.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -54,15 +55,25 @@ class GpuType(click.ParamType["GpuRequest"]):
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag to record; may be given several times.")
 @click.option("--priority", type=click.IntRange(-1000, 1000), help="Place in the queue: higher goes first.")
 @click.option(
-    "--after", metavar="RUN", multiple=True, help="Start after this run has succeeded; several times for more."
+    "--after",
+    metavar="RUN",
+    multiple=True,
+    shell_complete=complete_runs,
+    help="Start after this run has succeeded; several times for more.",
 )
-@click.option("--after-any", metavar="RUN", multiple=True, help="Start after this run has ended, however it did.")
+@click.option(
+    "--after-any",
+    metavar="RUN",
+    multiple=True,
+    shell_complete=complete_runs,
+    help="Start after this run has ended, however it did.",
+)
 @click.option("--at", "not_before", type=MomentType(), help="Not before this time: 22:30, or 2026-11-21 22:30.")
 @click.option("--delay", type=DurationType(), help="Not before so long from now: 90s, 2h.")
 @click.option("--hold", is_flag=True, help="Wait in the queue until `ops queue release`.")
 @click.option("--dry-run", is_flag=True, help="Show the exact command, directory and session; touch no pod.")
 @click.option("--force", is_flag=True, help="Run again in an existing directory; old files become *.bak-<time>.")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_overrides)
 @json_option
 @click.pass_obj
 def submit(
@@ -92,6 +103,8 @@ def submit(
     \b
       ops run submit --preset train --pod a100 max_iters=100 --dry-run
     """
+    from podops.fleet import seen_runs
+    from podops.fleet.seen_runs import SeenRun
     from podops.plan import QueuePlace, plan_submit
 
     config = options.project()
@@ -126,6 +139,7 @@ def submit(
             return chosen, await fleet.submit(plan(chosen), force=force)
 
     chosen, answer = run_async(start())
+    seen_runs.add(config, SeenRun(str(answer["run_id"]), chosen, preset, str(answer.get("state")), time.time()))
     if options.json:
         print_json(
             {"ok": True, "pod": chosen}
