@@ -1,0 +1,87 @@
+"""A request whose answer was lost on the way has been done once when it is over, and not twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from podops.errors import UnreachableError
+from podops.fleet.fleet import Fleet
+from tests.faults.network.bad_network import BadNetwork
+from tests.pods.conftest import MakeProject, Ops
+from tests.pods.fleet_config import fleet_config, shows, submit_plan
+from tests.pods.loopback import SshPod, wait_for
+
+Behind = tuple[SshPod, BadNetwork]
+
+
+def events(pod: SshPod, run_id: str) -> list[str]:
+    file = pod.outputs_dir / run_id / "events.jsonl"
+    return [json.loads(line)["event"] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+async def losing_the_answer(
+    network: BadNetwork, asking: Callable[[], Awaitable[dict[str, object]]], done: Callable[[], bool]
+) -> dict[str, object]:
+    """Ask, cut the connection once the pod has done it and before its answer arrives, and return the final answer."""
+    network.hold_answers()
+    answer = asyncio.ensure_future(asking())
+    await asyncio.to_thread(wait_for, done, "the pod to do it", 20.0)
+    network.let_answers_through()
+    assert network.reset()
+    return await answer
+
+
+async def test_submit_hold_and_kill_are_done_once(pod_behind: Behind, tmux_socket: str) -> None:
+    pod, network = pod_behind
+    config = fleet_config(pod, tmux_socket=tmux_socket)
+    async with Fleet(config) as fleet:
+        await fleet.settled(15)
+        plan = submit_plan(config, "pod", "r", "echo begun; sleep 600")
+        answer = await losing_the_answer(network, lambda: fleet.submit(plan), lambda: "started" in events(pod, "r"))
+        assert answer["run_id"] == "r"
+
+        held = submit_plan(config, "pod", "later", "true")
+        held.spec["queue"] = {"hold": True}
+        await fleet.submit(held)
+        asking = lambda: fleet.queue("pod", "later", "release")  # noqa: E731
+        await losing_the_answer(network, asking, lambda: "released" in events(pod, "later"))
+
+        asking = lambda: fleet.kill("pod", "r", grace_s=1)  # noqa: E731
+        await losing_the_answer(network, asking, lambda: "kill_requested" in events(pod, "r"))
+        await shows(fleet, "pod", lambda seen: seen.runs["r"].ended and seen.runs["later"].ended, "both ends")
+    assert (pod.outputs_dir / "r/stdout.log").read_bytes().count(b"begun\n") == 1
+    for run_id, event in (("r", "submitted"), ("r", "kill_requested"), ("later", "released")):
+        assert events(pod, run_id).count(event) == 1
+
+
+async def test_a_change_on_a_broken_link_is_told_as_unconfirmed_within_the_time_limit(
+    pod_behind: Behind, tmux_socket: str
+) -> None:
+    pod, network = pod_behind
+    config = fleet_config(pod, tmux_socket=tmux_socket)
+    async with Fleet(config, connect_timeout=3.0, answer_timeout=3.0) as fleet:
+        await fleet.settled(15)
+        network.stop()
+        begun = time.monotonic()
+        with pytest.raises(UnreachableError, match="did not confirm run r") as caught:
+            await fleet.submit(submit_plan(config, "pod", "r", "true"))
+        assert time.monotonic() - begun < 5.0
+        assert caught.value.error_code == "unconfirmed"
+
+
+async def test_ops_says_within_its_timeout_that_a_pod_does_not_answer(
+    pod_behind: Behind, project: MakeProject, ops: Ops
+) -> None:
+    pod, network = pod_behind
+    project(pod)
+    network.stop()
+    begun = time.monotonic()
+    done = await asyncio.to_thread(ops, "--timeout", "2", "run", "status", "some-run")
+    took = time.monotonic() - begun
+    assert done.returncode == 4 and "did not answer within 2 s" in done.stderr
+    assert took < 6.0
