@@ -14,8 +14,9 @@ demo: setup  ## open the app on three local pods with small real runs
 test: setup  ## every test but the injected faults, against real sshd and tmux on loopback
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/faults
 
-test-all: setup  ## every test, the injected faults too
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+test-all: setup  ## every test, the injected faults and real container engines too
+	@scripts/engines.sh
+	@PODOPS_TEST_ENGINES=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: setup  ## lint, format, types, layers
 	@$(BIN)/ruff check core tui runners tests benchmarks

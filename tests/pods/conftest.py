@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
+from podops.config.model import PodConfig
 from podops.link.pod_archive import pod_archive
 from tests.pods.gpu_pod import GpuPod, StartGpuPod
 from tests.pods.loopback import POD_PATH, SshPod, end_leftovers, free_port, kill_tmux_server
@@ -37,7 +38,9 @@ class Project:
 
 
 class MakeProject(Protocol):
-    def __call__(self, *pods: SshPod | str, presets: Mapping[str, Any] | None = None, **keys: Any) -> Project: ...
+    def __call__(
+        self, *pods: SshPod | PodConfig | str, presets: Mapping[str, Any] | None = None, **keys: Any
+    ) -> Project: ...
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def project(world: Path, client_home: Path, tmux_socket: str) -> MakeProject:
     Other keyword arguments are top-level keys, laid over the generated ones. Runs lie in each pod's `~/runs`.
     """
 
-    def make(*pods: SshPod | str, presets: Mapping[str, Any] | None = None, **keys: Any) -> Project:
+    def make(*pods: SshPod | PodConfig | str, presets: Mapping[str, Any] | None = None, **keys: Any) -> Project:
         directory = world / "project"
         content = {
             "project": {"name": "demo", "remote_outputs_dir": "~/runs"},
@@ -143,7 +146,9 @@ def project(world: Path, client_home: Path, tmux_socket: str) -> MakeProject:
     return make
 
 
-def _pod_entry(pod: SshPod | str) -> tuple[str, dict[str, Any]]:
+def _pod_entry(pod: SshPod | PodConfig | str) -> tuple[str, dict[str, Any]]:
+    if isinstance(pod, PodConfig):
+        return pod.name, {"docker": pod.docker, "docker_host": pod.docker_host}
     if isinstance(pod, str):
         return pod, {"local": True}
     return pod.name, {"ssh": pod.alias, "ssh_config": str(pod.ssh_config)}

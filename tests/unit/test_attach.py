@@ -27,6 +27,18 @@ def test_a_local_pod_is_attached_to_also_from_inside_tmux() -> None:
     assert "ctrl-b ctrl-b d" in argv[-1]
 
 
+def test_a_container_is_entered_by_its_engines_own_client_where_the_engine_is() -> None:
+    pod = PodConfig("a", docker="box", docker_host="tcp://e:1", user="me")
+    shell, option, script = attach_argv(pod, "run_x y", "sock")
+    assert (shell, option) == ("sh", "-c")
+    for client in ("exec docker -H tcp://e:1 exec -it", "exec podman --url tcp://e:1 exec -it"):
+        assert f'{client} -e "TERM=$TERM" -u me box sh -c ' in script
+    there = PodConfig("a", docker="box", docker_host="ssh://me@Alias:22/run/e.sock", ssh_config="conf")
+    argv = attach_argv(there, "run_x", "sock")
+    assert argv[:8] == ["ssh", "-t", "-F", "conf", "-p", "22", "--", "me@Alias"]
+    assert "exec docker -H unix:///run/e.sock exec -it" in shlex.split(argv[8])[2]
+
+
 def test_a_run_without_a_session_cannot_be_attached_to() -> None:
     with pytest.raises(UsageError):
         attach_argv(PodConfig("a", local=True), None, "sock")

@@ -67,6 +67,10 @@ async def _fleet_checks(options: Options, config: ProjectConfig, pods: Sequence[
             from podops.doctor.ssh import ssh_checks
 
             checks += await ssh_checks(pod for pod in chosen if pod.ssh)
+        if any(pod.docker for pod in chosen):
+            from podops.doctor.engines import engine_checks
+
+            checks += await engine_checks(pod for pod in chosen if pod.docker)
         return checks + await pod_checks(fleet, config)
 
 

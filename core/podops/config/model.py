@@ -96,12 +96,18 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class PodConfig:
-    """One pod. Exactly one of `ssh` and `local` is set; the directories are the project's unless the pod says else."""
+    """One pod. Exactly one of `ssh`, `local` and `docker` is set; directories are the project's unless it says else."""
 
     name: str
     local: bool = False
     #: `alias`, `host` or `user@host`, as the OpenSSH client takes it.
     ssh: str | None = None
+    #: A container, by name or id.
+    docker: str | None = None
+    #: `unix://…`, `tcp://…` or `ssh://…`; `None`: where the docker command would look.
+    docker_host: str | None = None
+    #: Who commands run as in the container; `None`: the image's own user.
+    user: str | None = None
     port: int | None = None
     identity_file: str | None = None
     #: An OpenSSH client configuration file to use instead of `~/.ssh/config`.
@@ -116,7 +122,7 @@ class PodConfig:
 
     @property
     def transport(self) -> str:
-        return "local" if self.local else "ssh"
+        return "local" if self.local else "docker" if self.docker else "ssh"
 
 
 @dataclass(frozen=True, slots=True)

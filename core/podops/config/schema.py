@@ -28,7 +28,11 @@ from podops.config.reader import Section, is_name
 from podops.errors import ConfigFault, UsageError
 
 #: Keys of the design that this version does not know yet.
-_LATER = {"pod_sources": "pods from a provider", "provision": "making pods", "docker": "containers as pods"}
+_LATER = {"pod_sources": "pods from a provider", "provision": "making pods"}
+
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z")
+_CONTAINER_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?\Z")
+_DOCKER_HOST = re.compile(r"(unix:///\S+|tcp://[^\s/-]\S*|ssh://[^\s/-]\S*)\Z")
 
 _OVERRIDE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
@@ -145,10 +149,9 @@ def _queue(section: Section) -> QueueConfig:
 
 
 def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python: str | None) -> PodConfig:
-    _refuse_later(section, ("docker",))
-    ssh, local = section.text("ssh"), section.flag("local", False)
-    if (ssh is not None) == local and not section.has("docker"):
-        section.fault(None, f"{section.path} needs exactly one of `ssh: HOST` and `local: true`")
+    ssh, local, docker = section.text("ssh"), section.flag("local", False), section.text("docker")
+    if (ssh is not None) + (docker is not None) + local != 1:
+        section.fault(None, f"{section.path} needs exactly one of `ssh: HOST`, `docker: CONTAINER` and `local: true`")
     if ssh is not None and (ssh.startswith("-") or not ssh.strip() or any(c.isspace() for c in ssh)):
         section.fault(
             section.raw("ssh"), f"{section.path}.ssh: {ssh!r} is not a host", "write alias, host or user@host"
@@ -160,6 +163,9 @@ def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python
         name=name,
         local=local,
         ssh=ssh,
+        docker=docker,
+        docker_host=_docker_host(section),
+        user=section.text("user"),
         port=section.whole("port", 1, 65535),
         identity_file=section.path_text("identity_file"),
         ssh_config=section.path_text("ssh_config"),
@@ -169,8 +175,26 @@ def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python
         repo_dir=section.path_text("remote_repo_dir") or repo_dir,
         venv_python=section.path_text("venv_python") or python,
     )
+    _check_docker(section, pod)
     section.done()
     return pod
+
+
+def _docker_host(section: Section) -> str | None:
+    host = section.path_text("docker_host")
+    if host is not None and not _DOCKER_HOST.match(host):
+        hint = "write unix:///path, tcp://host:port or ssh://user@host"
+        section.fault(section.raw("docker_host"), f"{section.path}.docker_host: {host!r} is not an engine", hint)
+    return host
+
+
+def _check_docker(section: Section, pod: PodConfig) -> None:
+    for key, value, shape in (("docker", pod.docker, _CONTAINER), ("user", pod.user, _CONTAINER_USER)):
+        if value is not None and not shape.match(value):
+            section.fault(section.raw(key), f"{section.path}.{key}: {value!r} cannot be one")
+    for key in ("docker_host", "user"):
+        if pod.docker is None and section.has(key):
+            section.fault(section.raw(key), f"{section.path}.{key} belongs to a `docker: CONTAINER`")
 
 
 def _check_pod_path(section: Section, key: str, path: str) -> None:

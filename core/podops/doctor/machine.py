@@ -37,6 +37,9 @@ def project_checks(config: ProjectConfig, environ: Mapping[str, str]) -> Iterato
     if any(pod.ssh for pod in config.pods.values()):
         # The link needs no ssh program: asyncssh speaks the protocol. Attaching to a run does.
         yield _program("ssh", "warn", "without it `ops run attach` cannot reach a pod: install openssh-client")
+    if any(pod.docker for pod in config.pods.values()) and not shutil.which("podman"):
+        # Nor the docker program: the link speaks to the engine itself.
+        yield _program("docker", "warn", "without it (or podman) `ops run attach` cannot reach a container")
     if any(pod.local for pod in config.pods.values()) and config.tmux.enabled:
         yield _program("tmux", "fail", "install tmux for the pods that are this machine")
 

@@ -177,7 +177,7 @@ def known_keys(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     monkeypatch.setattr(Section, "done", collect)
     load_project(path=EXAMPLE, environ={})
-    tables = {"pods.<name>.docker", "storage.wandb", *NESTED}
+    tables = {"storage.wandb", *NESTED}
     return {key for key in asked if key not in tables and not re.fullmatch(r"(pods|presets)\.<name>", key)}
 
 
@@ -243,6 +243,9 @@ EFFECTS = {
     "pods.p.port": 2222,
     "pods.p.identity_file": "/key",
     "pods.p.ssh_config": "/config",
+    "pods.c.docker": "other",
+    "pods.c.docker_host": "ssh://me@box",
+    "pods.c.user": "me",
     "pods.p.price_per_hour": 1.5,
     "pods.p.tags": ["a100"],
     "pods.p.remote_outputs_dir": "/pod/runs",
@@ -283,7 +286,7 @@ EFFECTS = {
 
 BASE: dict[str, Any] = {
     "project": {"name": "x"},
-    "pods": {"p": {"ssh": "host"}},
+    "pods": {"p": {"ssh": "host"}, "c": {"docker": "box"}},
     "presets": {
         "t": {"kind": "train", "command": "{python} t.py {overrides}", "overrides": {"lr": 1, "wandb_log": "auto"}},
         "n": {"kind": "nanogpt_train", "config": "config/c.py", "overrides": {"a": 1}},
@@ -322,6 +325,6 @@ def test_every_key_has_an_effect(tmp_path: Path, key: str) -> None:
 
 def test_the_table_of_effects_leaves_out_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     tested = {re.sub(r"^(pods|presets)\.\w+", r"\1.<name>", key) for key in EFFECTS}
-    apart = {"pods.<name>.local", "pods.<name>.ssh"}  # exactly one of the two: shown by every other test
+    apart = {"pods.<name>.local", "pods.<name>.ssh"}  # exactly one way there: shown by every other test
     service = {f"presets.<name>.service.{key}" for key in ("port", "health")}
     assert (tested - {"presets.<name>.service"}) | service | apart == known_keys(monkeypatch)

@@ -1,0 +1,287 @@
+"""What a user can rely on with containers as pods: on Docker's engine, on podman's, and on a stand-in for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from podops.config.model import PodConfig
+from podops.errors import PodSetupError, RefusedError, UnreachableError
+from podops.fleet.pod_link import transport_for
+from podops.link.bootstrap import Started, start_link
+from podops.link.pod_archive import pod_archive
+from podops.transport.base import PodProcess
+from podops.transport.docker import DockerTransport
+from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
+from tests.pods.engines import ContainerEngine, StandIn, start_engine
+from tests.pods.loopback import wait_for
+
+PRESETS = {
+    "loop": {"kind": "command", "command": "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done"},
+    "many": {"kind": "command", "command": "seq 1 10000"},
+}
+
+
+@pytest.fixture(scope="module", params=["stand-in", "docker", "podman"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerEngine]:
+    engine = start_engine(request.param, tmp_path_factory.mktemp("engine"))
+    yield engine
+    engine.end()
+
+
+@pytest.fixture
+def container(engine: ContainerEngine, request: pytest.FixtureRequest) -> PodConfig:
+    """A running container as a pod."""
+    name = f"pod-{abs(hash(request.node.name)) % 10**8}"
+    engine.run(name)
+    return PodConfig(name, docker=name, docker_host=engine.host, outputs_dir="~/runs")
+
+
+@asynccontextmanager
+async def process(pod: PodConfig, command: str) -> AsyncIterator[PodProcess]:
+    started = await transport_for(pod).start(command)
+    try:
+        yield started
+    finally:
+        await started.close()
+
+
+@asynccontextmanager
+async def linked(pod: PodConfig) -> AsyncIterator[Started]:
+    archive, sha256 = pod_archive()
+    link = await start_link(transport_for(pod), pod.name, archive, sha256)
+    try:
+        yield link
+    finally:
+        await link.process.close()
+
+
+async def failure(pod: PodConfig) -> UnreachableError:
+    with pytest.raises(UnreachableError) as caught:
+        async with linked(pod):
+            pass
+    return caught.value
+
+
+async def everything(process: PodProcess) -> bytes:
+    told = b""
+    while data := await process.read(65536):
+        told += data
+    return told
+
+
+async def test_both_ways_carry_bytes_unchanged_and_the_exit_code_and_errors_come_apart(container: PodConfig) -> None:
+    sent = bytes(range(256)) * 8192
+    async with process(container, f"head -c {len(sent)} 2>/dev/null || cat; echo wrong >&2; exit 7") as started:
+        writing = asyncio.create_task(started.write(sent))
+        got = b""
+        while len(got) < len(sent):
+            got += await started.read(65536)
+        await writing
+        await started._writer.drain()  # type: ignore[attr-defined]
+        started._writer.write_eof()  # type: ignore[attr-defined]
+        assert await everything(started) == b""
+        assert await started.wait_closed() == (7, "wrong")
+        assert got == sent
+
+
+async def test_the_pod_side_is_uploaded_once_and_found_again(container: PodConfig) -> None:
+    async with linked(container) as first:
+        assert first.uploaded
+    async with linked(container) as second:
+        assert not second.uploaded
+
+
+async def test_closing_the_link_ends_its_process_even_one_that_does_not_listen(
+    container: PodConfig, engine: ContainerEngine
+) -> None:
+    async with linked(container):
+        wait_for(lambda: len(engine.links(container.name)) == 1, "the link process")
+    wait_for(lambda: not engine.links(container.name), "the link process to end")
+    deaf = "exec python3 -c 'import time; b64decode=0; time.sleep(600)'"
+    async with process(container, deaf):
+        wait_for(lambda: len(engine.links(container.name)) == 1, "a process that does not read its input")
+    wait_for(lambda: not engine.links(container.name), "it to be killed")
+
+
+def test_the_pod_side_ends_when_the_client_is_killed(
+    container: PodConfig, engine: ContainerEngine, project: MakeProject, start_ops: StartOps
+) -> None:
+    project(container, presets=PRESETS)
+    client = start_ops("run", "wait", "nothing-yet", "--json")
+    wait_for(lambda: len(engine.links(container.name)) == 1, "the link process", 20)
+    os.kill(client.process.pid, signal.SIGKILL)
+    wait_for(lambda: not engine.links(container.name), "the link process to end")
+
+
+def test_runs_are_submitted_watched_killed_and_recorded_as_on_any_pod(
+    container: PodConfig, project: MakeProject, ops: Ops
+) -> None:
+    project(container, presets=PRESETS)
+    submitted = ops("run", "submit", "--preset", "many", "--run-id", "m1", "--json")
+    assert submitted.returncode == 0, submitted.stderr
+    followed = ops("run", "tail", "-f", "-n", "100000", "m1")
+    assert followed.stdout == "".join(f"{n}\n" for n in range(1, 10001))
+    assert ops("run", "wait", "m1").returncode == 0
+    assert ops("run", "submit", "--preset", "loop", "--run-id", "l1").returncode == 0
+    assert ops("run", "kill", "l1", "--yes", "--grace", "1").returncode == 0
+    listed = {run["run_id"]: run["state"] for run in ops("run", "list", "--json").json["runs"]}
+    assert listed == {"m1": "succeeded", "l1": "cancelled"}
+    (shown,) = ops("pod", "list", "--json").json["pods"]
+    assert (shown["state"], shown["transport"]) == ("live", "docker")
+    told = ops("doctor").stdout
+    assert "engine: " in told and "API 1." in told
+
+
+def test_attaching_puts_the_terminal_into_the_runs_session(
+    container: PodConfig, project: MakeProject, ops: Ops, open_ops: OpenOps, engine: ContainerEngine
+) -> None:
+    if isinstance(engine, StandIn):
+        pytest.skip("the stand-in has no terminals")
+    project(container, presets=PRESETS)
+    assert ops("run", "submit", "--preset", "loop", "--run-id", "l1").returncode == 0
+    terminal = open_ops("run", "attach", "l1")
+    terminal.wait_for(r"tick \d\d")
+    terminal.wait_for("comes back to ops")
+    terminal.press("\x02d")
+    assert terminal.ended() == 0
+    assert ops("run", "kill", "l1", "--yes", "--grace", "0.5").returncode == 0
+
+
+async def test_a_container_that_is_missing_stopped_or_paused_says_how_to_get_it(
+    container: PodConfig, engine: ContainerEngine
+) -> None:
+    error = await failure(replace(container, docker="no-such"))
+    assert "there is no container no-such" in error.message and "docker ps -a" in error.hint
+    for action, undo, state in (("pause", "unpause", "is paused"), ("stop", "start", "is not running (exited")):
+        engine.change(container.name, action)
+        error = await failure(container)
+        assert not isinstance(error, RefusedError), "it is tried again, and heals by itself"
+        assert state in error.message and error.hint == f"docker {undo} {container.name}"
+        engine.change(container.name, undo)
+    async with linked(container) as healed:
+        assert healed.process
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("python3", "python3 is not installed on pod"), ("sh", "has no /bin/sh")],
+)
+async def test_an_image_without_what_a_pod_needs_is_named(engine: ContainerEngine, missing: str, message: str) -> None:
+    engine.run(f"no-{missing}", without=[missing])
+    error = await failure(PodConfig(f"no-{missing}", docker=f"no-{missing}", docker_host=engine.host))
+    assert isinstance(error, PodSetupError) and message in error.message
+
+
+def test_an_image_without_tmux_is_named_when_a_run_is_submitted(
+    engine: ContainerEngine, project: MakeProject, ops: Ops
+) -> None:
+    engine.run("no-tmux", without=["tmux"])
+    project(PodConfig("no-tmux", docker="no-tmux", docker_host=engine.host), presets=PRESETS)
+    done = ops("run", "submit", "--preset", "many")
+    assert (done.returncode, "tmux is not installed on pod no-tmux" in done.stderr) == (1, True), done.stderr
+
+
+async def test_a_user_the_container_does_not_have_is_named(container: PodConfig) -> None:
+    error = await failure(replace(container, user="nobody-here"))
+    assert "does not have the user asked for" in error.message and "nobody-here" in error.message
+
+
+async def test_an_engine_that_is_not_running_is_told_with_the_command_that_starts_it(world: Path) -> None:
+    missing = PodConfig("c", docker="c", docker_host=f"unix://{world}/none.sock")
+    error = await failure(missing)
+    assert f"no engine answers at unix://{world}/none.sock" in error.message
+    assert "systemctl start docker" in error.hint and error.error_code == "engine_down"
+
+
+async def test_an_engine_that_hangs_delays_nobody_and_is_told(world: Path) -> None:
+    stand_in = StandIn(world)
+    stand_in.server.released.clear()
+    pod = PodConfig("c", docker="c", docker_host=stand_in.host)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await DockerTransport(pod).start("true")
+    finally:
+        stand_in.end()
+
+
+def test_a_socket_without_permission_is_told_with_the_group_to_join(world: Path) -> None:
+    stand_in = StandIn(world)
+    script = (
+        "import asyncio, os, docker.context, docker.utils, encodings.idna\n"
+        "from podops.config.model import PodConfig\nfrom podops.transport.docker import DockerTransport\n"
+        "if os.getuid() == 0: os.setresuid(65534, 65534, 65534)\n"
+        f"pod = PodConfig('c', docker='c', docker_host={stand_in.host!r})\n"
+        "try: asyncio.run(DockerTransport(pod).start('true'))\n"
+        "except Exception as error: print(type(error).__name__, error.error_code, error.message, error.hint)\n"
+    )
+    stand_in.server.path.chmod(0)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd="/")
+    stand_in.end()
+    assert done.stdout.startswith("RefusedError engine_permission no permission to use the engine"), done
+    assert "usermod -aG docker" in done.stdout
+
+
+async def test_an_engine_on_another_machine_is_reached_through_its_ssh(
+    engine: ContainerEngine, container: PodConfig, ssh_pod: MakeSshPod, dial: Callable[[str], Path]
+) -> None:
+    machine = ssh_pod("machine", path=f"{dial(engine.host)}:/usr/bin:/bin")
+    there = replace(container, docker_host=f"ssh://{machine.alias}", ssh_config=str(machine.ssh_config))
+    async with linked(there) as link:
+        assert link.uploaded
+        assert len(engine.links(container.name)) == 1
+    wait_for(lambda: not engine.links(container.name), "the link process to end")
+    assert f"container no-such at ssh://{machine.alias}" in (await failure(replace(there, docker="no-such"))).message
+
+
+async def test_an_engine_behind_ssh_that_cannot_be_used_says_why(ssh_pod: MakeSshPod) -> None:
+    machine = ssh_pod("machine", path="/bin")
+    pod = PodConfig("c", docker="c", docker_host=f"ssh://{machine.alias}", ssh_config=str(machine.ssh_config))
+    with_path = ssh_pod("other", path="/nowhere")
+    other = replace(pod, docker_host=f"ssh://{with_path.alias}", ssh_config=str(with_path.ssh_config))
+    assert "neither docker nor podman is installed on other-alias" in (await failure(other)).message
+    machine.stop()
+    assert "refused the connection" in (await failure(pod)).message
+
+
+@pytest.fixture
+def dial(world: Path) -> Callable[[str], Path]:
+    """A folder with a `docker` that joins its input and output with the engine's socket, as the real one does."""
+
+    def make(host: str) -> Path:
+        folder = world / "dial-bin"
+        folder.mkdir()
+        program = folder / "docker"
+        program.write_text(f"#!{sys.executable} -IS\n" + _DIAL.format(path=host.removeprefix("unix://")))
+        program.chmod(0o755)
+        return folder
+
+    return make
+
+
+_DIAL = """
+import os, socket, sys, threading
+assert sys.argv[1:] == ["system", "dial-stdio"], sys.argv
+engine = socket.socket(socket.AF_UNIX); engine.connect({path!r})
+def there():
+    while True:
+        data = os.read(0, 65536)
+        if not data: break
+        engine.sendall(data)
+    engine.shutdown(socket.SHUT_WR)
+threading.Thread(target=there, daemon=True).start()
+while True:
+    data = engine.recv(65536)
+    if not data: break
+    os.write(1, data)
+"""
