@@ -48,14 +48,7 @@ def submit_run(
     spec = _checked(spec)
     root = _outputs_root(spec["outputs_dir"])
     run = RunDir(os.path.join(root, spec["run_id"]), layout_of(spec))
-    settings = spec.get("tmux") or {}
-    with_tmux = bool(settings.get("enabled", True))
-    if with_tmux and tmux.available() is None:
-        raise SubmitError(
-            protocol.E_NO_TMUX,
-            "tmux is not installed on pod {}".format(spec["pod"]),
-            "apt-get install tmux on the pod, or set tmux.enabled: false",
-        )
+    _require_tmux(spec)
     begun = _begun_before(run, spec)
     if begun is not None:
         return _begin(run, begun, gpus, simulated)
@@ -63,13 +56,30 @@ def submit_run(
     place = _ticket(spec, run)
     spec["gpus"] = check_gpus(spec.get("gpus"), str(spec["pod"]), gpus, bool(simulated))
     resolved = _resolve(spec, run)
-    session = session_name(str(settings.get("session_prefix", "run")), run.run_id) if with_tmux else None
     try:
         with machine.locked(run_queue.LOCK):
-            _publish(run, resolved, session, place, force)
+            _refuse_existing(run, force)  # again: it may have waited before, and have started since
+            _publish(run, resolved, _session(resolved), place, force)
     except OSError as error:
         raise _disk_error(error, run.path)
     return _begin(run, resolved, gpus, simulated)
+
+
+def _require_tmux(spec: Dict[str, Any]) -> None:
+    if (spec.get("tmux") or {}).get("enabled", True) and tmux.available() is None:
+        raise SubmitError(
+            protocol.E_NO_TMUX,
+            "tmux is not installed on pod {}".format(spec["pod"]),
+            "apt-get install tmux on the pod, or set tmux.enabled: false",
+        )
+
+
+def _session(spec: Dict[str, Any]) -> Optional[str]:
+    """The tmux session the run will be in; `None` where the project does without."""
+    settings = spec.get("tmux") or {}
+    if not settings.get("enabled", True):
+        return None
+    return session_name(str(settings.get("session_prefix", "run")), spec["run_id"])
 
 
 def _begun_before(run: RunDir, spec: Dict[str, Any]) -> Optional[Dict[str, Any]]:
@@ -83,19 +93,17 @@ def _begin(
     run: RunDir, spec: Dict[str, Any], gpus: Callable[[], List[Dict[str, Any]]], simulated: int
 ) -> Dict[str, Any]:
     """Start a published run, or leave it in the queue; the answer to its submit. May be done twice."""
-    settings = spec.get("tmux") or {}
     try:
         machine.register_root(_root_of(spec, simulated))
     except OSError as error:
         raise _disk_error(error, run.path)
     state, why = _start(run, spec, ticket.read(run) or _ticket(spec, run), gpus)
-    agent_process.ensure_running(settings)
+    agent_process.ensure_running(spec.get("tmux"))
     machine.wake_agent()
-    with_tmux = bool(settings.get("enabled", True))
     return {
         "run_id": run.run_id,
         "run_dir": run.path,
-        "session": session_name(str(settings.get("session_prefix", "run")), run.run_id) if with_tmux else None,
+        "session": _session(spec),
         "command": spec["command"],
         "state": state,
         "why": why,

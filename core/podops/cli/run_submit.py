@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -76,24 +76,7 @@ class GpuType(click.ParamType["GpuRequest"]):
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_overrides)
 @json_option
 @click.pass_obj
-def submit(
-    options: Options,
-    preset: str,
-    pod: str | None,
-    run_id: str | None,
-    gpus: GpuRequest,
-    ref: str | None,
-    tags: tuple[str, ...],
-    priority: int | None,
-    after: tuple[str, ...],
-    after_any: tuple[str, ...],
-    not_before: float | None,
-    delay: float | None,
-    hold: bool,
-    dry_run: bool,
-    force: bool,
-    overrides: tuple[str, ...],
-) -> int:
+def submit(options: Options, /, pod: str | None, dry_run: bool, **asked: Any) -> int:
     """Start a run of a preset on a pod, and print its id.
 
     It starts at once when its GPUs are free; else it waits in the pod's queue (`ops queue list`).
@@ -103,55 +86,91 @@ def submit(
     \b
       ops run submit --preset train --pod a100 max_iters=100 --dry-run
     """
-    from podops.fleet import seen_runs
-    from podops.fleet.seen_runs import SeenRun
-    from podops.plan import QueuePlace, plan_submit
-
-    config = options.project()
-
-    place = QueuePlace(priority, delay_s=delay, not_before=not_before, hold=hold)
-
-    def plan(on: str) -> SubmitPlan:
-        return plan_submit(
-            config, preset, on, overrides=overrides, run_id=run_id, gpus=gpus, ref=ref, tags=tags, place=place
-        )
-
+    config, wanted = options.project(), Wanted(**asked)
     if pod is None and len(config.pods) == 1:
         pod = next(iter(config.pods))
     if dry_run:
         if pod is None and not config.pods:
             config = replace(config, pods={config.plain_pod().name: config.plain_pod()})
-        _show_plan(options, plan(pod or _one_pod(config)))
+        _show_plan(options, wanted.plan(config, pod or _one_pod(config)))
         return 0
     # Whatever is wrong with preset, overrides or id is said before any pod is asked.
-    plan(pod or _any_pod(config))
+    wanted.plan(config, pod or _any_pod(config))
+    chosen, answer = run_async(_start(options, config, wanted, pod))
+    _remember(config, chosen, wanted.preset, answer)
+    _show_answer(options, chosen, answer)
+    return 0
 
-    async def start() -> tuple[str, dict[str, object]]:
-        nonlocal place
-        async with open_fleet(options, [pod] if pod else None) as fleet:
-            parents = [find_run(fleet, text) for text in (*after, *after_any)]
-            chosen = pod or _pod_of(parents) or _roomiest(fleet.snapshot, gpus or config.presets[preset].gpus)
-            for parent in parents:
-                if parent.pod != chosen:
-                    raise UsageError(f"run {parent.run_id} is on {parent.pod}", "a run comes after runs of its own pod")
-            ids = [parent.run_id for parent in parents]
-            place = replace(place, after=tuple(ids[: len(after)]), after_any=tuple(ids[len(after) :]))
-            return chosen, await fleet.submit(plan(chosen), force=force)
 
-    chosen, answer = run_async(start())
-    seen_runs.add(config, SeenRun(str(answer["run_id"]), chosen, preset, str(answer.get("state")), time.time()))
-    if options.json:
-        print_json(
-            {"ok": True, "pod": chosen}
-            | {key: answer.get(key) for key in ("run_id", "state", "run_dir", "command", "session", "why")}
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was typed, but for the pod; `after` and `after_any` as typed too."""
+
+    preset: str
+    overrides: tuple[str, ...]
+    run_id: str | None
+    gpus: GpuRequest
+    ref: str | None
+    tags: tuple[str, ...]
+    priority: int | None
+    after: tuple[str, ...]
+    after_any: tuple[str, ...]
+    not_before: float | None
+    delay: float | None
+    hold: bool
+    force: bool
+
+    def plan(self, config: ProjectConfig, pod: str, parents: Sequence[RunSnapshot] = ()) -> SubmitPlan:
+        """`parents` are the runs of `after`, then those of `after_any`."""
+        from podops.plan import QueuePlace, plan_submit
+
+        ids = tuple(parent.run_id for parent in parents)
+        after, after_any = ids[: len(self.after)], ids[len(self.after) :]
+        place = QueuePlace(self.priority, after, after_any, self.delay, self.not_before, self.hold)
+        return plan_submit(
+            config,
+            self.preset,
+            pod,
+            overrides=self.overrides,
+            run_id=self.run_id,
+            gpus=self.gpus,
+            ref=self.ref,
+            tags=self.tags,
+            place=place,
         )
-        return 0
+
+
+async def _start(
+    options: Options, config: ProjectConfig, wanted: Wanted, pod: str | None
+) -> tuple[str, dict[str, Any]]:
+    """The pod that took the run, and its answer."""
+    async with open_fleet(options, [pod] if pod else None) as fleet:
+        parents = [find_run(fleet, text) for text in (*wanted.after, *wanted.after_any)]
+        gpus = config.presets[wanted.preset].gpus if wanted.gpus is None else wanted.gpus
+        chosen = pod or _pod_of(parents) or _roomiest(fleet.snapshot, gpus)
+        for parent in parents:
+            if parent.pod != chosen:
+                raise UsageError(f"run {parent.run_id} is on {parent.pod}", "a run comes after runs of its own pod")
+        return chosen, await fleet.submit(wanted.plan(config, chosen, parents), force=wanted.force)
+
+
+def _remember(config: ProjectConfig, pod: str, preset: str, answer: dict[str, Any]) -> None:
+    from podops.fleet import seen_runs
+    from podops.fleet.seen_runs import SeenRun
+
+    seen_runs.add(config, SeenRun(str(answer["run_id"]), pod, preset, str(answer.get("state")), time.time()))
+
+
+def _show_answer(options: Options, pod: str, answer: dict[str, Any]) -> None:
+    if options.json:
+        told = ("run_id", "state", "run_dir", "command", "session", "why")
+        print_json({"ok": True, "pod": pod} | {key: answer.get(key) for key in told})
+        return
     click.echo(answer["run_id"])
-    say(f"submitted to {chosen}: {answer['run_dir']}")
+    say(f"submitted to {pod}: {answer['run_dir']}")
     if answer.get("state") in ("queued", "held"):
         say(f"{answer['state']}: {answer.get('why') or 'waits for its turn'}")
     say(f"follow it with: ops run tail -f {answer['run_id']}")
-    return 0
 
 
 def _pod_of(parents: Sequence[RunSnapshot]) -> str | None:
