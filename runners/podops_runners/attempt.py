@@ -60,6 +60,7 @@ class Attempt:
         child: Union[Child, AdoptedChild],
         journal: Journal,
         inbox: SignalInbox,
+        presence: Presence,
         *,
         started: float,
         log_start: int,
@@ -74,7 +75,7 @@ class Attempt:
         self._facts = facts
         self._started = started
         self._log_start = log_start
-        self._presence = Presence(run)
+        self._presence = presence
         # What ran before an adoption counts towards the timeout. The clock on the wall could be set meanwhile.
         before = process.age_s(child.identity) if child.adopted and child.identity else 0.0
         self._clock = time.monotonic() - before

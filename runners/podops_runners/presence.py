@@ -31,8 +31,8 @@ class Presence:
             self._held = -1
 
     def is_there(self) -> bool:
-        """Whether the run's files can be found where they belong."""
-        return os.path.exists(self._run.spec)
+        """Whether it can be found where it belongs."""
+        return os.path.isdir(self._run.path)
 
     def refusal(self) -> Optional[OSError]:
         """Why no child can be started now that writes to `stdout.log`, as far as it may pass by itself."""

@@ -106,6 +106,7 @@ class Supervisor:
             child,
             self._journal,
             self._inbox,
+            self._presence,
             started=begun,
             log_start=log_start,
             facts=self._facts,

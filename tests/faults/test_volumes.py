@@ -1,0 +1,160 @@
+"""The volume of the runs fills up, turns read-only, goes away and comes back: no run is ended by our trouble."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podops_runners.rundir import RunDir
+from tests.faults import mounts
+from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, read_lines
+from tests.faults.invariants import check
+
+Trouble = Callable[[FaultPod], AbstractContextManager[None]]
+
+
+def full(pod: FaultPod) -> AbstractContextManager[None]:
+    return mounts.filled(pod.volume)
+
+
+def read_only(pod: FaultPod) -> AbstractContextManager[None]:
+    return mounts.read_only(pod.volume)
+
+
+def away(pod: FaultPod) -> AbstractContextManager[None]:
+    return mounts.away(pod.volume, backing(pod))
+
+
+def replaced(pod: FaultPod) -> AbstractContextManager[None]:
+    return mounts.replaced(pod.volume, backing(pod))
+
+
+EVERY_TROUBLE = pytest.mark.parametrize("trouble", [full, read_only, away, replaced])
+
+
+def backing(pod: FaultPod) -> Path:
+    return pod.root / "backing"
+
+
+@pytest.fixture
+def volume(own_mounts: None, pod: FaultPod) -> Iterator[FaultPod]:
+    """The pod, its outputs root on a small volume of its own."""
+    backing(pod).mkdir()
+    mounts.mount("-t", "tmpfs", "-o", "size=1m", "podops-test", backing(pod))
+    pod.outputs.rmdir()
+    mounts.mount("--bind", backing(pod), pod.volume)
+    pod.outputs.mkdir()
+    yield pod
+    pod.end()
+    mounts.unmount(pod.volume)
+    mounts.unmount(backing(pod))
+
+
+def lines_told(pod: FaultPod, run: RunDir) -> int:
+    return sum(path.read_text().count("\nline ") for path in pod.told(run))
+
+
+def summary_with(pod: FaultPod, run: RunDir, **facts: Any) -> None:
+    summary = pod.summary(run)
+    assert {name: summary[name] for name in facts} == facts, summary
+
+
+@EVERY_TROUBLE
+def test_a_run_goes_on_through_trouble_with_its_volume(volume: FaultPod, trouble: Trouble) -> None:
+    run = volume.started("--every 0.05")
+    child = volume.child(run)
+    with trouble(volume):
+        before = lines_told(volume, run)
+        eventually(lambda: lines_told(volume, run) > before + 10)
+        assert not volume.ended(run)
+    volume.finish(run, 4)
+    summary_with(volume, run, exit_code=4, attempts=1)
+    assert not volume.told(run)[1:]
+    assert volume.told(run)[0].name.endswith(f".{child}.told")
+    check(volume)
+
+
+@EVERY_TROUBLE
+def test_what_ends_during_the_trouble_is_recorded_after_it(volume: FaultPod, trouble: Trouble) -> None:
+    run = volume.started("--every 0.05")
+    child = volume.child(run)
+    with trouble(volume):
+        volume.finish(run, 3)
+        await_end_of(child)
+        assert not volume.ended(run)
+    summary_with(volume, run, exit_code=3, reason="nonzero_exit")
+    attempts = read_lines(run.attempts)
+    assert [line["log_end"] for line in attempts] == [Path(run.stdout_log).stat().st_size]
+    check(volume)
+
+
+@EVERY_TROUBLE
+def test_a_supervisor_killed_during_the_trouble_is_replaced_after_it(volume: FaultPod, trouble: Trouble) -> None:
+    run = volume.started("--every 0.05")
+    supervisor, child = volume.supervisor(run), volume.child(run)
+    with trouble(volume):
+        kill(supervisor)
+        await_end_of(supervisor)
+        volume.finish(run, 6)
+        await_end_of(child)
+    summary_with(volume, run, exit_code=6, attempts=1)
+    check(volume)
+
+
+@pytest.mark.parametrize("trouble", [read_only, away, replaced])
+def test_a_retry_waits_for_the_volume(volume: FaultPod, trouble: Trouble) -> None:
+    retries = {"max": 1, "on": ["nonzero_exit"], "backoff_s": 0.5}
+    run = volume.started(
+        "--every 0.05 --fail-at 5 --fail-attempts 1", policies={"grace_s": 0.5, "retries": retries}, gpus={"count": 1}
+    )
+    eventually(lambda: "retrying" in volume.events(run))
+    with trouble(volume):
+        time.sleep(1.5)  # the retry is due now, and must not come
+        assert len(volume.told(run)) == 1
+    volume.finish(run)
+    summary_with(volume, run, ok=True, attempts=2)
+    check(volume)
+
+
+def test_a_full_disk_is_told_in_the_heartbeat_and_not_any_more_once_there_is_room(volume: FaultPod) -> None:
+    run = volume.started("--every 0.05")
+    with mounts.filled(volume.volume):
+        eventually(lambda: "trouble=ENOSPC" in volume.heartbeat(run))
+        assert volume.state(run) == "running"
+    volume.finish(run)
+    summary_with(volume, run, ok=True)
+    check(volume)
+
+
+def test_what_a_run_could_not_write_to_a_full_disk_it_writes_later(volume: FaultPod) -> None:
+    run = volume.started("--every 0.001")
+    with mounts.filled(volume.volume):
+        stuck = eventually(lambda: stands_still(lambda: lines_told(volume, run)))
+    eventually(lambda: lines_told(volume, run) > stuck)
+    volume.finish(run)
+    summary_with(volume, run, ok=True)
+    check(volume)
+
+
+def stands_still(count: Callable[[], int]) -> int:
+    """The count when it has not changed over many looks, else 0."""
+    first = count()
+    return first if all(count() == first for _ in range(200)) else 0
+
+
+def test_a_removed_run_directory_leaves_nobody_waiting_for_it(volume: FaultPod) -> None:
+    run = volume.started()
+    supervisor, shim, child = volume.supervisor(run), volume.shim(run), volume.child(run)
+    while Path(run.path).exists():  # a heartbeat may be written meanwhile
+        shutil.rmtree(run.path, ignore_errors=True)
+    volume.finish(run)
+    for pid in (child, supervisor, shim):
+        await_end_of(pid)
+    volume.runs.remove(run)
+    check(volume)
