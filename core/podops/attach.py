@@ -1,4 +1,4 @@
-"""The command that puts a person's terminal into a run's tmux session."""
+"""The commands that put a person's terminal on a pod: into a run's tmux session, or into a shell."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from podops.transport.docker_host import behind_ssh, client_script, ssh_hop
 
 #: A pod that does not know this terminal by name would refuse it; what this one can do, nearly all of them can.
 _KNOWN_TERM = "infocmp >/dev/null 2>&1 || TERM=xterm-256color; export TERM; exec "
+
+#: A container seldom says which shell its user has.
+_ANY_SHELL = "command -v bash >/dev/null && exec bash -l; exec sh -l"
 
 
 def attach_argv(pod: PodConfig, session: str | None, socket: str, *, nested: bool = False) -> list[str]:
@@ -28,27 +31,40 @@ def attach_argv(pod: PodConfig, session: str | None, socket: str, *, nested: boo
         return ["env", "-u", "TMUX", *tmux]
     shell = ["sh", "-c", _KNOWN_TERM + shlex.join(tmux)]
     if pod.docker:
-        return _in_container(pod, shell)
-    return [*_ssh(pod), pod.ssh or "", shlex.join(shell)]
+        return _in_container(pod, shell, terminal=True)
+    return [*_ssh(pod, "-t"), shlex.join(shell)]
 
 
-def _ssh(pod: PodConfig) -> list[str]:
-    argv = ["ssh", "-t"]
+def shell_argv(pod: PodConfig, command: Sequence[str], shell: str, *, terminal: bool) -> list[str]:
+    """Argument list for a login on the pod, or for a command there: words that its shell reads, as with `ssh`.
+
+    `shell` is the one to use where the pod is this machine; `terminal` says that we are on one.
+    """
+    line = " ".join(command)
+    if pod.local:
+        return [shell, "-c", line] if command else [shell]
+    if pod.docker:
+        return _in_container(pod, ["sh", "-c", line or _ANY_SHELL], terminal=terminal)
+    return [*_ssh(pod), *command]
+
+
+def _ssh(pod: PodConfig, *options: str) -> list[str]:
+    argv = ["ssh", *options]
     for flag, value in (("-F", pod.ssh_config), ("-p", pod.port), ("-i", pod.identity_file)):
         if value is not None:
             argv += [flag, str(value)]
-    return [*argv, "--"]
+    return [*argv, "--", pod.ssh or ""]
 
 
-def _in_container(pod: PodConfig, shell: Sequence[str]) -> list[str]:
+def _in_container(pod: PodConfig, shell: Sequence[str], *, terminal: bool) -> list[str]:
     """By the engine's own client; on the engine's machine when that is behind SSH."""
     user = ["-u", pod.user] if pod.user else []
-    words = f'exec -it -e "TERM=$TERM" {shlex.join([*user, pod.docker or "", *shell])}'
+    flags = '-it -e "TERM=$TERM"' if terminal else "-i"
+    words = f"exec {flags} {shlex.join([*user, pod.docker or '', *shell])}"
     script = ["sh", "-c", client_script(pod.docker_host, words)]
     if not behind_ssh(pod.docker_host):
         return script
-    hop = ssh_hop(pod)
-    return [*_ssh(hop), hop.ssh or "", shlex.join(script)]
+    return [*_ssh(ssh_hop(pod), *(["-t"] if terminal else [])), shlex.join(script)]
 
 
 def leave_keys(nested: bool) -> str:

@@ -7,6 +7,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from podops_runners import answers, pod_check, protocol, records, states
+from podops_runners.connections import Connections
 from podops_runners.log_marks import LogMarks
 from podops_runners.log_piece import read_piece
 from podops_runners.logstream import LogFollower, Push, start_offset
@@ -36,8 +37,11 @@ class OpError(Exception):
 class LinkOps:
     """The requests that concern runs. Each takes the request and returns the answer, or an answer and a payload."""
 
-    def __init__(self, projects: List[Project], gpus: Callable[[], List[Header]], simulated: int = 0) -> None:
+    def __init__(
+        self, projects: List[Project], gpus: Callable[[], List[Header]], send: Push, simulated: int = 0
+    ) -> None:
         self._projects = projects
+        self.connections = Connections(send)
         self._gpus = gpus
         self._simulated = simulated
         self._subs = itertools.count(1)
@@ -50,6 +54,7 @@ class LinkOps:
             "submit": self.submit,
             "kill": self.kill,
             "queue": self.queue,
+            "open": self.open,
             "run": self.run,
             "read": self.read,
             "unfollow": self.unfollow,
@@ -115,6 +120,24 @@ class LinkOps:
             raise OpError(error.code, error.message, error.hint)
         except OSError as error:
             raise OpError(protocol.E_UNWRITABLE, "{}: {}".format(run.path, error.strerror or error))
+
+    def open(self, request: Header) -> Header:
+        """Connect to the port of a run's service, and to no other port of the pod."""
+        project, run = self._locate(request)
+        claim, _ = records.read_record(run.claim)
+        port = (claim or {}).get("port")
+        wire = Scanner([project]).one(project, run.run_id)
+        if not isinstance(port, int) or wire["state"] not in states.ACTIVE or not wire.get("owned", True):
+            told = "run {} has no service here that could be connected to".format(run.run_id)
+            raise OpError(protocol.E_REFUSED, told, "see `ops run status {}`".format(run.run_id))
+        number, room = _whole(request, "conn", -1), _whole(request, "room", 0)
+        try:
+            return {"room": self.connections.open(number, port, max(0, room)), "port": port}
+        except OSError as error:
+            told = "port {} of run {} takes no connection: {}".format(port, run.run_id, error.strerror or error)
+            raise OpError(protocol.E_FAILED, told, "see `ops run tail {}`".format(run.run_id))
+        except ValueError as error:
+            raise OpError(protocol.E_REFUSED, str(error), "close some")
 
     def run(self, request: Header) -> Header:
         project, run = self._locate(request)

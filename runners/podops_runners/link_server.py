@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from podops_runners import __version__, agent_process, gpu_claims, machine, outputs_root, protocol, records
-from podops_runners.frames import FrameDecoder, FrameError, encode_frame
+from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
 from podops_runners.gpu import GpuSource
 from podops_runners.host import HostSampler, host_info
 from podops_runners.link_ops import CHANGING, LinkOps, OpError
@@ -76,12 +76,15 @@ class LinkServer:
                 self._send({"push": "problem", "message": str(error)})
                 self._end()
             for frame in frames:
-                self._take(frame.header)
+                self._take(frame)
 
-    def _take(self, request: Header) -> None:
+    def _take(self, frame: Frame) -> None:
+        request = frame.header
         op, number = request.get("op"), request.get("id")
         if op == "ack" and self._ops:
             self._ops.ack(request)
+        elif op in ("data", "room", "eof", "close") and self._ops:
+            self._ops.connections.take(frame)
         elif op == "hello":
             # Answered here and now: everything else needs what it says.
             self._answer(number, self._hello, request)
@@ -157,7 +160,7 @@ class LinkServer:
         self._gpus = GpuSource(simulate if isinstance(simulate, int) else 0)
         first = self._ops is None
         simulated = simulate if isinstance(simulate, int) else 0
-        self._ops = LinkOps(projects, self._gpu_samples, simulated)
+        self._ops = LinkOps(projects, self._gpu_samples, self._send, simulated)
         self._simulated = bool(simulated)
         if first:
             settings = request.get("tmux")

@@ -1,4 +1,4 @@
-"""`ops status`, `ops pod list` and `ops pod status`: what the fleet looks like now."""
+"""`ops status` and `ops pod`: what the fleet looks like now, and ways into a pod."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import click
 
 from podops.cli.context import Options, json_option, open_fleet, run_async
 from podops.cli.output import ago, iso, print_json, size, table
+from podops.cli.pod_forward import forward
 from podops.cli.pod_page import gpu_note, pod_page
+from podops.cli.pod_ssh import ssh
 from podops.cli.project_names import complete_pods
 from podops.cli.run_view import run_rows, run_summary
 from podops.errors import UnreachableError
@@ -45,6 +47,10 @@ def status(options: Options) -> int:
 @click.group()
 def pod() -> None:
     """Pods of the fleet."""
+
+
+pod.add_command(forward)
+pod.add_command(ssh)
 
 
 @pod.command("list")

@@ -17,6 +17,7 @@ from podops.fleet.hello import who
 from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.pacing import Gate
 from podops.fleet.pod_link import PodLink
+from podops.fleet.port_forward import PortForward
 from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
 from podops.link.client import REQUEST_S, LinkClient
 from podops.link.local_changes import watch_network, watch_sleep
@@ -257,6 +258,13 @@ class Fleet:
             start["within"] = list(within)
         request = FollowRequest(run_id, self._project(project), start, window, lossless)
         return followed(self._link(pod), request)
+
+    def forward(self, pod: str, run_id: str, *, project: str = "", trouble: Callable[[str], None]) -> PortForward:
+        """A way from this machine to the run's service: `async with fleet.forward(…) as way: await way.listen(port)`.
+
+        `trouble` hears why a connection was refused.
+        """
+        return PortForward(self._link(pod), run_id, self._project(project), trouble)
 
     def _project(self, project: str) -> str:
         return project or self._config.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +39,9 @@ _SLOW_S = 20.0
 _PROBE_S = 3.0
 
 LogListener = Callable[[Frame], None]
+
+#: Gets the pushes of one connection to a service, and `None` when the link is lost.
+ConnectionListener = Callable[[Frame | None], None]
 
 
 def transport_for(pod: PodConfig) -> Transport:
@@ -78,6 +82,8 @@ class PodLink:
         self._transport = transport_for(pod)
         self._client: LinkClient | None = None
         self._logs: dict[int, LogListener] = {}
+        self._connections: dict[int, ConnectionListener] = {}
+        self._numbers = itertools.count(1)
         self._connecting: asyncio.Task[LinkClient] | None = None
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
@@ -146,6 +152,15 @@ class PodLink:
     def forget(self, sub: int) -> None:
         self._logs.pop(sub, None)
 
+    def listen_to_connection(self, listener: ConnectionListener) -> int:
+        """A number for a new connection, whose pushes go to `listener` until the link is lost or `hang_up`."""
+        number = next(self._numbers)
+        self._connections[number] = listener
+        return number
+
+    def hang_up(self, number: int) -> None:
+        self._connections.pop(number, None)
+
     async def client(self) -> LinkClient:
         """The live link; waits for an attempt that may succeed. Raises `UnreachableError` with the pod's reason."""
         while self._client is None:
@@ -195,6 +210,9 @@ class PodLink:
         finally:
             self._client = None
             self._logs.clear()
+            lost, self._connections = self._connections, {}
+            for listener in lost.values():
+                listener(None)
             if client is not None:
                 await client.close()
         return error, client is not None and time.monotonic() - begun >= _HELD_S
@@ -259,6 +277,11 @@ class PodLink:
             sub = frame.header.get("sub")
             if isinstance(sub, int) and (listener := self._logs.get(sub)):
                 listener(frame)
+            return
+        if kind in ("data", "room", "eof", "close"):
+            number = frame.header.get("conn")
+            if isinstance(number, int) and (connection := self._connections.get(number)):
+                connection(frame)
             return
         now = time.time()
         if kind == "sample":

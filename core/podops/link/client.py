@@ -143,10 +143,13 @@ class LinkClient:
             else:
                 self._pending.pop(number, None)
 
-    def notify(self, op: str, **fields: Any) -> None:
-        """Send a frame that has no answer; nothing happens on a lost link."""
+    def notify(self, op: str, payload: bytes = b"", **fields: Any) -> None:
+        """Send a frame that has no answer; nothing happens on a lost link.
+
+        Nothing here holds back whoever sends much: payloads need a limit of their own.
+        """
         if not self._lost.done():
-            self._send({"op": op, **fields})
+            self._send({"op": op, **fields}, payload)
 
     async def close(self) -> None:
         """End the link; requests in flight raise `UnreachableError`."""
@@ -156,9 +159,9 @@ class LinkClient:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._process.close()
 
-    def _send(self, header: dict[str, Any]) -> None:
+    def _send(self, header: dict[str, Any], payload: bytes = b"") -> None:
         self._sent_at = time.monotonic()
-        self._outbox.put_nowait(encode_frame(header))
+        self._outbox.put_nowait(encode_frame(header, payload))
 
     def _abandon(self, number: int) -> None:
         """Nobody waits for this answer any more: if it opens a subscription, end that at once."""
