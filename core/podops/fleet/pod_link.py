@@ -39,7 +39,6 @@ _SLOW_S = 20.0
 _PROBE_S = 3.0
 
 LogListener = Callable[[Frame], None]
-
 #: Gets the pushes of one connection to a service, and `None` when the link is lost.
 ConnectionListener = Callable[[Frame | None], None]
 
@@ -153,7 +152,7 @@ class PodLink:
         self._logs.pop(sub, None)
 
     def listen_to_connection(self, listener: ConnectionListener) -> int:
-        """A number for a new connection, whose pushes go to `listener` until the link is lost or `hang_up`."""
+        """A number for a new connection; its pushes go to `listener` until the link is lost or `hang_up`."""
         number = next(self._numbers)
         self._connections[number] = listener
         return number
@@ -218,16 +217,17 @@ class PodLink:
         return error, client is not None and time.monotonic() - begun >= _HELD_S
 
     async def _connected(self) -> LinkClient:
-        self._connecting = asyncio.create_task(self._connect(), name=f"podops-connect-{self._pod.name}")
-        try:
-            return await self._connecting
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise errors.UnreachableError("the network of this machine changed while connecting") from None
-        finally:
-            self._connecting = None
+        """A new link; begun anew, within the same time, whenever the network changes meanwhile."""
+        while True:
+            self._connecting = asyncio.create_task(self._connect(), name=f"podops-connect-{self._pod.name}")
+            try:
+                return await self._connecting
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+            finally:
+                self._connecting = None
 
     async def _connect(self) -> LinkClient:
         archive, sha256 = await asyncio.to_thread(pod_archive)
