@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops, ops_environment
+from tests.pods.loopback import processes_with_env, wait_for
 from tests.terminal.terminal import Terminal
 
 TICKS = {
@@ -164,6 +167,19 @@ def test_a_log_that_has_ended_is_read_back_to_its_first_line_and_searched(
     terminal.wait_for(r"row 1234 of it")
     terminal.press("q")
     assert terminal.gone()
+
+
+def test_a_demo_whose_terminal_goes_away_leaves_nothing_behind(
+    terminal: Terminal, client_home: Path, tmp_path: Path
+) -> None:
+    demo = tmp_path / "demo"
+    given = [f"{name}={value}" for name, value in ops_environment(client_home).items()]
+    words = ["env", *given, sys.executable, "-m", "podops.cli.main", "demo", "--dir", str(demo)]
+    terminal.start(100, 30, shlex.join(words))
+    terminal.wait_for(r"● running +\S+train")
+    assert processes_with_env(str(demo))
+    terminal.close()
+    wait_for(lambda: not processes_with_env(str(demo)), "every process of the demo to be gone", timeout=30)
 
 
 def kill_session(socket: str, session: str) -> None:

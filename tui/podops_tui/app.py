@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -88,6 +90,10 @@ class OpsApp(App[None]):
         return self.fleet.snapshot
 
     async def on_mount(self) -> None:
+        if not self.is_headless:
+            # Whoever ends us gets the terminal back as it was, and what comes after the app is still done.
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
         await self.fleet.__aenter__()
         self._stop = self.fleet.subscribe(self._fleet_changed)
         await self.push_screen(self._home)

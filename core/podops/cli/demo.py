@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from podops.cli.context import Options, json_option, run_async
 from podops.cli.output import say
+
+#: What ends the demo and must not leave its runs behind.
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
@@ -38,6 +45,8 @@ def demo(
 
     prepared = prepare_demo(directory, simulate_gpus)
     os.environ[STATE_DIR_VARIABLE] = str(prepared.state_dir)
+    for number in _ENDINGS:
+        signal.signal(number, _end)
     try:
         if headless:
             from podops.demo.headless import run_headless
@@ -48,5 +57,13 @@ def demo(
 
         return run_app(prepared.config, on_start=lambda fleet: prepared.first_runs(fleet, overrides))
     finally:
-        say("ending the demo's runs…")
+        # Told once is enough: a terminal that goes sends both.
+        for number in _ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
+        with contextlib.suppress(OSError):
+            say("ending the demo's runs…")
         prepared.close()
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
