@@ -48,6 +48,9 @@ class SshPod:
     path: str = POD_PATH
     options: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    #: Where it listens, and the words before its command (`ip netns exec …`).
+    address: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -85,9 +88,9 @@ class SshPod:
         make_key(self.host_key)
         make_key(self.user_key)
         (self.root / "authorized_keys").write_text(self.user_key.with_suffix(".pub").read_text())
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {self.host_key.with_suffix('.pub').read_text()}")
+        self.known_hosts.write_text(f"[{self.address}]:{self.port} {self.host_key.with_suffix('.pub').read_text()}")
         self.ssh_config.write_text(
-            f"Host {self.alias}\n  HostName 127.0.0.1\n  Port {self.port}\n  IdentityFile {self.user_key}\n"
+            f"Host {self.alias}\n  HostName {self.address}\n  Port {self.port}\n  IdentityFile {self.user_key}\n"
             f"  IdentitiesOnly yes\n  UserKnownHostsFile {self.known_hosts}\n"
         )
 
@@ -95,7 +98,7 @@ class SshPod:
         env = {"HOME": str(self.home), "PATH": self.path, "PODOPS_STATE_DIR": str(self.root / "state"), **self.env}
         lines = [
             f"Port {self.port}",
-            "ListenAddress 127.0.0.1",
+            f"ListenAddress {self.address}",
             f"HostKey {self.host_key}",
             f"AuthorizedKeysFile {self.root / 'authorized_keys'}",
             f"PidFile {self.root / 'sshd.pid'}",
@@ -117,15 +120,15 @@ class SshPod:
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         log = self.root / "sshd.log"
-        self.process = subprocess.Popen([SSHD, "-D", "-f", config, "-E", log], stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*self.prefix, SSHD, "-D", "-f", config, "-E", log], stdin=subprocess.DEVNULL)
         server = self.process
         wait_for(lambda: self._accepts() or server.poll() is not None, "sshd to listen")
         assert server.poll() is None, f"sshd did not start: {log.read_text()}"
 
     def _accepts(self) -> bool:
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET) as probe:
             probe.settimeout(1.0)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.address, self.port)) == 0
 
     def kill_sessions(self) -> int:
         """Cut every open connection (the server goes on); returns how many server processes were killed."""

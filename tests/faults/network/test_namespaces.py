@@ -1,0 +1,127 @@
+"""The same faults with real packets: a pod in a network namespace of its own, where this machine allows one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import PodSnapshot
+from tests.faults.network.followed_log import followed_log
+from tests.faults.network.namespace import Namespace, why_not
+from tests.pods.conftest import MakeSshPod
+from tests.pods.fleet_config import fleet_config, shows
+from tests.pods.loopback import SshPod
+
+Apart = tuple[SshPod, Namespace]
+
+
+def live(pod: PodSnapshot) -> bool:
+    return pod.state == "live"
+
+
+def away(pod: PodSnapshot) -> bool:
+    return pod.state == "unreachable"
+
+
+@pytest.fixture
+def pod_apart(ssh_pod: MakeSshPod) -> Iterator[Apart]:
+    if reason := why_not():
+        pytest.skip(reason)
+    namespace = Namespace()
+    try:
+        namespace.create()
+        yield ssh_pod(address=namespace.address, prefix=namespace.prefix), namespace
+    finally:
+        namespace.remove()
+
+
+async def test_a_pulled_cable(pod_apart: Apart) -> None:
+    pod, namespace = pod_apart
+    async with Fleet(fleet_config(pod)) as fleet, followed_log(fleet, pod):
+        begun = time.monotonic()
+        namespace.pull_cable()
+        await shows(fleet, "pod", away, "the loss")
+        assert time.monotonic() - begun < 10.0
+        namespace.plug_cable()
+        await shows(fleet, "pod", live, "the pod again")
+
+
+async def test_a_black_hole(pod_apart: Apart) -> None:
+    pod, namespace = pod_apart
+    async with Fleet(fleet_config(pod)) as fleet, followed_log(fleet, pod):
+        begun = time.monotonic()
+        namespace.swallow_everything()
+        await shows(fleet, "pod", away, "the loss")
+        assert time.monotonic() - begun < 10.0
+        namespace.let_through()
+        await shows(fleet, "pod", live, "the pod again")
+
+
+async def test_a_reset(pod_apart: Apart) -> None:
+    pod, namespace = pod_apart
+    async with Fleet(fleet_config(pod)) as fleet, followed_log(fleet, pod):
+        begun = time.monotonic()
+        namespace.reset_connections()
+        await shows(fleet, "pod", away, "the loss")
+        assert time.monotonic() - begun < 5.0
+        namespace.let_through()
+        await shows(fleet, "pod", live, "the pod again")
+
+
+async def test_an_address_of_this_machine_that_changes_is_noticed_before_silence_is(pod_apart: Apart) -> None:
+    pod, namespace = pod_apart
+    async with Fleet(fleet_config(pod)) as fleet, followed_log(fleet, pod):
+        begun = time.monotonic()
+        namespace.change_our_address()
+        await shows(fleet, "pod", away, "the loss")
+        await shows(fleet, "pod", live, "the pod again")
+        assert time.monotonic() - begun < 8.0
+
+
+async def test_a_network_that_comes_back_is_used_at_once(pod_apart: Apart) -> None:
+    pod, namespace = pod_apart
+    async with Fleet(fleet_config(pod)) as fleet:
+        await fleet.settled(15)
+        namespace.swallow_everything()
+        await shows(fleet, "pod", away, "the loss")
+        await shows(fleet, "pod", lambda seen: seen.retry_at is None, "an attempt that hangs")
+        namespace.let_through()
+        begun = time.monotonic()
+        namespace.change_our_address()
+        await shows(fleet, "pod", live, "the pod again")
+        assert time.monotonic() - begun < 5.0
+
+
+async def test_a_line_of_100_kbit_that_loses_packets(pod_apart: Apart) -> None:
+    pod, namespace = pod_apart
+    async with Fleet(fleet_config(pod)) as fleet:
+        await fleet.settled(15)
+        namespace.limit("100kbit")
+        namespace.lose(3)
+        async with followed_log(fleet, pod, rate=30_000):
+            states: set[str] = set()
+            stop = fleet.subscribe(lambda _: states.add(fleet.snapshot.pods["pod"].state))
+            await asyncio.sleep(12)
+            stop()
+            assert states == {"live"}
+            namespace.let_through()
+            namespace.unlimit()
+
+
+async def test_a_line_with_300_ms_that_loses_packets(pod_apart: Apart) -> None:
+    pod, namespace = pod_apart
+    async with Fleet(fleet_config(pod)) as fleet:
+        await fleet.settled(15)
+        if not namespace.can_delay():
+            pytest.skip("this kernel has no netem; the same is shown by test_bad_networks.py on loopback")
+        async with followed_log(fleet, pod):
+            states: set[str] = set()
+            stop = fleet.subscribe(lambda _: states.add(fleet.snapshot.pods["pod"].state))
+            await asyncio.sleep(12)
+            stop()
+            assert states == {"live"}
+            namespace._do("tc", "qdisc", "del", "dev", namespace.here, "root")
