@@ -16,6 +16,7 @@ test: setup  ## every test but the injected faults, against real sshd and tmux o
 
 test-all: setup  ## every test, the injected faults and real container engines too
 	@scripts/engines.sh
+	@scripts/networks.sh
 	@PODOPS_TEST_ENGINES=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: setup  ## lint, format, types, layers

@@ -59,7 +59,7 @@ class LinkOps:
             "read": self.read,
             "unfollow": self.unfollow,
         }  # type: Dict[Any, Callable[[Header], Any]]
-        work = ops.get(op)
+        work = ops.get(op) if isinstance(op, str) else None
         if work is None or op not in CHANGING:
             return work
         return lambda request: answers.once(request.get("request_id"), lambda: work(request))
