@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from podops.config.model import ProjectConfig
     from podops.fleet.fleet import Fleet
     from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+    from podops.history.history import History
 
 #: A pod whose time is up needs this long at most to say so, seconds.
 _TOLD_S = 1.5
@@ -65,17 +66,33 @@ def run_async(work: Awaitable[T]) -> T:
 @asynccontextmanager
 async def open_fleet(options: Options, pods: Sequence[str] | None = None) -> AsyncIterator[Fleet]:
     """The fleet with every pod live or failed once, at the latest after the time limit."""
+    async with open_remembering(options, pods) as (fleet, _):
+        yield fleet
+
+
+@asynccontextmanager
+async def open_remembering(
+    options: Options, pods: Sequence[str] | None = None
+) -> AsyncIterator[tuple[Fleet, History | None]]:
+    """Likewise, with the history that all this is noted in, unless none is kept."""
+    from podops.cli.output import say
     from podops.fleet import seen_runs
     from podops.fleet.fleet import Fleet
+    from podops.history.keep import history_of
 
     config = options.project()
     patience = options.timeout_s
-    async with Fleet(config, pods=pods, connect_timeout=patience, answer_timeout=patience) as fleet:
-        await fleet.settled(options.timeout_s + _TOLD_S)
-        try:
-            yield fleet
-        finally:
-            seen_runs.remember(config, fleet.snapshot)
+    history = history_of(config, os.environ, say)
+    try:
+        async with Fleet(config, pods=pods, connect_timeout=patience, answer_timeout=patience, memory=history) as fleet:
+            await fleet.settled(options.timeout_s + _TOLD_S)
+            try:
+                yield fleet, history
+            finally:
+                seen_runs.remember(config, fleet.snapshot)
+    finally:
+        if history is not None:
+            history.close()
 
 
 def unreachable(fleet: Fleet) -> list[PodSnapshot]:
@@ -95,7 +112,7 @@ def find_run(fleet: Fleet, text: str) -> RunSnapshot:
     Raises `NotFoundError`; `UnreachableError` when a pod that does not answer may have it; `UsageError` for a prefix
     of several.
     """
-    runs = fleet.snapshot.runs()
+    runs = fleet.snapshot.told().runs()
     exact = [run for run in runs if run.run_id == text]
     found = exact or [run for run in runs if run.run_id.startswith(text)]
     if len(found) == 1:

@@ -73,18 +73,25 @@ def use_colour() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, state_column: int | None = None) -> str:
-    """Aligned columns. The last one is cut at the terminal's width, the others never."""
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    state_column: int | None = None,
+    dim: Sequence[bool] | None = None,
+) -> str:
+    """Aligned columns. The last one is cut at the terminal's width, the others never; rows that are `dim` are old."""
     cells = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
     widths = [max([len(header), *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)]
     room = _width() - sum(widths[:-1]) - 2 * (len(widths) - 1)
     lines = ["  ".join(h.ljust(w) for h, w in zip(headers, widths, strict=True)).rstrip()]
-    for row in cells:
+    for row, old in zip(cells, dim or [False] * len(cells), strict=True):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         padded[-1] = _cut(row[-1], max(10, room))
-        if state_column is not None and use_colour():
+        if state_column is not None and use_colour() and not old:
             padded[state_column] = click.style(padded[state_column], fg=STATE_COLOURS.get(row[state_column]))
-        lines.append("  ".join(padded).rstrip())
+        line = "  ".join(padded).rstrip()
+        lines.append(click.style(line, dim=True) if old and use_colour() else line)
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from podops.cli.context import Options, json_option, open_fleet, run_async
-from podops.cli.output import ago, iso, print_json, size, table
+from podops.cli.output import ago, iso, print_json, say, size, table
 from podops.cli.pod_forward import forward
 from podops.cli.pod_page import gpu_note, pod_page
 from podops.cli.pod_ssh import ssh
@@ -31,14 +31,14 @@ def status(options: Options) -> int:
     """The fleet in one screen: pods, GPUs, runs."""
     fleet = run_async(_snapshot(options, None))
     if options.json:
-        told = [run_summary(run) for run in fleet.runs()]
+        told = [run_summary(run, fleet.pods[run.pod].as_of) for run in fleet.runs()]
         print_json({"ok": True, "pods": [pod_view(pod) for pod in fleet.pods.values()], "runs": told})
         return 0
     click.echo(_pod_table(fleet))
     runs = fleet.runs()
     active = [run for run in runs if not run.ended]
     shown = active + [run for run in runs if run.ended][: max(0, 12 - len(active))]
-    click.echo("\n" + (run_rows(shown) if shown else "no runs yet: `ops run submit --preset NAME`"))
+    click.echo("\n" + (run_rows(shown, _ages(fleet)) if shown else "no runs yet: `ops run submit --preset NAME`"))
     if len(shown) < len(runs):
         click.echo(f"… and {len(runs) - len(shown)} more: `ops run list`")
     return 0
@@ -77,13 +77,19 @@ def pod_status(options: Options, name: str) -> int:
         print_json({"ok": found.state == "live", "pod": pod_view(found)})
         return 0 if found.state == "live" else UnreachableError.exit_code
     if found.state != "live":
-        raise UnreachableError(f"pod {name} is {found.state}: {found.reason or 'no answer'}", found.hint)
+        error = UnreachableError(f"pod {name} is {found.state}: {found.reason or 'no answer'}", found.hint)
+        if found.as_of is None:
+            raise error
+        say(f"{error.message}; this is what was known {ago(found.as_of)}")
+        click.echo(pod_page(found))
+        return error.exit_code
     click.echo(pod_page(found))
     return 0
 
 
 async def _snapshot(options: Options, pods: list[str] | None) -> FleetSnapshot:
     async with open_fleet(options, pods) as fleet:
+        fleet.recall()
         await _sampled(fleet)
         return fleet.snapshot
 
@@ -103,6 +109,15 @@ async def _sampled(fleet: Fleet) -> None:
         pass
     finally:
         stop()
+
+
+def _ages(fleet: FleetSnapshot) -> dict[tuple[str, str], str]:
+    """Of runs that were recalled, how old they are."""
+    return {
+        (run.project, run.run_id): f"as of {ago(as_of)}"
+        for run in fleet.runs()
+        if (as_of := fleet.pods[run.pod].as_of) is not None
+    }
 
 
 def _unsampled(pod: PodSnapshot) -> bool:
@@ -129,6 +144,8 @@ def pod_view(pod: PodSnapshot) -> dict[str, Any]:
         "last_seen": iso(pod.last_seen),
         "tags": list(pod.tags),
         "price_per_hour": pod.price_per_hour,
+        "source": "pod" if pod.as_of is None else "history",
+        "as_of": iso(pod.as_of),
         "active_runs": sum(not run.ended for run in pod.runs.values()),
     }
 
@@ -137,7 +154,8 @@ def _pod_table(fleet: FleetSnapshot) -> str:
     if not fleet.pods:
         return "no pods yet: add one under `pods:` in the project file"
     headers = ("POD", "STATE", "VIA", "GPUS", "CPU", "MEMORY", "DISK FREE", "RUNS", "$/H", "NOTE")
-    return table(headers, [_pod_row(pod) for pod in fleet.pods.values()], state_column=1)
+    old = [pod.as_of is not None for pod in fleet.pods.values()]
+    return table(headers, [_pod_row(pod) for pod in fleet.pods.values()], state_column=1, dim=old)
 
 
 def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:

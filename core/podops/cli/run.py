@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from podops.cli.run_control import attach, kill, wait
-from podops.cli.run_list import list_runs, run_status_command
+from podops.cli.run_list import list_runs
+from podops.cli.run_status import run_status_command
 from podops.cli.run_submit import submit
 from podops.cli.run_tail import tail
 

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
-from podops.cli.output import json_text, say, size
+from podops.cli.context import Options, find_run, json_option, open_remembering, run_async
+from podops.cli.output import iso, json_text, say, size
+from podops.cli.remembered import recalled_run
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.terminal_filter import TerminalFilter
+from podops.errors import NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet, LogStream
     from podops.fleet.snapshot import LogChunk, RunSnapshot
+    from podops.history.history import History
+    from podops.history.recall import RememberedRun
 
 
 @click.command()
@@ -47,19 +51,24 @@ def tail(
 
     Into a pipe it goes byte for byte; on a terminal, colours stay and everything else that steers one is left out.
     Where an attempt begins, and what `max_log_size` has freed, is told on standard error.
+    Of a run that no pod tells now, what this machine remembers; the exit code is 4 or 3 all the same.
     """
     options: Options = context.obj
     wanted = one_run(position, run_id)
     whole = attempt is not None and context.get_parameter_source("lines") is click.core.ParameterSource.DEFAULT
     printer = _Json() if options.json else _Text()
 
-    async def read() -> None:
-        async with open_fleet(options, pods_of(pod)) as fleet:
-            run = find_run(fleet, wanted)
+    async def read() -> int:
+        async with open_remembering(options, pods_of(pod)) as (fleet, history):
+            try:
+                run = find_run(fleet, wanted)
+            except (UnreachableError, NotFoundError) as error:
+                _print_remembered(recalled_run(history, wanted, pod, error), history, lines, printer)
+                return error.exit_code
             start, stop_at = await _range(fleet, run, attempt, follow)
             if stop_at is not None and stop_at <= start:
                 say(f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet"))
-                return
+                return 0
             within = None if attempt is None else (start, run.log_bytes if stop_at is None else stop_at)
             chosen = fleet.follow(
                 run.pod,
@@ -72,12 +81,25 @@ def tail(
             )
             async with chosen as chunks:
                 await _print(chunks, printer, attempt, stop_at)
+            return 0
 
     try:
-        run_async(read())
+        return run_async(read())
     finally:
         printer.end()
-    return 0
+
+
+def _print_remembered(one: RememberedRun, history: History | None, lines: int, printer: _Printer) -> None:
+    from podops.fleet.snapshot import LogChunk
+
+    log = history.log(one) if history else None
+    if log is None:
+        say(f"nothing of the log of {one.run.run_id} is remembered")
+        return
+    kept = log.data.splitlines(keepends=True)
+    data = b"".join(kept[len(kept) - min(lines, len(kept)) :])
+    printer.as_of = iso(log.as_of)
+    printer.print(LogChunk(log.start + len(log.data) - len(data), data, eof=log.complete), marks=False)
 
 
 async def _range(fleet: Fleet, run: RunSnapshot, attempt: int | None, follow: bool) -> tuple[int, int | None]:
@@ -111,6 +133,9 @@ def _cut(chunk: LogChunk, end: int) -> LogChunk:
 
 
 class _Printer:
+    #: When what is printed was so, if it is only remembered.
+    as_of: str | None = None
+
     def print(self, chunk: LogChunk, *, marks: bool) -> None:
         """Print a chunk; with `marks`, say where an attempt begins."""
         raise NotImplementedError
@@ -153,6 +178,8 @@ class _Json(_Printer):
             told["gap"] = chunk.gap
         if chunk.begin is not None:
             told |= {"attempt": chunk.begin.number, "after": chunk.begin.after}
+        if self.as_of is not None:
+            told |= {"source": "history", "as_of": self.as_of}
         if chunk.data or chunk.eof:
             click.echo(json_text(told | text))
 

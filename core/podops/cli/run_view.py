@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,11 +11,11 @@ from podops.cli.output import duration, iso, table
 
 if TYPE_CHECKING:
     from podops.fleet.attempts import AttemptRecord
-    from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+    from podops.fleet.snapshot import RunSnapshot
 
 
-def run_summary(run: RunSnapshot) -> dict[str, Any]:
-    """One entry of `run list --json`."""
+def run_summary(run: RunSnapshot, as_of: float | None = None) -> dict[str, Any]:
+    """One entry of `run list --json`; `as_of` when it was recalled from the history."""
     return {
         "run_id": run.run_id,
         "pod": run.pod,
@@ -40,19 +40,21 @@ def run_summary(run: RunSnapshot) -> dict[str, Any]:
         "place": run.place,
         "waits_s": run.waits_s,
         "waits_for": run.detail if run.waiting else "",
+        "source": "pod" if as_of is None else "history",
+        "as_of": iso(as_of),
     }
 
 
 def run_status(
     run: RunSnapshot,
-    pod: PodSnapshot,
-    records: dict[str, Any],
+    gpus: Sequence[dict[str, Any]],
+    summary: dict[str, Any] | None,
     attempts: Sequence[AttemptRecord],
     tail: list[str],
+    as_of: float | None = None,
 ) -> dict[str, Any]:
-    """`run status --json`; `attempts` are those that have ended."""
-    gpus = [asdict(gpu) for gpu in pod.gpus.gpus if gpu.index in run.gpus]
-    return run_summary(run) | {
+    """`run status --json`; `gpus` are those of its pod, `attempts` those that have ended."""
+    return run_summary(run, as_of) | {
         "ok": run.state not in ("failed", "lost", "cancelled"),
         "detail": run.detail,
         "run_dir": run.run_dir,
@@ -71,9 +73,9 @@ def run_status(
             "line": run.heartbeat_line,
         },
         "stdout_tail": tail,
-        "gpus": gpus,
+        "gpus": [gpu for gpu in gpus if gpu["index"] in run.gpus],
         "wandb": {"url": run.tracking["wandb"]} if "wandb" in run.tracking else {},
-        "summary": records.get("summary"),
+        "summary": summary,
     }
 
 
@@ -91,17 +93,20 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
     return {"attempt": told.pop("number")} | told | {"elapsed_s": attempt.elapsed_s}
 
 
-def run_rows(runs: Sequence[RunSnapshot]) -> str:
+def run_rows(runs: Sequence[RunSnapshot], old: Mapping[tuple[str, str], str] | None = None) -> str:
+    """A table; `old` tells of runs that were recalled, by project and id, since when they are as they stand here."""
     headers = ("RUN", "POD", "PRESET", "STATE", "REASON", "ELAPSED", "STEP", "LOSS", "NOTE")
-    return table(headers, [_row(run) for run in runs], state_column=3)
+    ages = [(old or {}).get((run.project, run.run_id), "") for run in runs]
+    rows = [_row(run, age) for run, age in zip(runs, ages, strict=True)]
+    return table(headers, rows, state_column=3, dim=[bool(age) for age in ages])
 
 
-def _row(run: RunSnapshot) -> tuple[str, ...]:
+def _row(run: RunSnapshot, age: str) -> tuple[str, ...]:
     step = "-" if run.step is None else str(run.step)
     if run.step is not None and run.total_steps:
         step += f"/{run.total_steps}"
     loss = next((run.metrics[name] for name in ("loss", "train_loss") if name in run.metrics), None)
-    notes = [run.phase, "stalled" if run.stalled else "", run.detail, *run.problems]
+    notes = [age, run.phase, "stalled" if run.stalled else "", run.detail, *run.problems]
     return (
         run.run_id,
         run.pod,

@@ -18,7 +18,7 @@ _NAMES = {"configs/ops": ("project",), "": ("ops",)}
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 #: `OPS_TMUX__SOCKET=x` sets `tmux.socket`; these prefixes are ours, other `OPS_…` variables mean something else.
-_SECTIONS = ("PROJECT", "STORAGE", "TMUX", "DEFAULTS")
+_SECTIONS = ("PROJECT", "STORAGE", "TMUX", "DEFAULTS", "HISTORY")
 
 
 def find_project(start: Path) -> Path | None:

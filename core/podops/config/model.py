@@ -59,6 +59,14 @@ class QueueConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryConfig:
+    """What this machine keeps of pods and runs; `max_bytes` bounds the file of all projects."""
+
+    enabled: bool = True
+    max_bytes: int = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
 class RetryConfig:
     """`max` further attempts. `on` empty: the pod's standard set of reasons that may pass by themselves."""
 
@@ -164,6 +172,7 @@ class ProjectConfig:
     tmux: TmuxConfig = TmuxConfig()
     artifacts: ArtifactContract = ArtifactContract()
     queue: QueueConfig = QueueConfig()
+    history: HistoryConfig = HistoryConfig()
     pods: Mapping[str, PodConfig] = field(default_factory=dict)
     presets: Mapping[str, PresetConfig] = field(default_factory=dict)
     #: The files it was read from, in the order they were merged.

@@ -12,6 +12,7 @@ from podops.config.document import Value
 from podops.config.model import (
     ArtifactContract,
     GpuRequest,
+    HistoryConfig,
     OverrideStyle,
     PodConfig,
     Policies,
@@ -67,6 +68,7 @@ def build_project(
         tmux=_tmux(top.section("tmux")),
         artifacts=_artifacts(top.section("artifact_contract")),
         queue=_queue(top.section("queue")),
+        history=_history(top.section("history")),
         pods={key: _pod(entry, key, outputs, repo_dir, python) for key, entry in _entries(top.section("pods"))},
         sources=sources,
     )
@@ -146,6 +148,16 @@ def _queue(section: Section) -> QueueConfig:
     busy = section.size("gpu_busy_memory", standard.gpu_busy_bytes)
     section.done()
     return QueueConfig(standard.gpu_busy_bytes if busy is None else busy)
+
+
+def _history(section: Section) -> HistoryConfig:
+    standard = HistoryConfig()
+    enabled, most = section.flag("enabled", standard.enabled), section.size("max_size", standard.max_bytes)
+    if most is None or most < 2**20:
+        section.fault(section.raw("max_size"), "history.max_size must be 1MiB or more", "enabled: false keeps none")
+        most = standard.max_bytes
+    section.done()
+    return HistoryConfig(enabled, most)
 
 
 def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python: str | None) -> PodConfig:

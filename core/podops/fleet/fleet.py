@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Protocol
 
 from podops.config.model import ProjectConfig
@@ -15,6 +16,7 @@ from podops.errors import NotFoundError, UnreachableError
 from podops.fleet import wire
 from podops.fleet.hello import who
 from podops.fleet.log_stream import FollowRequest, followed
+from podops.fleet.memory import Memory
 from podops.fleet.pacing import Gate
 from podops.fleet.pod_link import PodLink
 from podops.fleet.port_forward import PortForward
@@ -69,11 +71,12 @@ class Fleet:
         pods: Sequence[str] | None = None,
         connect_timeout: float = 15.0,
         answer_timeout: float | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`pods` limits the fleet to these names. Raises `NotFoundError` for one the config does not have.
 
         `answer_timeout`, in seconds, is how long somebody waits for one answer, and for a sign of life on a broken
-        link; without it, as long as each kind of request may take.
+        link; without it, as long as each kind of request may take. `memory` is told everything the pods tell.
         """
         names = list(config.pods) if pods is None else list(dict.fromkeys(pods))
         for name in names:
@@ -81,6 +84,7 @@ class Fleet:
                 raise _no_pod(name, config)
         gate = Gate(CONNECTS_AT_ONCE)
         self._config = config
+        self._memory = memory
         self._answer_timeout = answer_timeout
         self._links = {
             name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout, answer_timeout)
@@ -139,6 +143,14 @@ class Fleet:
         finally:
             for wait in waits:
                 wait.cancel()
+
+    def recall(self) -> None:
+        """Show of each pod that has not told its runs yet what the memory has of it; may read a disk."""
+        for name, link in self._links.items():
+            if self._memory is not None and not link.snapshot.listed:
+                known = self._memory.recall(self._config.pods[name])
+                if known is not None:
+                    link.recall(known)
 
     def retry(self, pod: str) -> None:
         """Connect now instead of waiting for the back-off."""
@@ -206,7 +218,10 @@ class Fleet:
         """The pod's answer to `run`."""
         client = await self._client(pod)
         within = self._patience(REQUEST_S)
-        return (await client.request("run", within=within, run_id=run_id, project=self._project(project))).header
+        answer = await client.request("run", within=within, run_id=run_id, project=self._project(project))
+        if self._memory is not None and (summary := wire.mapping(answer.header.get("summary"))):
+            self._memory.note_summary(self._config.pods[pod], self._project(project), run_id, summary)
+        return answer.header
 
     async def read(
         self, pod: str, run_id: str, name: str, *, project: str = "", offset: int = 0, length: int = 65536
@@ -216,8 +231,10 @@ class Fleet:
         fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": name}
         within = self._patience(REQUEST_S)
         answer = await client.request("read", within=within, offset=offset, length=length, **fields)
-        header = answer.header
-        return wire.count(header.get("offset")), wire.count(header.get("size")), answer.payload
+        start, size = wire.count(answer.header.get("offset")), wire.count(answer.header.get("size"))
+        if name == "stdout.log" and answer.payload and start + len(answer.payload) >= size:
+            self._note_log(pod, self._project(project), run_id, LogChunk(start, answer.payload))
+        return start, size, answer.payload
 
     async def read_log_before(
         self, pod: str, run_id: str, before: int, *, project: str = "", length: int = 65536
@@ -257,7 +274,12 @@ class Fleet:
         if within is not None:
             start["within"] = list(within)
         request = FollowRequest(run_id, self._project(project), start, window, lossless)
-        return followed(self._link(pod), request)
+        tap = partial(self._note_log, pod, request.project, run_id)
+        return followed(self._link(pod), request, tap if self._memory is not None else None)
+
+    def _note_log(self, pod: str, project: str, run_id: str, chunk: LogChunk) -> None:
+        if self._memory is not None:
+            self._memory.note_log(self._config.pods[pod], project, run_id, chunk)
 
     def forward(self, pod: str, run_id: str, *, project: str = "", trouble: Callable[[str], None]) -> PortForward:
         """A way from this machine to the run's service: `async with fleet.forward(…) as way: await way.listen(port)`.
@@ -294,8 +316,15 @@ class Fleet:
     def _tell(self) -> None:
         names = frozenset(self._changed)
         self._changed.clear()
+        for name in names if self._memory is not None else ():
+            self._note_pod(name)
         for callback in list(self._callbacks):
             callback(names)
+
+    def _note_pod(self, name: str) -> None:
+        seen = self._links[name].snapshot
+        if self._memory is not None and seen.state in ("live", "stale"):
+            self._memory.note_pod(self._config.pods[name], seen)
 
 
 def _no_pod(name: str, config: ProjectConfig) -> NotFoundError:

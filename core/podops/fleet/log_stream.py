@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +33,10 @@ class FollowRequest:
 class FollowedLog:
     """The `LogStream` of one subscription at a time; use it through `followed`."""
 
-    def __init__(self, link: PodLink, request: FollowRequest) -> None:
+    def __init__(self, link: PodLink, request: FollowRequest, tap: Callable[[LogChunk], None] | None) -> None:
         self._link = link
         self._request = request
+        self._tap = tap
         self._queue: asyncio.Queue[LogChunk | PodopsError] = asyncio.Queue()
         self._queued_bytes = 0
         self._most_bytes = 8 * request.window + 2 * MAX_PAYLOAD_BYTES
@@ -138,7 +139,10 @@ class FollowedLog:
             return
         gap = min(wire.count(frame.header.get("gap")), offset - expected)
         begin = _begin(frame, offset)
-        self._queue.put_nowait(LogChunk(offset, data, offset - expected - gap, eof, gap, begin))
+        chunk = LogChunk(offset, data, offset - expected - gap, eof, gap, begin)
+        self._queue.put_nowait(chunk)
+        if self._tap is not None:
+            self._tap(chunk)
 
 
 def _begin(frame: Frame, offset: int) -> AttemptBegin | None:
@@ -147,9 +151,14 @@ def _begin(frame: Frame, offset: int) -> AttemptBegin | None:
 
 
 @contextlib.asynccontextmanager
-async def followed(link: PodLink, request: FollowRequest) -> AsyncIterator[FollowedLog]:
-    """Follow a log for the length of a `with` block. Raises `NotFoundError`, `UnreachableError`."""
-    log = FollowedLog(link, request)
+async def followed(
+    link: PodLink, request: FollowRequest, tap: Callable[[LogChunk], None] | None = None
+) -> AsyncIterator[FollowedLog]:
+    """Follow a log for the length of a `with` block; `tap` sees every chunk.
+
+    Raises `NotFoundError`, `UnreachableError`.
+    """
+    log = FollowedLog(link, request, tap)
     keeper: asyncio.Task[None] | None = None
     try:
         await log.subscribe()

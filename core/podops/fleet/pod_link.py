@@ -14,6 +14,7 @@ from podops import errors
 from podops.config.model import PodConfig, ProjectConfig
 from podops.fleet import wire
 from podops.fleet.hello import hello
+from podops.fleet.memory import Recalled
 from podops.fleet.pacing import Backoff, Gate
 from podops.fleet.snapshot import PodSnapshot, PodState, RunSnapshot
 from podops.link.bootstrap import start_link
@@ -143,6 +144,16 @@ class PodLink:
             self.retry()
             if self._connecting is not None:
                 self._connecting.cancel()
+
+    def recall(self, known: Recalled) -> None:
+        """Show what was known of the pod before, until it tells its runs itself."""
+        seen = self.snapshot
+        if not seen.listed:
+            sample = seen.sample or known.sample
+            gpus = seen.gpus if seen.gpus.gpus else known.gpus
+            host = seen.host if seen.host.hostname else known.host
+            last_seen = seen.last_seen or known.as_of
+            self._set(runs=known.runs, as_of=known.as_of, host=host, sample=sample, gpus=gpus, last_seen=last_seen)
 
     def listen(self, sub: int, listener: LogListener) -> None:
         """Give the log pushes of one subscription to `listener`, until the link is lost or `forget`."""
@@ -293,7 +304,8 @@ class PodLink:
             self._set(sample=sample, gpus=gpus, last_seen=now, latency_s=latency)
         elif kind == "runs":
             listed = self.snapshot.listed or frame.header.get("full") is True
-            self._set(runs=self._merge_runs(frame), listed=listed, last_seen=now)
+            as_of = None if listed else self.snapshot.as_of
+            self._set(runs=self._merge_runs(frame), listed=listed, as_of=as_of, last_seen=now)
             self._settle()
         elif kind == "problem":
             self._problem = (wire.text(frame.header.get("message")), "")

@@ -235,6 +235,8 @@ class PodSnapshot:
     runs: Mapping[str, RunSnapshot] = field(default_factory=dict)
     #: Whether `runs` has ever been complete; before that, a run that is not in it may exist all the same.
     listed: bool = False
+    #: Unix time at which `runs` was as it stands here, when it was recalled and the pod has not told it anew since.
+    as_of: float | None = None
     tags: tuple[str, ...] = ()
     price_per_hour: float | None = None
     latency_s: float | None = None
@@ -247,6 +249,10 @@ class PodSnapshot:
 @dataclass(frozen=True, slots=True)
 class FleetSnapshot:
     pods: Mapping[str, PodSnapshot] = field(default_factory=dict)
+
+    def told(self) -> FleetSnapshot:
+        """Without the pods whose runs are only recalled."""
+        return FleetSnapshot({name: pod for name, pod in self.pods.items() if pod.as_of is None})
 
     def runs(self) -> list[RunSnapshot]:
         """Every run once, newest first. A run on a shared volume is taken from the pod that owns it."""

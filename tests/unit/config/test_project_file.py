@@ -239,6 +239,8 @@ EFFECTS = {
     "defaults.on_max_log": "end",
     "defaults.on_nan": "stop",
     "queue.gpu_busy_memory": "1GiB",
+    "history.enabled": False,
+    "history.max_size": "1GiB",
     "storage.env_files": ["/mnt/env"],
     "pods.p.port": 2222,
     "pods.p.identity_file": "/key",
@@ -305,7 +307,7 @@ def outcome(tmp_path: Path, document: dict[str, Any]) -> str:
         plan.spec.pop("created_at")
     return (
         repr([asdict(plan) for plan in specs])
-        + repr(config.pods)
+        + repr((config.pods, config.history))
         + repr([p.description for p in config.presets.values()])
     )
 

@@ -1,0 +1,50 @@
+"""Runs that no pod tells of now, as this machine's history has them.
+
+What is printed is what is remembered; the exit code is what the pods themselves said, as if there were no history.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from podops.cli.output import ago, say
+from podops.errors import PodopsError, UsageError
+
+if TYPE_CHECKING:
+    from podops.history.history import History
+    from podops.history.recall import RememberedRun
+
+
+def recalled_run(history: History | None, text: str, pod: str | None, error: PodopsError) -> RememberedRun:
+    """The run named `text`, on `pod` if that is given, that no pod told; says how old this is.
+
+    Raises `error`, which says why no pod tells it, when it is not remembered either.
+    """
+    found = [one for one in (history.find(text) if history else []) if pod in (None, one.run.pod)]
+    if not found:
+        raise error
+    if len(found) > 1:
+        names = ", ".join(f"{one.run.run_id} on {one.run.pod}" for one in found[:8])
+        raise UsageError(f"{text!r} names {len(found)} remembered runs: {names}", "write more of its id") from error
+    say(f"{error.message}; this is what was known {ago(found[0].as_of)}")
+    return found[0]
+
+
+def error_fields(error: PodopsError) -> dict[str, Any]:
+    """Beside what is remembered, in a JSON document."""
+    return {"ok": False, "error": {"code": error.error_code, "message": error.message, "hint": error.hint}}
+
+
+def age_of(one: RememberedRun, known_pods: frozenset[str]) -> str:
+    """Since when it is as it is shown, and what became of it."""
+    told = f"as of {ago(one.as_of)}"
+    if one.gone_at is not None:
+        return f"{told}, gone from its pod"
+    return told if one.run.pod in known_pods else f"{told}, its pod is no longer in the project file"
+
+
+def heartbeat_age(one: RememberedRun) -> float | None:
+    """How old its last heartbeat is by now, seconds."""
+    age = one.run.heartbeat_age_s
+    return None if age is None else age + time.monotonic() - one.run.received_at

@@ -1,0 +1,36 @@
+"""What a fleet asks of a memory that outlives it; `podops.history` has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from podops.config.model import PodConfig
+from podops.fleet.snapshot import GpuReport, HostInfo, HostSample, LogChunk, PodSnapshot, RunSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A pod as it was last seen, at `as_of` (Unix time by this machine's clock)."""
+
+    as_of: float
+    host: HostInfo
+    sample: HostSample | None
+    gpus: GpuReport
+    runs: Mapping[str, RunSnapshot]
+
+
+class Memory(Protocol):
+    """Every method returns at once but `recall`, which may read a disk; none of them raises."""
+
+    def recall(self, pod: PodConfig) -> Recalled | None: ...
+
+    def note_pod(self, pod: PodConfig, seen: PodSnapshot) -> None:
+        """A live pod has told something new."""
+
+    def note_log(self, pod: PodConfig, project: str, run_id: str, chunk: LogChunk) -> None:
+        """Bytes of a run's log went by."""
+
+    def note_summary(self, pod: PodConfig, project: str, run_id: str, summary: Mapping[str, Any]) -> None:
+        """A run's record of its end was read."""

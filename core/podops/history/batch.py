@@ -1,0 +1,100 @@
+"""What is written in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+from podops.history import record
+from podops.history.record import RunKey
+from podops.history.samples import figures_of, put_samples
+
+if TYPE_CHECKING:
+    import sqlite3
+
+#: A pod's identity, and a run on it.
+LogKey = tuple[str, RunKey]
+
+#: A pod's identity, the second, and the snapshot that holds the sample.
+SampleNote = tuple[str, int, PodSnapshot]
+
+
+class LogNote(NamedTuple):
+    start: int
+    data: bytes
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PodNote:
+    """`facts`: whether those of the pod itself are due. `full`: every run it has, when that is known to be all."""
+
+    identity: str
+    seen: PodSnapshot
+    facts: bool
+    changed: list[RunSnapshot]
+    gone: list[RunKey]
+    full: frozenset[str] | None
+
+
+@dataclass
+class KnownRows:
+    """What this process knows of the file: each pod's machine and row, and the rows it has looked at."""
+
+    pods: dict[str, tuple[str, int]] = field(default_factory=dict)
+    looked: set[int] = field(default_factory=set)
+    #: Which open file this is about.
+    file: object = None
+
+    def copy(self) -> KnownRows:
+        return KnownRows(dict(self.pods), set(self.looked), self.file)
+
+
+@dataclass
+class Batch:
+    pods: list[PodNote] = field(default_factory=list)
+    samples: list[SampleNote] = field(default_factory=list)
+    logs: dict[LogKey, LogNote] = field(default_factory=dict)
+    summaries: dict[LogKey, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.pods or self.samples or self.logs or self.summaries)
+
+    def write(self, connection: sqlite3.Connection, project: str, known: KnownRows) -> None:
+        """Raises `sqlite3.Error`."""
+        now = time.time()
+        for note in self.pods:
+            _put_pod(connection, project, note, known, now)
+        rows = {identity: row for identity, (_, row) in known.pods.items()}
+        figures = (
+            (rows[identity], second, figures_of(seen.sample, seen.gpus))
+            for identity, second, seen in self.samples
+            if identity in rows and seen.sample is not None
+        )
+        put_samples(connection, figures)
+        for (identity, run), log in self.logs.items():
+            if identity in rows:
+                record.put_log(connection, rows[identity], run, log.start, log.data, log.complete, now)
+        for (identity, run), summary in self.summaries.items():
+            if identity in rows:
+                record.put_summary(connection, rows[identity], run, summary)
+
+
+def _put_pod(connection: sqlite3.Connection, project: str, note: PodNote, known: KnownRows, now: float) -> None:
+    machine, row = known.pods.get(note.identity, ("", None))
+    if note.facts or row is None or machine != note.seen.host.machine_id:
+        row = record.put_pod(connection, project, note.identity, note.seen, now)
+        known.pods[note.identity] = (note.seen.host.machine_id, row)
+    if note.changed:
+        # Only a process's first look at a pod brings many that are stored already.
+        ended = record.ended_runs(connection, row) if row not in known.looked else set()
+        known.looked.add(row)
+        for run in note.changed:
+            if not run.ended or (run.project, run.run_id, run.created_at or 0.0) not in ended:
+                record.put_run(connection, row, run, now)
+    record.put_gone(connection, row, note.gone, now)
+    if note.full is not None:
+        record.put_absent(connection, row, project, note.full, now)

@@ -1,0 +1,54 @@
+"""Keeping the file within its size: what is oldest and least asked for goes first."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from podops.history.samples import thin_out
+
+if TYPE_CHECKING:
+    import sqlite3
+
+#: Runs whose directory has been gone from their pod for so long are dropped, seconds.
+_GONE_S = 90 * 86400.0
+
+#: When the file is too large it shrinks to this part of its limit, so that it need not at each look.
+_TARGET = 0.9
+
+#: What is taken away in one step, until the file is small enough: in this order, so many rows at a time.
+_STEPS = (
+    "DELETE FROM samples WHERE (pod, step, time) IN"
+    " (SELECT pod, step, time FROM samples ORDER BY step, time LIMIT 20000)",
+    "DELETE FROM logs WHERE rowid IN (SELECT rowid FROM logs ORDER BY seen_at LIMIT 50)",
+    "DELETE FROM runs WHERE rowid IN (SELECT rowid FROM runs WHERE ended ORDER BY seen_at LIMIT 50)",
+)
+
+
+def prune(connection: sqlite3.Connection, limit: int, now: float | None = None) -> None:
+    """Thin out old samples and bring the data under `limit` bytes. Part of a transaction."""
+    now = time.time() if now is None else now
+    thin_out(connection, now)
+    gone = "SELECT pod, project, run_id FROM runs WHERE gone_at < ?"
+    for table in ("logs", "runs"):
+        connection.execute(f"DELETE FROM {table} WHERE (pod, project, run_id) IN ({gone})", (now - _GONE_S,))
+    if used_bytes(connection) <= limit:
+        return
+    for step in _STEPS:
+        while used_bytes(connection) > limit * _TARGET:
+            if connection.execute(step).rowcount == 0:
+                break
+
+
+def give_back(connection: sqlite3.Connection) -> None:
+    """Return what pruning freed to the file system; outside a transaction."""
+    # Each step of the statement frees one page, and only `executescript` steps to its end.
+    connection.executescript("PRAGMA incremental_vacuum")
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """What the data takes, without pages that are free."""
+    (pages,), (free,), (size,) = (
+        connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)

@@ -1,0 +1,123 @@
+"""What a user can rely on once a pod has been seen: it is not forgotten, and nothing old is taken for new."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.loopback import SshPod
+
+PRESETS = {"say": {"kind": "command", "command": "for i in 1 2 3; do echo line $i; done"}}
+
+
+def database(home: Path) -> Path:
+    return home / ".local/state/podops/history.db"
+
+
+@pytest.fixture
+def seen(ssh_pod: MakeSshPod, project: MakeProject, ops: Ops) -> SshPod:
+    """A pod on which the run `r1` has ended, looked at by commands, and then switched off."""
+    pod = ssh_pod("a100")
+    project(pod, presets=PRESETS)
+    assert ops("run", "submit", "--preset", "say", "--run-id", "r1").returncode == 0
+    assert ops("run", "wait", "r1").returncode == 0
+    assert ops("run", "status", "r1", "--json").json["source"] == "pod"
+    pod.stop()
+    return pod
+
+
+def rewrite(project_file: Path, **changes: object) -> None:
+    content = yaml.safe_load(project_file.read_text())
+    project_file.write_text(yaml.safe_dump(content | changes))
+
+
+def test_a_run_is_told_as_old_while_its_pod_is_away_and_the_exit_code_says_so(seen: SshPod, ops: Ops) -> None:
+    told = ops("run", "status", "r1", "--json")
+    assert told.returncode == 4
+    assert (told.json["state"], told.json["source"], told.json["ok"]) == ("succeeded", "history", False)
+    assert told.json["as_of"] and told.json["error"]["code"] == "unreachable"
+    assert told.json["stdout_tail"] == ["line 1", "line 2", "line 3"]
+    assert told.json["summary"]["ok"] is True
+    assert "refused the connection" in told.stderr and "this is what was known" in told.stderr
+    tail = ops("run", "tail", "r1", "-n", "2")
+    assert (tail.returncode, tail.stdout) == (4, "line 2\nline 3\n")
+    (line,) = ops("run", "tail", "r1", "-n", "1", "--json").json_lines
+    assert (line["text"], line["offset"], line["source"]) == ("line 3\n", 14, "history")
+    assert ops("run", "status", "r2", "--json").json["error"]["code"] == "unreachable"
+    assert ops("run", "list", "--json").json["runs"] == []
+    listed = ops("run", "list", "--all", "--json")
+    assert listed.returncode == 4
+    (run,) = listed.json["runs"]
+    assert (run["run_id"], run["state"], run["source"], bool(run["as_of"])) == ("r1", "succeeded", "history", True)
+    assert "as of " in ops("run", "list", "--all").stdout
+    status = ops("status", "--json")
+    assert status.returncode == 0 and status.json["runs"][0]["source"] == "history"
+    (pod,) = status.json["pods"]
+    assert (pod["state"], pod["source"], bool(pod["as_of"])) == ("unreachable", "history", True)
+    assert pod["last_seen"] and pod["host"]["python"]
+    shown = ops("status").stdout
+    assert "last seen" in shown and "as of " in shown
+
+
+def test_a_pod_that_was_renamed_keeps_its_runs_and_its_old_name_does_not(
+    seen: SshPod, ops: Ops, ssh_pod: MakeSshPod, world: Path
+) -> None:
+    other = ssh_pod("other")
+    other.stop()
+    entry = {"ssh": seen.alias, "ssh_config": str(seen.ssh_config)}
+    now_else = {"ssh": other.alias, "ssh_config": str(other.ssh_config)}
+    rewrite(world / "project/configs/ops/project.yaml", pods={"renamed": entry, "a100": now_else})
+    status = ops("status", "--json").json
+    pods = {pod["name"]: pod for pod in status["pods"]}
+    assert (pods["renamed"]["source"], pods["a100"]["source"]) == ("history", "pod")
+    assert pods["a100"]["last_seen"] is None
+    assert [(run["run_id"], run["pod"]) for run in status["runs"]] == [("r1", "renamed")]
+    # And a pod that has left the project file is remembered by the name it had.
+    rewrite(world / "project/configs/ops/project.yaml", pods={"here": {"local": True}})
+    told = ops("run", "status", "r1", "--json")
+    assert told.returncode == 3 and told.json["source"] == "history" and told.json["pod"] == "a100"
+    listed = ops("run", "list", "--all")
+    assert listed.returncode == 0 and "no longer in the project file" in listed.stdout
+
+
+@pytest.mark.parametrize("kind", ["damaged", "newer"])
+def test_a_history_that_cannot_be_read_is_kept_aside_and_begun_anew(
+    ops: Ops, project: MakeProject, client_home: Path, kind: str
+) -> None:
+    project("here", presets=PRESETS)
+    assert ops("run", "list").stderr == ""
+    file = database(client_home)
+    assert file.stat().st_mode & 0o777 == 0o600 and file.parent.stat().st_mode & 0o777 == 0o700
+    if kind == "newer":
+        connection = sqlite3.connect(file)
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+    else:
+        file.write_bytes(b"not a database at all" * 1000)
+    content = file.read_bytes()
+    answer = ops("run", "list", "--json")
+    assert answer.returncode == 0 and answer.json["ok"]
+    assert "a new one begun" in answer.stderr
+    (aside,) = file.parent.glob(f"history.{kind}-*.db")
+    assert aside.read_bytes() == content
+    assert ops("run", "list").stderr == ""
+
+
+def test_without_a_place_for_a_history_everything_works_and_it_is_said_once(
+    ops: Ops, project: MakeProject, world: Path
+) -> None:
+    project("here", presets=PRESETS)
+    (world / "file").touch()
+    answer = ops("status", "--json", env={"OPS_STATE_DIR": str(world / "file/state")})
+    assert answer.returncode == 0 and answer.json["pods"][0]["state"] == "live"
+    assert answer.stderr.count("no history is kept") == 1 and len(answer.stderr.splitlines()) == 1
+
+
+def test_no_history_is_kept_when_the_project_wants_none(ops: Ops, project: MakeProject, client_home: Path) -> None:
+    project("here", presets=PRESETS)
+    assert ops("status", env={"OPS_HISTORY__ENABLED": "false"}).returncode == 0
+    assert not database(client_home).exists()
