@@ -10,6 +10,11 @@ from podops_runners.runfiles import event, iso
 from podops_runners.runid import session_name
 from podops_runners.submit_error import SubmitError
 
+#: What tmux says while the session of a supervisor that has just died is still there, or its server is just ending,
+#: and how long that lasts at most, seconds.
+_PASSING = ("duplicate session", "server exited", "lost server")
+_CLOSING_S = 2.0
+
 
 def launch(run: RunDir, spec: Dict[str, Any], gpus: Sequence[int] = (), attempts: int = 0) -> None:
     """Claim the run and its GPUs and start its supervisor; `attempts` were made before.
@@ -39,9 +44,32 @@ def start_supervisor(run: RunDir, spec: Dict[str, Any], token: str) -> None:
     settings = spec.get("tmux") or {}
     if settings.get("enabled", True) and tmux.available():
         session = session_name(str(settings.get("session_prefix", "run")), run.run_id)
-        tmux.new_session(str(settings.get("socket") or "podops"), session, command, run.path)
+        _open_session(str(settings.get("socket") or "podops"), session, command, run.path)
     else:
         detach(command)
+
+
+def replace_supervisor(run: RunDir, spec: Dict[str, Any], token: str) -> None:
+    """As `start_supervisor`, but for a run that runs: better without a session to attach to than without a supervisor.
+
+    Raises `OSError`.
+    """
+    try:
+        start_supervisor(run, spec, token)
+    except tmux.TmuxError:
+        detach(program.command("supervise", run.path, token))
+
+
+def _open_session(socket: str, session: str, command: List[str], directory: str) -> None:
+    deadline = time.monotonic() + _CLOSING_S
+    while True:
+        try:
+            return tmux.new_session(socket, session, command, directory)
+        except tmux.TmuxError as error:
+            passing = any(text in str(error) for text in _PASSING)
+            if not passing or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def detach(command: List[str]) -> None:

@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any, Dict, List, Optional
 
-from podops_runners import launch, process, records, run_claim, states, ticket, tmux
+from podops_runners import launch, process, records, run_claim, states, ticket
 from podops_runners.machine import Root
 from podops_runners.policies import read_policies
 from podops_runners.record_cache import RecordCache
@@ -41,8 +41,8 @@ class Recovery:
             active.append(run.path)
             try:
                 _look_after(run, claim, root)
-            except (OSError, tmux.TmuxError):
-                continue  # the volume or tmux refuses just now; the next look comes soon
+            except OSError:
+                continue  # the volume refuses just now; the next look comes soon
         return active
 
 
@@ -68,7 +68,7 @@ def _take_over(run: RunDir, claim: Dict[str, Any]) -> None:
     token = run_claim.renew(run, claim)
     if token is not None:
         event(run, "supervisor_died", adoptions=int(records.number(claim.get("adoptions")) or 0) + 1)
-        launch.start_supervisor(run, spec, token)
+        launch.replace_supervisor(run, spec, token)
 
 
 def _lost(run: RunDir, claim: Dict[str, Any], why: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -152,4 +153,18 @@ def test_everything_of_a_run_killed_at_once_is_tried_again_where_the_preset_says
     pod.finish(run)
     summary = pod.summary(run)
     assert (summary["ok"], summary["attempts"]) == (True, 2)
+    check(pod)
+
+
+def test_supervisors_killed_at_any_moment_leave_one_true_end(pod: FaultPod) -> None:
+    for number in range(12):
+        run = pod.submit("--lines 5 --every 0.02")
+        deadline = time.monotonic() + number * 0.04
+        while time.monotonic() < deadline:
+            time.sleep(0.001)
+        supervisor = pod.claim(run).get("supervisor")
+        if supervisor:
+            kill(supervisor["pid"])
+    for run in pod.runs:
+        assert pod.summary(run)["ok"]
     check(pod)
