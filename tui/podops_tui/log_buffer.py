@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from collections import deque
 
+from podops.fleet.snapshot import AttemptBegin, LogPiece
+from podops_tui.ansi import clean
 from podops_tui.format import size
 from podops_tui.sgr import sgr_after
 
@@ -70,23 +72,31 @@ class LogBuffer:
 
     def skipped(self, count: int) -> None:
         """Note that `count` bytes before the next ones were passed over."""
-        self._decoder.reset()
-        if self._current:
-            self._end_line()
-        self._colours = ""
+        self._break_off()
         self.skipped_bytes += count
         self._next += count
         self._current_start = self._next
         self._push(_note(f"⋯ {size(count)} skipped: the log grows faster than it can be shown ⋯"))
 
-    def put_before(self, data: bytes) -> int:
-        """Put the bytes that come before `begin` there; how many more `lines` that makes."""
+    def freed(self, count: int) -> None:
+        """Note that `count` bytes before the next ones are gone for good."""
+        self._break_off()
+        self._push(_note(f"⋯ {size(count)} freed here by max_log_size ⋯"))
+        self._next += count
+        self._current_start = self._next
+
+    def begins(self, attempt: AttemptBegin) -> None:
+        """Note that an attempt begins with the next bytes."""
+        self._break_off()
+        self._current_start = self._next
+        after = f", after {clean(attempt.after)}" if attempt.after else ""
+        self._push(_note(f"── attempt {attempt.number}{after} ──"))
+
+    def put_before(self, piece: LogPiece) -> int:
+        """Put what comes before `begin` there; how many more `lines` that makes."""
         before = len(self._lines) + bool(self.begin)
-        earlier = LogBuffer(len(data) + 1, self._max_chars)
-        earlier.start_at(self.begin - len(data))
-        earlier.feed(data)
-        if earlier._current:
-            earlier._end_line()
+        earlier = LogBuffer(len(piece.data) + len(piece.begins) + 2, self._max_chars)
+        earlier._feed_piece(piece)
         self._lines.extendleft(reversed(earlier._lines))
         self._starts.extendleft(reversed(earlier._starts))
         self._fallen -= len(earlier._lines)
@@ -99,6 +109,27 @@ class LogBuffer:
         if self._current:
             lines.append(self._shown())
         return lines
+
+    def _feed_piece(self, piece: LogPiece) -> None:
+        self.start_at(piece.offset)
+        at, end = piece.offset, piece.offset + len(piece.data)
+        for begin in piece.begins:
+            if begin.offset >= at:
+                stop = min(begin.offset, end)
+                self.feed(piece.data[at - piece.offset : stop - piece.offset])
+                self.begins(begin)
+                at = stop
+        self.feed(piece.data[at - piece.offset :])
+        self._break_off()
+        if piece.gap:
+            self.freed(piece.gap)
+
+    def _break_off(self) -> None:
+        """What comes next does not go on where the last bytes ended."""
+        self._decoder.reset()
+        if self._current:
+            self._end_line()
+        self._colours = ""
 
     def _add(self, text: str) -> None:
         if "\r" not in text and not self._returned:

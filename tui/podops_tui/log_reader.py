@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet, LogStream
+from podops.fleet.snapshot import LogChunk, LogPiece
 from podops_tui.ansi import clean
 from podops_tui.log_buffer import LogBuffer
 
@@ -65,24 +67,18 @@ class LogReader:
         begin = self.buffer.begin
         if not begin or self._reading_earlier or self._moving.is_set():
             return 0
-        start = max(0, begin - _EARLIER_BYTES)
+        pod, project, run_id = self._key
         self._reading_earlier = True
         try:
-            data = await self._read(start, begin - start)
+            piece = await self._fleet.read_log_before(pod, run_id, begin, project=project, length=_EARLIER_BYTES)
         finally:
             self._reading_earlier = False
-        if self.buffer.begin != begin or len(data) != begin - start:
+        whole = piece.offset + len(piece.data) + piece.gap == begin
+        if self.buffer.begin != begin or not whole or piece.offset == begin:
             return 0
-        # A line longer than the piece is shown from where the piece begins.
-        cut = data.find(b"\n") + 1 if start else 0
-        added = self.buffer.put_before(data[0 if cut == len(data) else cut :])
+        added = self.buffer.put_before(_from_a_line(piece))
         self._changed()
         return added
-
-    async def _read(self, offset: int, length: int) -> bytes:
-        pod, project, run_id = self._key
-        read = self._fleet.read(pod, run_id, "stdout.log", project=project, offset=offset, length=length)
-        return (await read)[2]
 
     async def run(self) -> None:
         """Read to the end of a log that is complete, else until cancelled."""
@@ -109,13 +105,20 @@ class LogReader:
             async for chunk in stream:
                 if not self._moving.is_set() and self.buffer.full:
                     await self._moving.wait()
-                if chunk.skipped:
-                    self.buffer.skipped(chunk.skipped)
-                elif self._next is None:
-                    self.buffer.start_at(chunk.offset)
-                self.buffer.feed(chunk.data)
+                if self._next is None:
+                    self.buffer.start_at(chunk.offset - chunk.skipped - chunk.gap)
+                self._take(chunk)
                 self._next = chunk.offset + len(chunk.data)
                 self._changed()
+
+    def _take(self, chunk: LogChunk) -> None:
+        if chunk.skipped:
+            self.buffer.skipped(chunk.skipped)
+        if chunk.gap:
+            self.buffer.freed(chunk.gap)
+        if chunk.begin is not None:
+            self.buffer.begins(chunk.begin)
+        self.buffer.feed(chunk.data)
 
     async def _until_live(self, wait: float) -> None:
         """Wait `wait` seconds, and then for the pod."""
@@ -133,3 +136,11 @@ class LogReader:
         if text != self.trouble:
             self.trouble = text
             self._changed()
+
+
+def _from_a_line(piece: LogPiece) -> LogPiece:
+    """The piece from its first line start on; a line longer than the piece is shown from where the piece begins."""
+    cut = piece.data.find(b"\n") + 1 if piece.offset else 0
+    if cut in (0, len(piece.data)):
+        return piece
+    return replace(piece, offset=piece.offset + cut, data=piece.data[cut:])

@@ -8,6 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podops.fleet.snapshot import AttemptBegin, LogPiece
 from podops_tui.ansi import parse_line
 from podops_tui.log_buffer import LogBuffer
 
@@ -39,8 +40,8 @@ def test_old_lines_fall_off_and_a_line_keeps_its_number_whether_they_do_or_are_p
         numbers.append(buffer.first + buffer.lines().index("2") if "2" in buffer.lines() else None)
     assert numbers == [1, 1, None, None]
     assert buffer.lines()[1:] == ["3", "4", "5"] and buffer.begin == 4
-    assert buffer.put_before(b"2\n") == 1 and buffer.first + buffer.lines().index("2") == 1
-    assert buffer.put_before(b"1\n") == 0 and buffer.lines() == ["1", "2", "3", "4", "5"]
+    assert buffer.put_before(LogPiece(2, b"2\n")) == 1 and buffer.first + buffer.lines().index("2") == 1
+    assert buffer.put_before(LogPiece(0, b"1\n")) == 0 and buffer.lines() == ["1", "2", "3", "4", "5"]
     assert buffer.first + buffer.lines().index("2") == 1
 
 
@@ -61,6 +62,23 @@ def test_a_gap_is_named() -> None:
     buffer.feed(b"after\n")
     before, note, after = buffer.lines()
     assert (before, after) == ("half ", "after") and "2.0 KiB skipped" in note
+
+
+def test_what_was_freed_and_where_an_attempt_begins_are_told_also_when_read_backwards() -> None:
+    buffer = LogBuffer()
+    buffer.start_at(100)
+    buffer.freed(5 * 2**20)
+    buffer.begins(AttemptBegin(100 + 5 * 2**20, 3, "nccl"))
+    buffer.feed(b"now\n")
+    first = AttemptBegin(94, 2, "oom_gpu")
+    assert buffer.begin == 100
+    buffer.put_before(LogPiece(90, b"one\ntwo\nx", 0, (first,)))
+    told = [parse_line(line).plain for line in buffer.lines()[1:]]
+    assert told[:4] == ["one", "── attempt 2, after oom_gpu ──", "two", "x"]
+    assert told[4:] == ["⋯ 5.0 MiB freed here by max_log_size ⋯", "── attempt 3, after nccl ──", "now"]
+    buffer.put_before(LogPiece(0, b"top\ncut", 83, (AttemptBegin(50, 2, ""),)))
+    told = [parse_line(line).plain for line in buffer.lines()]
+    assert told[:5] == ["top", "cut", "── attempt 2 ──", "⋯ 83 B freed here by max_log_size ⋯", "one"]
 
 
 def test_a_colour_goes_on_over_the_lines_until_it_is_ended() -> None:

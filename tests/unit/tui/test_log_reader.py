@@ -13,7 +13,7 @@ import pytest
 import podops_tui.log_reader
 from podops.errors import UnreachableError
 from podops.fleet.fleet import Fleet
-from podops.fleet.snapshot import FleetSnapshot, LogChunk, PodSnapshot
+from podops.fleet.snapshot import AttemptBegin, FleetSnapshot, LogChunk, LogPiece, PodSnapshot
 from podops_tui.log_reader import LogReader
 
 
@@ -55,10 +55,9 @@ class OneLog:
             self.turn("unreachable")
             raise UnreachableError("the link was lost")
 
-    async def read(
-        self, pod: str, run_id: str, name: str, *, project: str, offset: int, length: int
-    ) -> tuple[int, int, bytes]:
-        return offset, len(self.whole), self.whole[offset : offset + length]
+    async def read_log_before(self, pod: str, run_id: str, before: int, *, project: str, length: int) -> LogPiece:
+        start = max(0, before - length)
+        return LogPiece(start, self.whole[start:before])
 
     def ack(self, offset: int) -> None:
         self.acked.append(offset)
@@ -100,6 +99,17 @@ async def test_what_was_passed_over_and_what_lies_before_is_told() -> None:
     await until(lambda: len(log.buffer.lines()) == 4)
     before, a, skipped, b = log.buffer.lines()
     assert (a, b) == ("a", "b") and "2.0 KiB before this" in before and "2.9 KiB skipped" in skipped
+    work.cancel()
+
+
+async def test_what_is_gone_and_where_an_attempt_begins_is_told() -> None:
+    begin = AttemptBegin(5000, 2, "nccl")
+    fleet = OneLog(LogChunk(0, b"a\n"), LogChunk(5000, b"b\n", gap=4998, begin=begin))
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: len(log.buffer.lines()) == 4)
+    a, gap, attempt, b = log.buffer.lines()
+    assert (a, b) == ("a", "b") and "4.9 KiB freed here by max_log_size" in gap and "attempt 2, after nccl" in attempt
     work.cancel()
 
 
