@@ -75,6 +75,8 @@ class RecordedFleet:
     def __init__(self, snapshot: FleetSnapshot, log: bytes = LOG) -> None:
         self.snapshot = snapshot
         self.log = log
+        self.files = dict(FILES)
+        self.summary: dict[str, Any] | None = None
         self.done: list[tuple[Any, ...]] = []
 
     async def __aenter__(self) -> RecordedFleet:
@@ -93,19 +95,25 @@ class RecordedFleet:
         return {}
 
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
-        return {"spec": SPEC, "metadata": {"git": {"commit": "0123abc"}}}
+        return {"spec": SPEC, "metadata": {"git": {"commit": "0123abc"}}, "summary": self.summary}
 
     async def read(
         self, pod: str, run_id: str, name: str, *, project: str = "", offset: int = 0, length: int = 65536
     ) -> tuple[int, int, bytes]:
-        if name not in FILES:
+        if name not in self.files:
             raise NotFoundError(f"run {run_id} has no {name} yet")
-        data = FILES[name]
+        data = self.files[name]
         start = max(0, len(data) + offset) if offset < 0 else offset
         return start, len(data), data[start : start + length]
 
     async def kill(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         self.done.append(("kill", pod, run_id, project))
+        return {}
+
+    async def queue(
+        self, pod: str, run_id: str, action: str, *, project: str = "", value: int | None = None
+    ) -> dict[str, Any]:
+        self.done.append((action, pod, run_id) if value is None else (action, pod, run_id, value))
         return {}
 
     @asynccontextmanager

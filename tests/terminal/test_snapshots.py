@@ -17,6 +17,7 @@ import podops_tui.widgets.run_panes
 import podops_tui.widgets.runs_table
 from podops_tui.app import OpsApp
 from tests.terminal.recorded_fleet import CONFIG, recorded
+from tests.terminal.recorded_queue import recorded_busy
 from tests.terminal.test_app_pilot import SIZES, until_drawn
 
 #: Modules that read the clock to tell an age.
@@ -28,8 +29,16 @@ CLOCKED = (
     podops_tui.widgets.runs_table,
 )
 
+#: Screens of the fleet whose runs wait, fail and are tried again; the others are of the quiet one.
+OF_THE_BUSY = ("busy", "queue", "cancel", "move", "failed")
+
 #: The keys that lead to each screen, and a text that shows it is drawn.
 SCREENS = {
+    "busy": ([], "#2"),
+    "queue": (["o", "home"], "· queue"),
+    "cancel": (["home", "x"], "Cancel this run?"),
+    "move": (["home", "M"], "Move this run to"),
+    "failed": (["slash", *"oom_gpu", "enter", "enter", "7"], "train.py:212"),
     "fleet": ([], "done"),
     "kill": (["space", "space", "x"], "End these 2 runs?"),
     "help": (["question_mark"], "Submit again"),
@@ -51,7 +60,7 @@ def test_a_screen_looks_as_it_did(
     time.tzset()
     for module in CLOCKED:
         monkeypatch.setattr(module, "time", clock)
-    app = OpsApp(CONFIG, fleet=recorded()[1])
+    app = OpsApp(CONFIG, fleet=(recorded_busy if name in OF_THE_BUSY else recorded)()[1])
 
     async def reach(pilot: Pilot[Any]) -> None:
         await until_drawn(pilot, app, "done")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
 from podops_tui.live_screen import LiveScreen
+from podops_tui.queue_deeds import QueueDeeds
 from podops_tui.screens.fleet import FleetScreen
 from podops_tui.screens.help import HelpScreen
 from podops_tui.screens.kill import KillScreen
@@ -60,7 +61,7 @@ def run_app(
     return app.return_code or 0
 
 
-class OpsApp(App[None]):
+class OpsApp(QueueDeeds, App[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings()
     CSS = "Screen { scrollbar-size: 1 1; } * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
     TITLE = "ops"
@@ -197,13 +198,20 @@ class OpsApp(App[None]):
     def _ask_submit(self, prefilled: Prefilled) -> None:
         def chosen(submission: Submission | None) -> None:
             if submission is not None:
-                self._do(self._submit(submission), f"started {submission.plan.run_id} on {submission.plan.pod}")
+                self._do(self._submit(submission), "")
 
         self.push_screen(SubmitScreen(self.config, lambda: self.snapshot, prefilled), chosen)
 
     async def _submit(self, submission: Submission) -> None:
-        await self.fleet.submit(submission.plan, force=submission.force)
-        self._home.select_run(self.config.name, submission.plan.run_id)
+        plan = submission.plan
+        answer = await self.fleet.submit(plan, force=submission.force)
+        self._home.select_run(self.config.name, plan.run_id)
+        if (state := answer.get("state")) in ("queued", "held"):
+            why = str(answer.get("why") or "waits for its turn")
+            text = f"{plan.run_id} is {state} on {plan.pod}" + ("" if state == "held" else f": {why}")
+        else:
+            text = f"started {plan.run_id} on {plan.pod}"
+        self.notify(clean(text), markup=False)
 
     def op_kill(self) -> None:
         screen = self.screen
@@ -220,7 +228,7 @@ class OpsApp(App[None]):
                 self._home.clear_marks()
                 for run in runs:
                     work = self.fleet.kill(run.pod, run.run_id, project=run.project)
-                    self._do(work, f"asked {run.run_id} to end")
+                    self._do(work, f"cancelled {run.run_id}" if run.waiting else f"asked {run.run_id} to end")
 
         self.push_screen(KillScreen(runs), answered)
 
@@ -257,10 +265,25 @@ class OpsApp(App[None]):
     def _selected_run(self) -> RunSnapshot | None:
         return self.screen.selected_run if isinstance(self.screen, LiveScreen) else None
 
+    def do_each(self, work: Sequence[tuple[RunSnapshot, Awaitable[object]]], done: str) -> None:
+        """Do something to each run, and tell once what was done to how many; each failure is told by itself."""
+
+        async def all_of_it() -> None:
+            results = [await self._reported(one, "") for _, one in work]
+            if results.count(True) == 1:
+                name = next(run.run_id for (run, _), good in zip(work, results, strict=True) if good)
+                self.notify(clean(f"{name}: {done}"), markup=False)
+            elif any(results):
+                self.notify(clean(f"{results.count(True)} runs: {done}"), markup=False)
+
+        if work:
+            self.run_worker(all_of_it(), exit_on_error=False)
+
     def _do(self, work: Awaitable[object], done: str) -> None:
         self.run_worker(self._reported(work, done), exit_on_error=False)
 
-    async def _reported(self, work: Awaitable[object], done: str) -> None:
+    async def _reported(self, work: Awaitable[object], done: str) -> bool:
+        """Whether the work was done; what went wrong is told, and so is `done` where it says anything."""
         try:
             await work
         except PodopsError as error:
@@ -271,6 +294,8 @@ class OpsApp(App[None]):
         else:
             if done:
                 self.notify(clean(done), markup=False)
+            return True
+        return False
 
     def _fleet_changed(self, pods: frozenset[str]) -> None:
         self._changed = True

@@ -13,12 +13,14 @@ from rich.text import Text
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean
 from podops_tui.format import age, size
+from podops_tui.run_story import RunStory, story_text
 from podops_tui.widgets.heartbeat_pane import heartbeat
 
 
-def facts(run: RunSnapshot, now: float) -> Text:
-    """Everything the run list knows about `run`, for reading; `now` is this machine's monotonic clock."""
-    text = Text.assemble((clean(run.run_id) + "\n", "bold")).append_text(heartbeat(run, now)).append("\n")
+def facts(run: RunSnapshot, story: RunStory, now: float) -> Text:
+    """Everything known about `run`, for reading; `now` is this machine's monotonic clock."""
+    text = Text.assemble((clean(run.run_id) + "\n", "bold")).append_text(heartbeat(run, now))
+    text.append_text(story_text(run, story)).append("\n")
     rows = {
         "pod": run.pod,
         "preset": run.preset,
@@ -29,7 +31,6 @@ def facts(run: RunSnapshot, now: float) -> Text:
         "gpus": ", ".join(map(str, run.gpus)),
         "exit code": "" if run.exit_code is None else str(run.exit_code),
         "signal": "" if run.signal is None else str(run.signal),
-        "attempt": "" if run.attempt == 1 else str(run.attempt),
         "endpoint": run.endpoint,
         "session": run.session or "",
         "directory": run.run_dir,

@@ -15,10 +15,8 @@ from podops.cli.run_argument import pod_option, pods_of
 from podops.errors import PodopsError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from podops.config.model import ProjectConfig
     from podops.fleet.fleet import Fleet
     from podops.fleet.snapshot import RunSnapshot
-    from podops.plan import SubmitPlan
 
     Change = Callable[[Fleet, RunSnapshot], Coroutine[Any, Any, dict[str, Any]]]
 
@@ -168,52 +166,12 @@ def move(options: Options, runs: tuple[str, ...], target: str, pod: str | None) 
     The command is made anew for the other pod (its directories, its Python). A run that comes after others cannot be
     moved: they are not there.
     """
+    from podops.queue_move import move_run
+
     config = options.project()
     pods = None if pod is None else list(dict.fromkeys([pod, target]))
-    return _changed(options, runs, pods, lambda fleet, run: _move(config, fleet, run, target), f"waits on {target} now")
 
+    def change(fleet: Fleet, run: RunSnapshot) -> Coroutine[Any, Any, dict[str, Any]]:
+        return move_run(config, fleet, run, target)
 
-async def _move(config: ProjectConfig, fleet: Fleet, run: RunSnapshot, target: str) -> dict[str, Any]:
-    if run.pod == target:
-        raise UsageError(f"run {run.run_id} waits on {target} already")
-    if run.after:
-        raise UsageError(f"run {run.run_id} comes after {', '.join(run.after)}", "which are not on the other pod")
-    records = await fleet.run_records(run.pod, run.run_id, project=run.project)
-    plan = _plan_again(config, run, records.get("spec") or {}, target)
-    # Held first: it starts neither here nor there while it is on its way, and is never in neither place.
-    await fleet.queue(run.pod, run.run_id, "hold", project=run.project)
-    try:
-        answer = await fleet.submit(plan)
-    except PodopsError:
-        if run.state != "held":
-            await fleet.queue(run.pod, run.run_id, "release", project=run.project)
-        raise
-    await fleet.queue(run.pod, run.run_id, "take", project=run.project)
-    return {"pod": target, "state": answer.get("state")}
-
-
-def _plan_again(config: ProjectConfig, run: RunSnapshot, spec: dict[str, Any], target: str) -> SubmitPlan:
-    """The run as it was asked for, planned for another pod."""
-    from podops.plan import QueuePlace, plan_submit
-
-    given = (spec.get("overrides") or {}).get("given") or {}
-    own_tags = config.presets[run.preset].tags if run.preset in config.presets else ()
-    plan = plan_submit(
-        config,
-        run.preset,
-        target,
-        overrides=[f"{key}={value}" for key, value in given.items()],
-        run_id=run.run_id,
-        tags=[tag for tag in run.tags if tag not in own_tags],
-        ref=(spec.get("git") or {}).get("ref"),
-        place=QueuePlace(priority=run.priority, hold=run.state == "held"),
-    )
-    plan.spec["gpus"] = _asked_gpus(spec.get("gpus"))
-    return plan
-
-
-def _asked_gpus(stored: Any) -> dict[str, Any] | None:
-    """What was asked for, without what the first pod made of it."""
-    if not isinstance(stored, dict):
-        return None
-    return {key: stored[key] for key in ("count", "all", "indices") if key in stored}
+    return _changed(options, runs, pods, change, f"is on {target} now")

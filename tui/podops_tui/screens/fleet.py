@@ -20,7 +20,7 @@ from podops_tui.widgets.runs_table import RunsTable, run_key
 class FleetScreen(LiveScreen, LogActions):
     CSS = """
     PodsTable { height: auto; border: round $surface-lighten-2; }
-    RunsTable { height: 2fr; min-height: 5; border: round $surface-lighten-2; }
+    RunsTable { min-height: 5; border: round $surface-lighten-2; }
     PodsTable:focus, RunsTable:focus { border: round $accent; }
     #filter { display: none; height: 1; border: none; padding: 0 1; }
     #filter.open { display: block; }
@@ -146,6 +146,9 @@ class FleetScreen(LiveScreen, LogActions):
         box.remove_class("open")
 
     def _fit(self) -> None:
-        """Pods take what they need, up to a quarter of the screen."""
-        pods = self.query_one(PodsTable)
-        pods.styles.height = min(max(1, len(pods.items)) + 3, max(5, self.size.height // 4))
+        """Pods take what they need, up to a quarter of the screen, and runs up to half of what is left."""
+        pods, runs = self.query_one(PodsTable), self.query_one(RunsTable)
+        height = min(max(1, len(pods.items)) + 3, max(5, self.size.height // 4))
+        pods.styles.height = height
+        # One line is the footer's. A filter leaves the height as it is: nothing should jump while one types.
+        runs.styles.height = max(5, min(runs.known + 3, (self.size.height - height - 1) // 2))

@@ -1,4 +1,4 @@
-"""The question before runs are ended. The answer is No unless the other button is chosen."""
+"""The question before runs are ended or leave the queue. The answer is No unless the other button is chosen."""
 
 from __future__ import annotations
 
@@ -41,16 +41,15 @@ class KillScreen(ModalScreen[bool]):
         self._runs = runs
 
     def compose(self) -> ComposeResult:
-        one = len(self._runs) == 1
+        title, how, yes = _words(self._runs)
         box = Vertical(id="box")
-        box.border_title = "End this run?" if one else f"End these {len(self._runs)} runs?"
+        box.border_title = title
         with box:
             yield VerticalScroll(Static(_names(self._runs)), id="names", can_focus=False)
-            it = "It gets" if one else "Each gets"
-            yield Static(Text(f"{it} SIGINT, then SIGTERM, then SIGKILL.", "dim"), id="how")
+            yield Static(Text(how, "dim"), id="how")
             with Horizontal():
                 yield Button("No (n)", id="no", variant="primary")
-                yield Button("End the run (y)" if one else "End them all (y)", id="yes", variant="error")
+                yield Button(f"{yes} (y)", id="yes", variant="error")
 
     def on_mount(self) -> None:
         self.query_one("#no").focus()
@@ -67,6 +66,21 @@ class KillScreen(ModalScreen[bool]):
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
+
+
+def _words(runs: Sequence[RunSnapshot]) -> tuple[str, str, str]:
+    """The title, what will happen, and the label of the button that does it."""
+    count, waiting = len(runs), sum(run.waiting for run in runs)
+    these = "this run" if count == 1 else f"these {count} runs"
+    signals = "SIGINT, then SIGTERM, then SIGKILL"
+    if waiting == count:
+        how = "It has not started; it leaves the queue" if count == 1 else "None has started; they leave the queue"
+        return f"Cancel {these}?", f"{how} and will not run.", "Cancel the run" if count == 1 else "Cancel them all"
+    if waiting:
+        how = f"Those that run get {signals}; those that wait leave the queue and will not run."
+        return f"End {these}?", how, "End them all"
+    how = f"{'It gets' if count == 1 else 'Each gets'} {signals}."
+    return f"End {these}?", how, "End the run" if count == 1 else "End them all"
 
 
 def _names(runs: Sequence[RunSnapshot]) -> Text:

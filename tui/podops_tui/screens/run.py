@@ -16,11 +16,13 @@ from podops.errors import NotFoundError, PodopsError
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_runners.rundir import EVENTS, METRICS, READABLE
 from podops_tui.ansi import clean
-from podops_tui.format import age, elapsed, state_mark
+from podops_tui.format import age, elapsed
 from podops_tui.live_screen import LiveScreen
 from podops_tui.metrics_series import MetricsSeries
 from podops_tui.run_files import GrowingFile, read
+from podops_tui.run_story import RunStory
 from podops_tui.run_texts import config_text, events_text, facts, file_text
+from podops_tui.run_words import run_mark, waited, why
 from podops_tui.widgets.files_pane import FilesPane
 from podops_tui.widgets.gpu_pane import gpus
 from podops_tui.widgets.log_pane import LogActions, LogPane
@@ -62,6 +64,7 @@ class RunScreen(LiveScreen, LogActions):
         self._run = run
         self._pane = pane
         self._series = MetricsSeries()
+        self._story = RunStory()
         self._metrics: GrowingFile | None = None
         self._reading = False
 
@@ -96,7 +99,7 @@ class RunScreen(LiveScreen, LogActions):
         now = time.monotonic()
         pod = snapshot.pods.get(self._run.pod)
         self.query_one("#head", Static).update(_head(self._run, pod, now))
-        self.query_one("#run", TextPane).show(facts(self._run, now))
+        self.query_one("#run", TextPane).show(facts(self._run, self._story, now))
         if pod is not None:
             self.query_one("#gpu", TextPane).show(gpus(pod, self._run, full=True))
 
@@ -148,8 +151,8 @@ class RunScreen(LiveScreen, LogActions):
         return text
 
     def _read_pane(self) -> None:
-        """Ask the pod for what the pane in view shows, one question at a time."""
-        if self._reading or not self.is_current or self._pane not in ("metrics", "config", "files", "events"):
+        """Ask the pod for what the panes in view show, one question at a time."""
+        if self._reading or not self.is_current:
             return
         self._reading = True
         self.run_worker(self._read(self._pane), exit_on_error=False)
@@ -162,7 +165,10 @@ class RunScreen(LiveScreen, LogActions):
             "events": self._read_events,
         }
         try:
-            await reading[pane]()
+            if pane in reading:
+                await reading[pane]()
+            if self.query_one("#run").display:
+                await self._story.refresh(self.ops.fleet, self._run)
         except PodopsError as error:
             self._show_trouble(pane, clean(error.message))
         finally:
@@ -231,11 +237,11 @@ class RunScreen(LiveScreen, LogActions):
 
 
 def _head(run: RunSnapshot, pod: PodSnapshot | None, now: float) -> Text:
-    mark, colour = state_mark(run.state)
+    mark, colour = run_mark(run)
     text = Text.assemble((clean(run.run_id), "bold"), "  ", (f"{mark} {clean(run.state)}", colour))
-    if run.reason and run.reason != "ok":
-        text.append(f" {clean(run.reason)}", colour)
-    text.append(f"  {age(elapsed(run, now))}  on {clean(run.pod)}")
+    if words := why(run, now):
+        text.append(f" {words}", colour)
+    text.append(f"  {age(waited(run, now) if run.waiting else elapsed(run, now))}  on {clean(run.pod)}")
     if pod is not None and pod.state != "live":
         text.append(f"  pod {pod.state}: what you see is old", "yellow")
     text.no_wrap, text.overflow = True, "ellipsis"

@@ -6,18 +6,25 @@ from rich.text import Text
 
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean
-from podops_tui.format import age, bar, elapsed, ratio, size, state_mark, steps, ticking
+from podops_tui.format import age, bar, elapsed, ratio, size, steps, ticking
+from podops_tui.run_words import attempt_words, retry, run_mark, waited
 
 
 def heartbeat(run: RunSnapshot, now: float) -> Text:
     """State, ages, progress and metrics of `run`; `now` is this machine's monotonic clock."""
-    mark, colour = state_mark(run.state)
+    mark, colour = run_mark(run)
     text = Text.assemble((f"{mark} {clean(run.state)}", f"bold {colour}"))
+    if run.waiting:
+        return text.append_text(_queue(run, now))
     if run.reason:
         text.append(f" · {clean(run.reason)}", colour)
     if run.stalled:
         text.append(" · STALLED", "bold yellow")
+    if run.phase and run.phase != "retrying":
+        text.append(f" · {clean(run.phase)}", f"bold {colour}")
     text.append(f" · {age(elapsed(run, now))}\n")
+    if attempt := retry(run, now):
+        text.append(attempt + "\n", "yellow" if run.retry_in_s is not None else "")
     beat = age(ticking(run.heartbeat_age_s, run, now))
     written = age(ticking(run.log_age_s, run, now))
     text.append(f"beat {beat} ago · log {written} ago, {size(run.log_bytes)}\n", "dim")
@@ -30,6 +37,25 @@ def heartbeat(run: RunSnapshot, now: float) -> Text:
         text.append(f"{clean(name):<16} ", "dim").append(f"{value:.6g}\n")
     if run.detail:
         text.append(clean(run.detail) + "\n", colour)
+    for problem in run.problems:
+        text.append(f"! {clean(problem)}\n", "yellow")
+    return text
+
+
+def _queue(run: RunSnapshot, now: float) -> Text:
+    """A waiting run's place, what it waits for, and since when."""
+    text = Text(f" · {age(waited(run, now))}\n")
+    rows = {
+        "place": f"{run.place} in the queue of {clean(run.pod)}" if run.place else "",
+        "why": clean(run.detail) or ("until it is released" if run.state == "held" else ""),
+        "gpus": run.asked_gpus,
+        "priority": str(run.priority) if run.priority else "",
+        "after": clean(", ".join(run.after)),
+        "attempt": attempt_words(run),
+    }
+    for name, value in rows.items():
+        if value:
+            text.append(f"{name:<9}", "dim").append(clean(value) + "\n")
     for problem in run.problems:
         text.append(f"! {clean(problem)}\n", "yellow")
     return text

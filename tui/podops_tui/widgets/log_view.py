@@ -26,6 +26,8 @@ _DRAW_S = 0.1
 
 
 class LogView(ScrollView, can_focus=True):
+    # The width that lines are wrapped at is the same with a scroll bar and without.
+    DEFAULT_CSS = "LogView { scrollbar-gutter: stable; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "scroll_down", show=False),
         Binding("k", "scroll_up", show=False),
@@ -200,7 +202,7 @@ class LogView(ScrollView, can_focus=True):
         self._lines = [] if self.reader is None else self.reader.buffer.lines()
         self._jumping = True
         if self.wrap:
-            width = max(1, self.size.width)
+            width = max(1, self.scrollable_content_region.width)
             rows = (max(1, -(-parse_line(line).cell_len // width)) for line in self._lines)
             self._ends = list(accumulate(rows))
             self.virtual_size = Size(0, self._ends[-1] if self._ends else 0)
@@ -219,7 +221,7 @@ class LogView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         left, top = self.scroll_offset
-        width, row = self.size.width, y + top
+        width, row = self.scrollable_content_region.width, y + top
         base = self.rich_style
         if not self._lines and y == 0:
             said = "" if self.run is None else self.trouble or "nothing printed yet"

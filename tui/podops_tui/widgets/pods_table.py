@@ -7,6 +7,7 @@ import time
 from rich.text import Text
 
 from podops.fleet.snapshot import PodSnapshot
+from podops_runners.states import ACTIVE
 from podops_tui.ansi import clean
 from podops_tui.format import age, bar, ratio
 from podops_tui.widgets.row_list import RowList, cell
@@ -19,6 +20,10 @@ _MARKS = {
     "refused": ("⊘", "red"),
     "gone": ("–", "magenta"),
 }
+
+
+#: From this width on what waits has a column of its own.
+_WIDE = 110
 
 
 class PodsTable(RowList[PodSnapshot]):
@@ -38,15 +43,18 @@ class PodsTable(RowList[PodSnapshot]):
             mark, colour = _MARKS.get(item.state, ("·", "white"))
             live = item.state == "live"
             row = Text.assemble(cell(clean(item.name), 14), cell(f"{mark} {item.state}", 13, colour))
-            row.append_text(_facts(item) if live else _trouble(item))
+            row.append_text(_facts(item, width >= _WIDE) if live else _trouble(item))
             if not live:
                 row.stylize("dim")
         return row
 
 
-def _facts(pod: PodSnapshot) -> Text:
-    active = sum(not run.ended and run.state != "lost" for run in pod.runs.values())
+def _facts(pod: PodSnapshot, wide: bool) -> Text:
+    active = sum(run.state in ACTIVE for run in pod.runs.values())
+    waiting = sum(run.waiting for run in pod.runs.values())
     text = Text(f"{_gpus(pod):<17} {active:>2} active  ")
+    if waiting or wide:
+        text.append_text(cell(f"{waiting} waiting" if waiting else "", 11, "cyan"))
     sample = pod.sample
     if sample is not None:
         memory = ratio(sample.memory_used_bytes, sample.memory_total_bytes)

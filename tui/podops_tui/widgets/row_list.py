@@ -104,7 +104,7 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.scrollable_content_region.width
         index = y - 1 + int(self.scroll_offset.y)
         base = self.rich_style
         if y == 0:

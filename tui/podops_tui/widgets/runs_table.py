@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 
@@ -10,10 +11,11 @@ from textual.markup import escape
 
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 from podops_tui.ansi import clean
-from podops_tui.format import DASH, age, elapsed, loss, ratio, remaining, state_mark, steps
+from podops_tui.format import DASH, age, elapsed, loss, ratio, remaining, steps
+from podops_tui.run_words import run_mark, waited, why
 from podops_tui.widgets.row_list import RowList, cell
 
-SORTS = ("newest", "state", "pod", "preset")
+SORTS = ("newest", "queue", "state", "pod", "preset")
 
 
 #: A run's place in the list: `(project, run_id)`.
@@ -34,6 +36,9 @@ class RunsTable(RowList[RunSnapshot]):
         self.sort = SORTS[0]
         self.marked: set[RunKey] = set()
         self._seen: Mapping[str, float] = {}
+        #: How many runs there are, shown or not.
+        self.known = 0
+        self._longest = 0
 
     def show_runs(self, runs: list[RunSnapshot], pods: Mapping[str, PodSnapshot]) -> None:
         """Show those of `runs` (newest first) that hold the filter text, in the chosen order.
@@ -43,9 +48,13 @@ class RunsTable(RowList[RunSnapshot]):
         self._seen = {
             pod.name: pod.last_seen or 0.0 for pod in pods.values() if pod.state not in ("live", "connecting")
         }
+        self.known = len(runs)
+        self._longest = max((len(run.run_id) for run in runs), default=0)
         wanted = self.text_filter.lower().split()
         shown = [run for run in runs if all(word in _searched(run) for word in wanted)]
-        if self.sort != "newest":
+        if self.sort == "queue":
+            shown.sort(key=_queue_order)
+        elif self.sort != "newest":
             shown.sort(key=lambda run: str(getattr(run, self.sort)))
         self.marked &= {run_key(run) for run in runs}
         words = [f"{self._number} Runs {len(shown)}/{len(runs)}", self.sort]
@@ -71,11 +80,11 @@ class RunsTable(RowList[RunSnapshot]):
 
     def line_of(self, item: RunSnapshot | None, width: int) -> Text:
         if item is None:
-            return _header(width)
-        mark, style = state_mark(item.state)
+            return _header(width, self._longest)
+        mark, style = run_mark(item)
         row = Text.assemble(("*" if run_key(item) in self.marked else " ", "bold yellow"))
         row.append_text(cell(f"{mark} {clean(item.state)}", 11, style))
-        row.append_text(cell(clean(item.run_id), _name_width(width)))
+        row.append_text(cell(clean(item.run_id), _name_width(width, self._longest)))
         old = "" if item.ended else self._old(item.pod)
         if not old:
             return _rest(row, item, time.monotonic(), width, style)
@@ -93,13 +102,21 @@ def run_key(run: RunSnapshot) -> RunKey:
     return (run.project, run.run_id)
 
 
-def _name_width(width: int) -> int:
+def _queue_order(run: RunSnapshot) -> tuple[int, str, float]:
+    """What waits first, by pod and place, held runs last among them; then the others as they were."""
+    if not run.waiting:
+        return (1, "", 0.0)
+    return (0, run.pod, run.place or math.inf)
+
+
+def _name_width(width: int, longest: int) -> int:
+    """What the longest name needs, as far as there is room for it."""
     rest = 92 if width >= _WIDE else 48 if width >= _NARROW else 26
-    return max(18, min(40, width - rest))
+    return max(18, min(40, longest, width - rest))
 
 
-def _header(width: int) -> Text:
-    row = Text.assemble(" ", cell("STATE", 11), cell("RUN", _name_width(width)))
+def _header(width: int, longest: int) -> Text:
+    row = Text.assemble(" ", cell("STATE", 11), cell("RUN", _name_width(width, longest)))
     if width < _WIDE:
         if width >= _NARROW:
             row.append_text(cell("POD", 9))
@@ -115,20 +132,25 @@ def _rest(row: Text, run: RunSnapshot, now: float, width: int, style: str, old: 
         return _wide_rest(row, run, now, style).append(f" {old}" if old else "")
     if width >= _NARROW:
         row.append_text(cell(clean(run.pod), 9))
-    row.append_text(cell(age(elapsed(run, now)), 6, right=True))
+    row.append_text(_time(run, now))
     return row.append(old) if old else _narrow_rest(row, run, now, style)
+
+
+def _time(run: RunSnapshot, now: float) -> Text:
+    """How long it has run, or waited."""
+    return cell(age(waited(run, now) if run.waiting else elapsed(run, now)), 6, right=True)
 
 
 def _wide_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
     row.append_text(cell(clean(run.pod), 12)).append_text(cell(clean(run.preset), 12))
-    row.append_text(cell(age(elapsed(run, now)), 6, right=True)).append_text(cell(steps(run), 13, right=True))
+    row.append_text(_time(run, now)).append_text(cell(steps(run), 13, right=True))
     row.append_text(cell(age(remaining(run, now)), 6, right=True))
-    return row.append_text(cell(loss(run.metrics), 8, right=True)).append(_reason(run), style)
+    return row.append_text(cell(loss(run.metrics), 8, right=True)).append(why(run, now, full=True), style)
 
 
 def _narrow_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
-    words = [_reason(run)]
-    if not run.ended:
+    words = [why(run, now)]
+    if not (run.ended or run.waiting):
         done, left = ratio(run.step, run.total_steps), remaining(run, now)
         words += ["" if done is None else f"{done:.0%}", "" if left is None else f"~{age(left)}"]
         words += [shown if (shown := loss(run.metrics)) != DASH else ""]
@@ -138,11 +160,3 @@ def _narrow_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
 def _searched(run: RunSnapshot) -> str:
     words = (run.run_id, run.pod, run.preset, run.state, run.reason or "", run.kind, *run.tags)
     return " ".join(words).lower()
-
-
-def _reason(run: RunSnapshot) -> str:
-    if run.stalled and not run.ended:
-        return "stalled"
-    if run.reason == "ok":
-        return ""
-    return clean(run.reason or run.phase)
