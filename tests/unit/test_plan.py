@@ -50,7 +50,7 @@ def arguments(plan: SubmitPlan) -> list[str]:
     return words
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40))
 def test_any_text_arrives_as_one_argument(config: ProjectConfig, text: str) -> None:
     try:

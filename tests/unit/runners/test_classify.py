@@ -230,7 +230,7 @@ def test_a_log_that_cannot_be_read_only_tells_nothing(path: str) -> None:
     assert classify(Ending(3, log_path=path)).detail == "exit status 3"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     pieces=st.lists(
         st.one_of(

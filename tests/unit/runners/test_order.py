@@ -95,7 +95,7 @@ def workloads(draw: st.DrawFn) -> tuple[Machine, list[Job]]:
 FLOOD = [Job(Want(f"narrow{number:02}", 1), number // 2, 3) for number in range(60)]
 FLOODED = (Machine(4), [*FLOOD, Job(Want("wide", 4), 2, 2)])
 
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=300)
 
 
 @many
