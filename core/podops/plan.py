@@ -16,7 +16,7 @@ from podops.config.reader import nearest
 from podops.errors import NotFoundError, PodopsError, UsageError
 from podops.kinds.overrides import parse_overrides
 from podops.kinds.registry import KindInput, KindOutput, kinds
-from podops_runners.command_script import torchrun
+from podops_runners.command_script import python_literal, torchrun
 from podops_runners.runid import is_valid_run_id, new_run_id, session_name
 
 
@@ -118,7 +118,7 @@ def _shown(part: Any, values: Mapping[str, str]) -> str:
     if part["ref"] not in values:
         return f"<{part['ref']}>"
     value = values[part["ref"]] + part.get("suffix", "")
-    return shlex.quote(repr(value) if part.get("style") == "literal" else value)
+    return shlex.quote(python_literal(value) if part.get("style") == "literal" else value)
 
 
 def _preset(config: ProjectConfig, name: str) -> PresetConfig:

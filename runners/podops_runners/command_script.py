@@ -38,7 +38,13 @@ def _part(part: Any, values: Dict[str, str], have_creds: bool) -> str:
     style = part.get("style", "shell")
     if style == "text":
         return value
-    return shlex.quote(repr(value) if style == "literal" else value)
+    return shlex.quote(python_literal(value) if style == "literal" else value)
+
+
+def python_literal(value: Any) -> str:
+    """`value` as Python writes it, text in double quotes where it can be: quoted for a shell, that stays readable."""
+    text = repr(value)
+    return '"{}"'.format(text[1:-1]) if text.startswith("'") and '"' not in text else text
 
 
 def torchrun(python: str, gpus: str) -> str:

@@ -38,6 +38,8 @@ class Output:
         self._keep = keep
         self._pane = Pane(1)
         self._scraper = Scraper(spec.get("metrics_pattern"))
+        planned = (spec.get("derived") or {}).get("total_steps")
+        self._planned_steps = planned if isinstance(planned, int) else None
         self._metrics_size = _size(run.metrics)
         # Lines of ours in the metrics file end here; 0: none yet. A longer file is the run's own.
         self._own_metrics = self._metrics_size if os.path.exists(run.scraped) else 0
@@ -66,7 +68,7 @@ class Output:
 
     @property
     def total(self) -> Any:
-        return self._scraper.total
+        return self._scraper.total or self._planned_steps
 
     @property
     def wandb_url(self) -> str:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,13 +191,19 @@ def end_leftovers(root: Path) -> None:
     for pid in processes_with_env(str(root)):
         _kill(pid, signal.SIGKILL)
     wait_for(lambda: not processes_with_env(str(root)), f"every process of {root} to be gone")
+    for record in root.rglob("agent.json"):
+        _tmux_socket(f"podops-agent-{zlib.crc32(str(record.parent).encode()):08x}").unlink(missing_ok=True)
     assert not orphans, f"link processes outlived their connection by {wait:g} s: {orphans}"
 
 
 def kill_tmux_server(name: str) -> None:
     """End the tmux server of one socket name and remove its socket."""
     subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True)
-    Path(os.environ.get("TMUX_TMPDIR", "/tmp"), f"tmux-{os.getuid()}", name).unlink(missing_ok=True)
+    _tmux_socket(name).unlink(missing_ok=True)
+
+
+def _tmux_socket(name: str) -> Path:
+    return Path(os.environ.get("TMUX_TMPDIR", "/tmp"), f"tmux-{os.getuid()}", name)
 
 
 def _pids() -> Iterator[int]:

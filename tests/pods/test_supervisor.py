@@ -21,6 +21,7 @@ from podops_runners import agent_process, process
 from podops_runners.kill import request_kill
 from podops_runners.rundir import RunDir
 from podops_runners.submit import submit_run
+from tests.pods.loopback import end_leftovers, kill_tmux_server
 
 T = TypeVar("T")
 Start = Callable[..., RunDir]
@@ -52,7 +53,7 @@ def events(run: RunDir) -> list[str]:
 def socket() -> Iterator[str]:
     name = f"podops-test-{uuid4().hex[:8]}"
     yield name
-    subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True)
+    kill_tmux_server(name)
 
 
 @pytest.fixture
@@ -88,8 +89,7 @@ def start(tmp_path: Path, socket: str, monkeypatch: pytest.MonkeyPatch) -> Itera
         return started[-1]
 
     yield submit
-    for run in started:
-        process.signal_all(process.run_tree(None, run.path), signal.SIGKILL)
+    end_leftovers(tmp_path)
 
 
 def test_a_run_leaves_the_whole_contract_behind(start: Start) -> None:
@@ -215,6 +215,12 @@ def test_a_silent_run_is_flagged_as_stalled_and_left_alone(start: Start) -> None
     Path(run.path, "go").touch()
     assert eventually(lambda: read(run.summary))["state"] == "succeeded"
     assert "stalled" in events(run)
+
+
+def test_the_heartbeat_tells_how_far_a_run_is_whose_kind_knows_its_length(start: Start) -> None:
+    run = start("echo 'iter 3: loss 2.0, time 1ms'; sleep 60", derived={"total_steps": 60})
+    eventually(lambda: Path(run.heartbeat).exists() and " step=3 total=60" in Path(run.heartbeat).read_text())
+    request_kill(run, 0.1, "a test")
 
 
 def test_a_service_becomes_ready_when_it_answers(start: Start) -> None:

@@ -16,6 +16,7 @@ from podops.config.load import load_project
 from podops.config.model import ProjectConfig
 from podops.errors import NotFoundError, UsageError
 from podops.plan import SubmitPlan, override_fault, plan_submit
+from podops_runners.command_script import python_literal
 from podops_runners.policies import read_policies
 
 PROJECT = """
@@ -80,7 +81,12 @@ def test_nanogpt_overrides_are_python_literals(config: ProjectConfig) -> None:
         "device": "a=b c",
         "top": None,
     }
-    assert "wandb_log=False" in words
+    assert "wandb_log=False" in words and 'device="a=b c"' in words
+
+
+@given(st.text(max_size=20) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none())
+def test_whatever_it_is_a_literal_is_read_back_as_it_was(value: object) -> None:
+    assert ast.literal_eval(python_literal(value)) == value
 
 
 def test_auto_is_left_for_the_pod_to_decide(config: ProjectConfig) -> None:

@@ -109,7 +109,11 @@ def _project(root: Path) -> dict[str, object]:
         },
         "pods": {name: {"local": True, "remote_outputs_dir": str(root / "runs" / name)} for name in PODS},
         "presets": {
-            "train": {"kind": "nanogpt_train", "config": "config/train_declaration.py"},
+            "train": {
+                "kind": "nanogpt_train",
+                "config": "config/train_declaration.py",
+                "overrides": {"max_iters": 3000, "eval_interval": 500},
+            },
             "eval": {"kind": "eval", "command": "{python} eval.py {overrides}", "overrides": {"num_examples": 300}},
             "serve": {
                 "kind": "command",

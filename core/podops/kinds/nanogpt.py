@@ -15,7 +15,7 @@ def nanogpt_train(given: KindInput) -> KindOutput:
 
     nanoGPT keeps `train.py` beside the `config` folder, so `examples/nanogpt/config/x.py` runs
     `examples/nanogpt/train.py`; the preset key `script` names another. Checkpoints go into the run directory unless
-    the overrides say where.
+    the overrides say where. An override `max_iters` tells how many steps there will be.
     """
     options, preset = given.preset.options, given.preset
     config = options.get("config")
@@ -37,5 +37,8 @@ def nanogpt_train(given: KindInput) -> KindOutput:
         parts += [f" {prefix}out_dir=", {"ref": "run_dir", "suffix": "/checkpoints", "style": "literal"}]
     style = preset.override_style or "literal"
     parts += write_overrides(given.overrides, style, prefix=prefix, wandb_mode=given.config.storage.wandb.mode)
-    derived = {"script": posixpath.join(base, script), "config_name": name}
+    derived: dict[str, object] = {"script": posixpath.join(base, script), "config_name": name}
+    steps = given.overrides.get("max_iters")
+    if type(steps) is int and steps > 0:
+        derived["total_steps"] = steps
     return KindOutput(tuple(parts), workdir=workdir, config=config, derived=derived)

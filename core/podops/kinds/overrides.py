@@ -14,6 +14,7 @@ import yaml
 from podops.config.model import OverrideStyle
 from podops.config.secrets import secret_kind
 from podops.errors import UsageError
+from podops_runners.command_script import python_literal
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
@@ -114,7 +115,7 @@ def _spaced(words: list[str]) -> str:
 
 def _words(key: str, value: Any, style: OverrideStyle, prefix: str) -> list[str]:
     if style == "literal":
-        return [f"{prefix}{key}={value!r}"]
+        return [f"{prefix}{key}={python_literal(value)}"]
     if style == "keyval":
         return [f"{prefix}{key}={plain_text(value)}"]
     flag = "--" + key
