@@ -9,7 +9,24 @@ from podops_runners.gpu_claims import visible_devices
 from podops_runners.rundir import RunDir
 
 #: What of the pod's own environment a run sees; anything else could be somebody's secret.
-_BASE = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_BASE = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LANG") + tuple(
+    "LC_" + name
+    for name in (
+        "ALL",
+        "ADDRESS",
+        "COLLATE",
+        "CTYPE",
+        "IDENTIFICATION",
+        "MEASUREMENT",
+        "MESSAGES",
+        "MONETARY",
+        "NAME",
+        "NUMERIC",
+        "PAPER",
+        "TELEPHONE",
+        "TIME",
+    )
+)
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z", re.DOTALL)
 
@@ -20,7 +37,7 @@ class EnvironmentFileError(Exception):
 
 def base_environment() -> Dict[str, str]:
     """The pod's own basics, from the process that asks."""
-    return {name: value for name, value in os.environ.items() if name in _BASE or name.startswith("LC_")}
+    return {name: value for name, value in os.environ.items() if name in _BASE}
 
 
 def run_environment(
@@ -36,12 +53,11 @@ def run_environment(
 
     Later wins: the pod's basics, the files, what the spec declares, ours.
     """
-    declared = _texts(spec.get("base_env"))
-    files = spec.get("env_files")
-    for path in files if isinstance(files, list) else ():
-        declared.update(read_environment_file(str(path)))
+    base = _texts(spec.get("base_env"))
+    declared = dict(base, **declared_in_files(spec))
     declared.update(_texts(spec.get("env")))
-    if creds.has_wandb_credentials():
+    # Again, as the pod may have been made anew since the submit, with an empty home.
+    if creds.ensure_for(spec, declared, base):
         # wandb would take the variable before ~/.netrc, and everything the run starts would inherit the key.
         declared.pop("WANDB_API_KEY", None)
     declared.update(visible_devices(gpus))
@@ -57,6 +73,15 @@ def run_environment(
     if port is not None:
         declared["OPS_PORT"] = str(port)
     return declared
+
+
+def declared_in_files(spec: Dict[str, Any]) -> Dict[str, str]:
+    """What the environment files of a spec declare, a later one over an earlier. Raises `EnvironmentFileError`."""
+    found: Dict[str, str] = {}
+    files = spec.get("env_files")
+    for path in files if isinstance(files, list) else ():
+        found.update(read_environment_file(str(path)))
+    return found
 
 
 def read_environment_file(path: str) -> Dict[str, str]:

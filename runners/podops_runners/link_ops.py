@@ -51,6 +51,7 @@ class LinkOps:
     def find(self, op: Any) -> Optional[Callable[[Header], Any]]:
         ops = {
             "check": pod_check.check,
+            "fix": pod_check.fix,
             "submit": self.submit,
             "kill": self.kill,
             "queue": self.queue,

@@ -10,7 +10,7 @@ import tempfile
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from podops_runners import creds, outputs_root, tmux
+from podops_runners import creds, creds_script, environment, outputs_root, tmux
 
 #: Less free space than this is a fault, less than the second worth a warning, bytes.
 _LEAST_FREE, _LITTLE_FREE = 100 * 2**20, 2**30
@@ -34,6 +34,7 @@ def check(request: Dict[str, Any]) -> Dict[str, Any]:
         *_directory(
             "hf_home", _text(request, "hf_home"), "warn", "the first download makes it; is its volume mounted?"
         ),
+        *_environment_files(request.get("env_files")),
         *_wandb(request.get("wandb")),
     ]
     return {"findings": findings, "time": time.time()}
@@ -172,16 +173,33 @@ def _directory(subject: str, text: Optional[str], level: str, cure: str) -> List
     return [_finding(level, subject, "{} does not exist".format(path), cure)]
 
 
+def _environment_files(paths: Any) -> List[Finding]:
+    """Whether every environment file can be used. What stands in it is never told."""
+    findings = []
+    for path in paths if isinstance(paths, list) else ():
+        try:
+            names = environment.read_environment_file(str(path))
+        except environment.EnvironmentFileError as error:
+            cure = "make it there: NAME=value lines; without it, runs that name it fail as setup_failed"
+            findings.append(_finding("fail", "env_files", str(error), cure))
+            continue
+        findings.append(_finding("ok", "env_files", "{}: {} variables".format(path, len(names))))
+    return findings
+
+
 def _wandb(settings: Any) -> List[Finding]:
     """Whether W&B finds credentials where the mode needs them. Only yes or no is ever told."""
     wandb = settings if isinstance(settings, dict) else {}
     mode, script = wandb.get("mode"), _text(wandb, "ensure_creds_script")
     if mode not in ("online", "auto"):
         return []
+    path = os.path.expanduser(script) if script else ""
+    there = os.path.isfile(path)
+    findings = _wandb_script(path) if there else []
     if creds.has_wandb_credentials():
-        return [_finding("ok", "wandb", "credentials: yes")]
-    if script and os.path.isfile(os.path.expanduser(script)):
-        return [_finding("ok", "wandb", "credentials: no; {} is run before a submit".format(script))]
+        return [_finding("ok", "wandb", "credentials: yes")] + findings
+    if there:
+        return [_finding("ok", "wandb", "credentials: no; {} is run before a submit".format(script))] + findings
     cure = "run `wandb login` there, or name an ensure_creds_script"
     if script:
         cure = "{} does not exist there: correct storage.wandb.ensure_creds_script".format(script)
@@ -191,13 +209,35 @@ def _wandb(settings: Any) -> List[Finding]:
     return [_finding("warn" if meant else "ok", "wandb", "credentials: no; runs log offline", cure if meant else "")]
 
 
+def _wandb_script(path: str) -> List[Finding]:
+    try:
+        if not creds_script.only_exports(path):
+            return []
+    except OSError as error:
+        return [_finding("fail", "wandb", "{} cannot be read: {}".format(path, error.strerror or error))]
+    message = "{} only exports WANDB_API_KEY: every shell that reads it keeps the key".format(path)
+    cure = "`ops doctor --fix` lets it fill ~/.netrc instead"
+    return [dict(_finding("warn", "wandb", message, cure), fix="wandb_script")]
+
+
+def fix(request: Dict[str, Any]) -> Dict[str, Any]:
+    """The answer to `fix` (docs/protocol.md): what a finding with `fix` offers, done. Raises `OSError`."""
+    if request.get("fix") != "wandb_script":
+        raise ValueError("there is no cure named {!r}".format(request.get("fix")))
+    path = os.path.expanduser(_text(request, "script") or "")
+    kept = creds_script.upgrade(path)
+    if kept is None:
+        return {"message": "{} needs no change".format(path)}
+    return {"message": "{} fills ~/.netrc now; the old one is {}".format(path, kept)}
+
+
 def _run(command: List[str]) -> Tuple[Optional[int], str]:
     """Exit status and what was said; no status when it could not be started or did not end."""
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    basics = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     try:
         done = subprocess.run(
             command,
-            env=dict(environment, LC_ALL="C"),
+            env=dict(basics, LC_ALL="C"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -22,7 +22,7 @@ from podops_runners import (
     tmux,
 )
 from podops_runners.command_script import render_command, render_script
-from podops_runners.environment import base_environment
+from podops_runners.environment import EnvironmentFileError, base_environment, declared_in_files
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event, layout_of
 from podops_runners.runid import is_valid_run_id, session_name
@@ -191,10 +191,9 @@ def _refuse_existing(run: RunDir, force: bool) -> None:
 def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
     """The spec with everything that only the pod knows filled in."""
     base = base_environment()
-    wandb = spec.get("wandb") or {}
-    have_creds = creds.ensure_wandb_credentials(wandb.get("ensure_creds_script"), base)
     declared = dict(spec.get("env") or {})
-    mode = wandb.get("mode", "auto")
+    mode = (spec.get("wandb") or {}).get("mode", "auto")
+    have_creds = creds.ensure_for(spec, declared, base) or _key_is_declared(spec)
     if mode != "auto":
         declared.setdefault("WANDB_MODE", mode)
     elif not have_creds:
@@ -224,6 +223,14 @@ def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
         base_env=base,
         env=declared,
     )
+
+
+def _key_is_declared(spec: Dict[str, Any]) -> bool:
+    """Whether an environment file will give the run a W&B key; one that cannot be read fails the run at its start."""
+    try:
+        return bool(declared_in_files(spec).get("WANDB_API_KEY"))
+    except EnvironmentFileError:
+        return False
 
 
 def check_gpus(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -12,11 +13,13 @@ import click
 from podops.cli.context import Options, json_option, open_fleet, run_async
 from podops.cli.output import clean, print_json, use_colour
 from podops.cli.project_names import complete_pods
-from podops.errors import ConfigError
+from podops.cli.question import confirmed
+from podops.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from podops.config.model import ProjectConfig
     from podops.doctor.check import Check
+    from podops.fleet.fleet import Fleet
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -30,15 +33,20 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
     multiple=True,
     help="Check only this pod; may be given several times.",
 )
+@click.option("--fix", is_flag=True, help="Offer to do what can be done about a finding.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
-def doctor(options: Options, pods: tuple[str, ...]) -> int:
+def doctor(options: Options, pods: tuple[str, ...], fix: bool, yes: bool) -> int:
     """Check this machine and every pod.
 
-    Each fault comes with its cure. Exit code 0 when nothing failed (warnings are allowed), 1 when something did.
+    Each fault comes with its cure. Exit code 0 when nothing failed (warnings are allowed), 1 when something did. --fix
+    asks before it changes anything, and needs --yes where there is no terminal.
     """
     from podops.doctor.machine import machine_checks, project_checks
 
+    if fix and not yes and not sys.stdin.isatty():
+        raise UsageError("--fix asks first, and there is no terminal to ask on", "add --yes")
     checks = machine_checks(os.environ)
     try:
         config = options.project()
@@ -47,7 +55,7 @@ def doctor(options: Options, pods: tuple[str, ...]) -> int:
             click.echo(_text(checks))
         raise
     checks += project_checks(config, os.environ)
-    checks += run_async(_fleet_checks(options, config, pods))
+    checks += run_async(_fleet_checks(options, config, pods, _Fixing(yes) if fix else None))
     failed = any(check.level == "fail" for check in checks)
     if options.json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
@@ -57,7 +65,25 @@ def doctor(options: Options, pods: tuple[str, ...]) -> int:
     return int(failed)
 
 
-async def _fleet_checks(options: Options, config: ProjectConfig, pods: Sequence[str]) -> list[Check]:
+@dataclass(frozen=True, slots=True)
+class _Fixing:
+    """Whether to offer fixes, and whether to ask."""
+
+    unasked: bool
+
+    async def run(self, fleet: Fleet, config: ProjectConfig, checks: list[Check]) -> list[Check]:
+        """The checks, with those that were mended as they are now."""
+        from podops.doctor.fixes import apply, fixes
+
+        for offer in fixes(checks, config):
+            if self.unasked or await confirmed(offer.question):
+                checks[checks.index(offer.check)] = await apply(fleet, offer, config)
+        return checks
+
+
+async def _fleet_checks(
+    options: Options, config: ProjectConfig, pods: Sequence[str], fixing: _Fixing | None
+) -> list[Check]:
     from podops.doctor.pods import pod_checks
 
     checks: list[Check] = []
@@ -71,7 +97,8 @@ async def _fleet_checks(options: Options, config: ProjectConfig, pods: Sequence[
             from podops.doctor.engines import engine_checks
 
             checks += await engine_checks(pod for pod in chosen if pod.docker)
-        return checks + await pod_checks(fleet, config)
+        found = await pod_checks(fleet, config)
+        return checks + (await fixing.run(fleet, config, found) if fixing else found)
 
 
 def _text(checks: Sequence[Check]) -> str:

@@ -13,6 +13,7 @@ import click
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.output import drop_stdout, json_text, print_json, say
 from podops.cli.project_names import complete_living_runs
+from podops.cli.question import confirmed
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
 
@@ -166,33 +167,9 @@ def kill(
 
 
 async def _confirmed(runs: Sequence[RunSnapshot]) -> bool:
-    """Ask on the terminal; anything but yes is no."""
     for run in runs:
         say(f"  {run.run_id}  on {run.pod}  {run.state}  {run.preset}")
-    click.echo(f"Kill {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}? [y/N]: ", nl=False, err=True)
-    answer = await _typed_line()
-    if not answer.endswith("\n"):
-        click.echo(err=True)
-    return answer.strip().lower() in ("y", "yes")
-
-
-async def _typed_line() -> str:
-    """The next line from the terminal. Unlike a thread that reads, this leaves the links alive and ctrl-c working."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    line: asyncio.Future[str] = loop.create_future()
-
-    def take() -> None:
-        loop.remove_reader(terminal)
-        line.set_result(sys.stdin.readline())
-
-    terminal = sys.stdin.fileno()
-    loop.add_reader(terminal, take)
-    try:
-        return await line
-    finally:
-        loop.remove_reader(terminal)
+    return await confirmed(f"Kill {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}?")
 
 
 @click.command()

@@ -17,3 +17,5 @@ class Check:
     what: str
     message: str
     hint: str = ""
+    #: Names what `ops doctor --fix` can do about it.
+    fix: str = ""

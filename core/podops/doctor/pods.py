@@ -53,6 +53,7 @@ def expected(config: ProjectConfig, pod: PodConfig) -> dict[str, Any]:
         "tmux": config.tmux.enabled,
         "hf_home": storage.hf_home,
         "datasets_root": storage.datasets_root,
+        "env_files": list(dict.fromkeys([*storage.env_files, *_preset_files(config)])),
         "wandb": {
             "mode": storage.wandb.mode,
             "project": storage.wandb.project,
@@ -61,12 +62,16 @@ def expected(config: ProjectConfig, pod: PodConfig) -> dict[str, Any]:
     }
 
 
+def _preset_files(config: ProjectConfig) -> Iterator[str]:
+    return (path for preset in config.presets.values() for path in preset.env_files)
+
+
 def findings(subject: str, sent: object) -> Iterator[Check]:
     """The pod's own findings, as far as they have the agreed form."""
     for item in map(wire.mapping, wire.items(sent)):
         level = item.get("level")
         if level in ("ok", "warn", "fail"):
-            told = (wire.text(item.get(name), 1000) for name in ("subject", "message", "hint"))
+            told = (wire.text(item.get(name), 1000) for name in ("subject", "message", "hint", "fix"))
             yield Check(cast(Level, level), subject, *told)
 
 

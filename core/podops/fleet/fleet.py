@@ -176,6 +176,11 @@ class Fleet:
         answer = await client.request("check", within=CHECK_S, **expected)
         return answer.header, asked, time.time()
 
+    async def fix(self, pod: str, name: str, **fields: Any) -> str:
+        """Do what a finding of `check` offers; what was done, in words."""
+        client = await self._client(pod)
+        return wire.text((await client.request("fix", within=CHECK_S, fix=name, **fields)).header.get("message"), 1000)
+
     async def queue(
         self, pod: str, run_id: str, action: str, *, project: str = "", value: int | None = None
     ) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from asyncio.subprocess import PIPE
+from collections.abc import Mapping
 
 from podops.errors import UnreachableError
 
@@ -13,6 +15,24 @@ STDERR_TAIL = 4096
 
 #: How long a process may take to end by itself once its input is closed, seconds.
 _CLOSE_S = 0.5
+
+
+_BASICS = frozenset(
+    [
+        "HOME",
+        "LANG",
+        "LD_LIBRARY_PATH",
+        "LOGNAME",
+        "PATH",
+        "PODOPS_STATE_DIR",
+        "SHELL",
+        "TMPDIR",
+        "TMUX_TMPDIR",
+        "TZ",
+        "USER",
+        "XDG_CACHE_HOME",
+    ]
+)
 
 
 class LocalProcess:
@@ -72,6 +92,14 @@ class LocalProcess:
             del self._stderr[:-STDERR_TAIL]
 
 
+def _basics(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a login on this machine would have, without whatever else this shell holds: tokens, activated environments.
+
+    The shell's own PATH stays, as it is the only one that is known.
+    """
+    return {name: value for name, value in environ.items() if name in _BASICS or name.startswith("LC_")}
+
+
 class LocalTransport:
     """Starts commands on this machine, through `/bin/sh`."""
 
@@ -89,6 +117,7 @@ class LocalTransport:
                 stderr=PIPE,
                 start_new_session=True,
                 cwd="/",
+                env=_basics(os.environ),
             )
         except OSError as error:
             raise UnreachableError(f"cannot start a process on this machine: {error.strerror}") from error
