@@ -61,9 +61,6 @@ class Attempt:
         journal: Journal,
         inbox: SignalInbox,
         presence: Presence,
-        *,
-        started: float,
-        log_start: int,
         facts: Callable[[], Dict[str, Any]],
     ) -> None:
         self._run = run
@@ -73,13 +70,12 @@ class Attempt:
         self._journal = journal
         self._inbox = inbox
         self._facts = facts
-        self._started = started
-        self._log_start = log_start
+        self._beginning = child.beginning
         self._presence = presence
         # What ran before an adoption counts towards the timeout. The clock on the wall could be set meanwhile.
         before = process.age_s(child.identity) if child.adopted and child.identity else 0.0
         self._clock = time.monotonic() - before
-        self._output = Output(run, spec, log_start, journal.keep, child.adopted)
+        self._output = Output(run, spec, child.beginning.log_start, journal.keep, child.adopted)
         self._stop: Optional[GracefulStop] = None
         self._cause: Optional[str] = None
         self._detail = ""
@@ -92,7 +88,6 @@ class Attempt:
             self._phase = (_last_phase(run) if child.adopted else "") or "loading"
         self._probe: Optional[HealthProbe] = None
         self._bad_probes = 0
-        self._oom_before = cgroup.oom_kills() or 0
         self._interval = number(spec.get("watch_interval_s")) or 20.0
         self._next_beat = self._next_probe = self._next_kill_look = self._next_log_look = 0.0
 
@@ -119,14 +114,14 @@ class Attempt:
         self._output.read_to_end()
         cause = self._cause if self._stop and self._stop.last_signal is not None else None
         GracefulStop(0, self._run.path, 0, 0).finish()
-        oom_kills = max(0, (cgroup.oom_kills() or 0) - self._oom_before)
+        oom_kills = max(0, (cgroup.oom_kills() or 0) - self._beginning.oom_kills)
         return Ended(
             status,
             cause,
             self._detail if cause else "",
-            self._started,
+            self._beginning.time,
             ended,
-            self._log_start,
+            self._beginning.log_start,
             log_size(self._run),
             oom_kills,
         )

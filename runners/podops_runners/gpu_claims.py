@@ -35,9 +35,9 @@ def claim(indices: Iterable[int], run_dir: str, simulated: bool = False) -> None
         _store(held, simulated)
 
 
-def confirm(run_dir: str, owners: List[Optional[process.Identity]]) -> None:
-    """Tell which processes hold the claim of a run. Raises `OSError`."""
-    _change(run_dir, lambda entry: dict(entry, owners=[owner._asdict() for owner in owners if owner is not None]))
+def confirm(run_dir: str, owners: List[Optional[Dict[str, Any]]]) -> None:
+    """Tell which processes hold the claim of a run, as stored identities. Raises `OSError`."""
+    _change(run_dir, lambda entry: dict(entry, owners=[owner for owner in owners if owner is not None]))
 
 
 def release(run_dir: str) -> None:

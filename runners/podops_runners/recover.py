@@ -80,14 +80,16 @@ def _lost(run: RunDir, claim: Dict[str, Any], why: str) -> None:
     if spec is None or attempts > retries.max or "pod_lost" not in retries.on or os.path.exists(run.kill_request):
         launch.end_unstarted(run, states.FAILED, "pod_lost", why, attempts, seen)
         return
+    stored = claim.get("beginning")
+    beginning = stored if isinstance(stored, dict) else {}
     line = {
         "attempt": attempts,
-        "started": records.number(claim.get("attempt_started")),
+        "started": records.number(beginning.get("time")),
         "ended": seen,
         "state": states.FAILED,
         "reason": "pod_lost",
         "detail": why,
-        "log_start": claim.get("log_start"),
+        "log_start": beginning.get("log_start"),
         "log_end": _size(run.stdout_log),
     }
     if run_claim.give_up(run, claim):

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from podops_runners import agent_process, process, records
 from podops_runners.presence import Presence
@@ -33,13 +33,38 @@ class ShimError(Exception):
     """The child could not be started; the text says why."""
 
 
+class Beginning(NamedTuple):
+    """What is known just before an attempt starts, for whoever sees its end."""
+
+    #: Unix seconds.
+    time: float
+    #: Its output begins here in `stdout.log`.
+    log_start: int
+    #: Processes killed for memory in our cgroup so far.
+    oom_kills: int
+
+    @classmethod
+    def read(cls, record: Dict[str, Any]) -> "Beginning":
+        """As stored in `record`; what is missing counts as now and nothing."""
+        moment, start, kills = (records.number(record.get(name)) for name in ("time", "log_start", "oom_kills"))
+        return cls(time.time() if moment is None else moment, int(start or 0), int(kills or 0))
+
+
 class Child:
     """The run's own process, seen by the supervisor that started it."""
 
     adopted = False
 
-    def __init__(self, shim: process.Identity, identity: Optional[process.Identity], pid: int, pipe: int) -> None:
-        self.shim = shim
+    def __init__(
+        self,
+        shim: process.Identity,
+        identity: Optional[process.Identity],
+        pid: int,
+        pipe: int,
+        beginning: Beginning,
+    ) -> None:
+        self.beginning = beginning
+        self.shim: Any = shim._asdict()
         self.pid = pid
         self.identity = identity
         self._pipe = pipe
@@ -84,7 +109,8 @@ class AdoptedChild:
 
     adopted = True
 
-    def __init__(self, run: RunDir, attempt: int, child: Dict[str, Any], shim: Any) -> None:
+    def __init__(self, run: RunDir, attempt: int, child: Dict[str, Any], shim: Any, beginning: Beginning) -> None:
+        self.beginning = beginning
         self.pid = int(child["pid"])
         self.identity: Optional[process.Identity] = process.Identity(
             self.pid, int(child["start_ticks"]), str(child["boot_id"])
@@ -92,16 +118,16 @@ class AdoptedChild:
         self._run = run
         self._attempt = attempt
         self._child = child
-        self._shim = shim
+        self.shim = shim
 
     def status(self) -> Optional[int]:
         return None if process.is_alive(self._child) else read_exit(self._run, self._attempt)
 
     def vanished(self) -> bool:
-        return not process.is_alive(self._child) and not process.is_alive(self._shim)
+        return not process.is_alive(self._child) and not process.is_alive(self.shim)
 
 
-def start_child(run: RunDir, environment: Dict[str, str], attempt: int) -> Child:
+def start_child(run: RunDir, environment: Dict[str, str], attempt: int, beginning: Beginning) -> Child:
     """Start `bash command.sh` in a session of its own, its stdout and stderr `stdout.log` itself.
 
     Raises `ShimError`. The caller must be single-threaded: it forks.
@@ -111,7 +137,7 @@ def start_child(run: RunDir, environment: Dict[str, str], attempt: int) -> Child
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _shim(run, environment, attempt, writer, supervisor)
+        _shim(_Task(run, environment, attempt, beginning, supervisor), writer)
     shim = process.identity(pid)
     os.close(writer)
     first = _line(reader)
@@ -123,18 +149,24 @@ def start_child(run: RunDir, environment: Dict[str, str], attempt: int) -> Child
         os.close(reader)
         raise ShimError(str(told.get("error") or "its shim died"))
     child = int(told["pid"])
-    return Child(shim, process.identity(child), child, reader)
+    return Child(shim, process.identity(child), child, reader, beginning)
 
 
-def left_behind(run: RunDir, attempt: int) -> Optional[AdoptedChild]:
-    """The child of this attempt as its shim noted it; `None` when the attempt never began."""
+def left_behind(run: RunDir, attempt: int, claim: Dict[str, Any]) -> Optional[AdoptedChild]:
+    """The child of this attempt as its shim noted it, or the claim; `None` when the attempt never began."""
     record, _ = records.read_record(run.child)
     if record is None or record.get("attempt") != attempt:
-        return None
+        # A full disk takes no new file, but the claim is there already.
+        if not claim.get("shim") or claim.get("attempt") != attempt:
+            return None
+        record = claim
     child = record.get("child")
     if not isinstance(child, dict) or not isinstance(child.get("pid"), int):
         child = {"pid": 0, "start_ticks": 0, "boot_id": ""}
-    return AdoptedChild(run, attempt, child, record.get("shim"))
+    beginning = record.get("beginning")
+    return AdoptedChild(
+        run, attempt, child, record.get("shim"), Beginning.read(beginning if isinstance(beginning, dict) else {})
+    )
 
 
 def read_exit(run: RunDir, attempt: int) -> Optional[int]:
@@ -146,7 +178,18 @@ def read_exit(run: RunDir, attempt: int) -> Optional[int]:
     return status if isinstance(status, int) else None
 
 
-def _shim(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, supervisor: int) -> None:
+class _Task(NamedTuple):
+    """What a shim is for."""
+
+    run: RunDir
+    environment: Dict[str, str]
+    attempt: int
+    beginning: Beginning
+    #: The process that forked it.
+    supervisor: int
+
+
+def _shim(task: _Task, pipe: int) -> None:
     """The whole life of the forked process; never returns."""
     code = 1
     try:
@@ -154,7 +197,7 @@ def _shim(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, sup
         _let_go_of_everything_but(pipe)
         process.become_subreaper()
         process.signal_at_end_of_parent(signal.SIGUSR1)
-        _keep(run, environment, attempt, pipe, supervisor)
+        _keep(task, pipe)
         code = 0
     except BaseException as error:
         _tell(pipe, json.dumps({"error": str(error)}).encode() + b"\n")
@@ -162,19 +205,20 @@ def _shim(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, sup
         os._exit(code)
 
 
-def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, supervisor: int) -> None:
+def _keep(task: _Task, pipe: int) -> None:
+    run = task.run
     # Told before and after: whoever finds only the first knows that this attempt may have begun, and begins it never
     # again.
-    _note_child(run, attempt, None)
+    _note_child(task, None)
     presence = Presence(run)
-    popen = _spawn(run, environment)
+    popen = _spawn(run, task.environment)
     child = popen.pid
-    _note_child(run, attempt, process.identity(child))
+    _note_child(task, process.identity(child))
     _tell(pipe, b'{"pid": %d}\n' % child)
-    status = _wait_for(child, run, supervisor)
+    status = _wait_for(child, run, task.supervisor)
     popen.returncode = status  # ours to reap, not Popen's, which would do it when it is collected
     heard = _tell(pipe, b"%d\n" % status)
-    record: Dict[str, Any] = {"attempt": attempt, "status": status, "time": time.time()}
+    record: Dict[str, Any] = {"attempt": task.attempt, "status": status, "time": time.time()}
     deadline = time.monotonic() + _KEEP_TRYING_S
     while time.monotonic() < deadline and not presence.is_deleted():
         try:
@@ -186,12 +230,13 @@ def _keep(run: RunDir, environment: Dict[str, str], attempt: int, pipe: int, sup
             time.sleep(2.0)
 
 
-def _note_child(run: RunDir, attempt: int, child: Optional[process.Identity]) -> None:
+def _note_child(task: _Task, child: Optional[process.Identity]) -> None:
     shim = process.identity(os.getpid())
-    record: Dict[str, Any] = {"attempt": attempt, "shim": None if shim is None else shim._asdict()}
+    record: Dict[str, Any] = {"attempt": task.attempt, "beginning": task.beginning._asdict()}
+    record["shim"] = None if shim is None else shim._asdict()
     record["child"] = None if child is None else child._asdict()
     try:
-        records.write_record(run.child, record, durable=False)
+        records.write_record(task.run.child, record, durable=False)
     except OSError:
         # A full disk is no reason not to run; the supervisor's claim tells the same.
         pass

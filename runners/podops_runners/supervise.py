@@ -5,7 +5,18 @@ import sys
 import time
 from typing import Any, Dict, Optional, Union
 
-from podops_runners import agent_process, end_facts, gpu_claims, machine, process, records, run_claim, serving, states
+from podops_runners import (
+    agent_process,
+    cgroup,
+    end_facts,
+    gpu_claims,
+    machine,
+    process,
+    records,
+    run_claim,
+    serving,
+    states,
+)
 from podops_runners.attempt import Attempt, Ended, log_size
 from podops_runners.environment import EnvironmentFileError, run_environment
 from podops_runners.journal import Journal
@@ -14,7 +25,7 @@ from podops_runners.presence import Presence
 from podops_runners.resume import newest_checkpoint
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import iso, layout_of
-from podops_runners.shim import AdoptedChild, Child, ShimError, left_behind, start_child
+from podops_runners.shim import AdoptedChild, Beginning, Child, ShimError, left_behind, start_child
 from podops_runners.signal_inbox import SignalInbox
 from podops_runners.verdict import Ending, Verdict
 
@@ -66,7 +77,7 @@ class Supervisor:
     def main(self) -> str:
         """The state the run ended in."""
         process.become_subreaper()
-        child: Union[Child, AdoptedChild, None] = left_behind(self._run, self._number)
+        child: Union[Child, AdoptedChild, None] = left_behind(self._run, self._number, self._claim)
         if child is not None:
             self._journal.event("adopted", attempt=self._number, pid=child.pid)
         while True:
@@ -81,23 +92,18 @@ class Supervisor:
     def _attempt(self, child: Union[Child, AdoptedChild, None]) -> "tuple[Verdict, Ended]":
         if child is None:
             self._await_volume()
-        begun = time.time()
-        log_start = log_size(self._run)
-        if child is None:
+            beginning = Beginning(time.time(), log_size(self._run), cgroup.oom_kills() or 0)
             problem = self._before_start()
             if problem is None:
                 try:
-                    child = self._start()
+                    child = self._start(beginning)
                 except EnvironmentFileError as error:
                     problem = _verdict("setup_failed", str(error))
                 except (ShimError, OSError) as error:
                     problem = _verdict("spawn_failed", "bash cannot be started: {}".format(error))
             if problem is not None or child is None:
-                return problem or _verdict("spawn_failed", ""), _nothing_ran(begun, log_start)
-        else:
-            begun = records.number(self._claim.get("attempt_started")) or begun
-            log_start = int(records.number(self._claim.get("log_start")) or 0)
-        self._record_start(child, begun, log_start)
+                return problem or _verdict("spawn_failed", ""), _nothing_ran(beginning)
+        self._record_start(child)
         _load_what_the_end_needs()
         attempt = Attempt(
             self._run,
@@ -107,9 +113,7 @@ class Supervisor:
             self._journal,
             self._inbox,
             self._presence,
-            started=begun,
-            log_start=log_start,
-            facts=self._facts,
+            self._facts,
         )
         ended = attempt.watch()
         self._output_facts = {"last_metrics": attempt.output.last_metrics, "wandb": attempt.output.wandb_url}
@@ -141,7 +145,7 @@ class Supervisor:
             self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
         return problem
 
-    def _start(self) -> Child:
+    def _start(self, beginning: Beginning) -> Child:
         # A heartbeat that is there can be written on a full disk too.
         self._journal.beat(states.STARTING, self._facts())
         resume_from = newest_checkpoint(self._run, self._policies.checkpoints) if self._resumes() else None
@@ -155,26 +159,26 @@ class Supervisor:
         )
         if resume_from:
             self._journal.event("resuming", attempt=self._number, checkpoint=resume_from)
-        return start_child(self._run, environment, self._number)
+        return start_child(self._run, environment, self._number, beginning)
 
     def _resumes(self) -> bool:
         return bool(self._number > 1 or self._spec.get("resume"))
 
-    def _record_start(self, child: Union[Child, AdoptedChild], begun: float, log_start: int) -> None:
+    def _record_start(self, child: Union[Child, AdoptedChild]) -> None:
         identity = child.identity
         if not child.adopted:
             self._journal.event("started", attempt=self._number, pid=child.pid, gpus=self._gpus or None)
         self._claim.update(
             child=None if identity is None else identity._asdict(),
+            shim=child.shim,
+            beginning=child.beginning._asdict(),
             attempt=self._number,
             started=self._started,
             started_boot=round(self._started_boot, 3),
-            attempt_started=begun,
-            log_start=log_start,
         )
         self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
         if self._gpus:
-            owners = [process.identity(os.getpid()), identity, getattr(child, "shim", None)]
+            owners = [self._claim.get("supervisor"), self._claim["child"], child.shim]
             self._journal.keep(lambda: gpu_claims.confirm(self._run.path, owners))
         metadata, _ = records.read_record(self._run.metadata)
         if child.adopted and (metadata or {}).get("attempt") == self._number and (metadata or {}).get("started"):
@@ -229,7 +233,7 @@ class Supervisor:
 
     def _back_off(self, delay: float) -> bool:
         """Wait before the next attempt; False when a kill came meanwhile."""
-        self._claim.update(child=None, attempt=self._number + 1)
+        self._claim.update(child=None, shim=None, attempt=self._number + 1)
         self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
         until = time.monotonic() + delay
         next_beat = 0.0
@@ -330,5 +334,5 @@ def _verdict(reason: str, detail: str) -> Verdict:
     return Verdict(states.FAILED, reason, detail, {"source": "supervisor"}, None)
 
 
-def _nothing_ran(begun: float, log_start: int) -> Ended:
-    return Ended(None, None, "", begun, time.time(), log_start, log_start, 0)
+def _nothing_ran(beginning: Beginning) -> Ended:
+    return Ended(None, None, "", beginning.time, time.time(), beginning.log_start, beginning.log_start, 0)

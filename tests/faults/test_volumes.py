@@ -122,6 +122,20 @@ def test_a_retry_waits_for_the_volume(volume: FaultPod, trouble: Trouble) -> Non
     check(volume)
 
 
+def test_an_attempt_that_began_on_a_full_disk_is_not_begun_again_by_another_supervisor(volume: FaultPod) -> None:
+    retries = {"max": 1, "on": ["nonzero_exit"], "backoff_s": 0.5}
+    run = volume.started("--every 0.05 --fail-at 5 --fail-attempts 1", policies={"grace_s": 0.5, "retries": retries})
+    eventually(lambda: "retrying" in volume.events(run))
+    with mounts.filled(volume.volume):
+        eventually(lambda: len(list(volume.witness.glob("*.told"))) == 2, "the second attempt")
+        supervisor = volume.supervisor(run)
+        kill(supervisor)
+        await_end_of(supervisor)
+    volume.finish(run)
+    summary_with(volume, run, ok=True, attempts=2)
+    check(volume)
+
+
 def test_a_full_disk_is_told_in_the_heartbeat_and_not_any_more_once_there_is_room(volume: FaultPod) -> None:
     run = volume.started("--every 0.05")
     with mounts.filled(volume.volume):
