@@ -27,10 +27,17 @@ def change(run: RunDir, action: str, by: str, value: Any = None) -> Dict[str, An
     if action not in actions:
         raise SubmitError(protocol.E_USAGE, "unknown queue action {!r}".format(action))
     with machine.locked(run_queue.LOCK):
+        if action == "cancel" and _is_cancelled(run):
+            return {"state": states.CANCELLED, "ended": True}  # asked for twice
         _must_wait(run, action)
         answer = actions[action](run, by, value)
     machine.wake_agent()
     return answer
+
+
+def _is_cancelled(run: RunDir) -> bool:
+    summary, _ = records.read_record(run.summary)
+    return (summary or {}).get("state") == states.CANCELLED
 
 
 def _must_wait(run: RunDir, action: str) -> None:

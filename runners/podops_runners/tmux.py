@@ -16,6 +16,8 @@ _SERVER_ENVIRONMENT = (
     "LC_ALL",
     "TMPDIR",
     "TMUX_TMPDIR",
+    # Where a container has NVIDIA's library: the agent must see the GPUs that the link has seen.
+    "LD_LIBRARY_PATH",
     "PODOPS_STATE_DIR",
 )
 

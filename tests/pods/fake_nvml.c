@@ -11,12 +11,16 @@
  *   process GPU PID MIB
  *   mig GPU INSTANCES
  * How often each function was called is written to $FAKE_NVML.calls at every count of the GPUs.
- * -DOLD leaves out what drivers before 510 lack; -DDRIVER="..." names the driver. */
+ * -DFAULTS="..." names that file for processes without the variable, -DDRIVER="..." the driver; -DOLD leaves out what
+ * drivers before 510 lack. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#ifndef FAULTS
+#define FAULTS NULL
+#endif
 #ifndef DRIVER
 #define DRIVER "570.00"
 #endif
@@ -28,17 +32,22 @@ typedef struct { u32 version; u64 total, reserved, free, used; } memory_v2_t;
 typedef struct { u32 gpu, memory; } utilization_t;
 typedef struct { u32 pid; u64 used; u32 instance, compute; } process_t;
 
-enum { SUCCESS = 0, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, FAULTS = 64, GPUS = 64, FUNCTIONS = 64 };
+enum { SUCCESS = 0, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, MOST = 64, GPUS = 64, FUNCTIONS = 64 };
 static const u64 MIB = 1024ULL * 1024, RESERVED = 620;
 
-static struct { char name[80]; int gpu, code, slow_ms; } faults[FAULTS];
-static struct { int gpu; u32 pid; u64 mib; } processes[FAULTS];
+static struct { char name[80]; int gpu, code, slow_ms; } faults[MOST];
+static struct { int gpu; u32 pid; u64 mib; } processes[MOST];
 static struct { char name[80]; int calls; } counted[FUNCTIONS];
 static int fault_count, process_count, gpu_count, all_code, mig[GPUS];
 static u64 memory_mib[GPUS];
 
-static void read_faults(void) {
+static const char *faults_file(void) {
   const char *path = getenv("FAKE_NVML");
+  return path ? path : FAULTS;
+}
+
+static void read_faults(void) {
+  const char *path = faults_file();
   FILE *file = path ? fopen(path, "r") : NULL;
   char line[256], name[80];
   int gpu, code, number;
@@ -72,7 +81,7 @@ static void read_faults(void) {
 }
 
 static void tell_calls(void) {
-  const char *path = getenv("FAKE_NVML");
+  const char *path = faults_file();
   char other[1024];
   FILE *file;
   if (!path) return;

@@ -43,7 +43,8 @@ class StandInNvml:
 
     def install(self, *flags: str, driver: str = "570.00") -> None:
         library, fresh = self.directory / "libnvidia-ml.so.1", self.directory / "fresh.so"
-        options = ["-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", f'-DDRIVER="{driver}"', *flags]
+        named = [f'-DDRIVER="{driver}"', f'-DFAULTS="{self._faults}"']
+        options = ["-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", *named, *flags]
         subprocess.run(["gcc", *options, "-o", str(fresh), str(SOURCE)], check=True)
         fresh.rename(library)
 

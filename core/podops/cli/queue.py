@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,25 +48,24 @@ def list_queue(options: Options, pod: str | None) -> int:
         say(line)
     if options.json:
         print_json({"ok": True, "runs": [run_summary(run) for run in waiting], "unreachable": silent})
-    else:
-        headers = ("POD", "PLACE", "RUN", "PRESET", "STATE", "GPUS", "PRIORITY", "SINCE", "AFTER", "WAITS FOR")
-        click.echo(table(headers, [_row(run) for run in waiting], state_column=4) if waiting else "nothing waits")
+    elif waiting:
+        headers = ("POD", "#", "RUN", "STATE", "GPUS", "PRIO", "SINCE", "WAITS FOR")
+        click.echo(table(headers, [_row(run) for run in waiting], state_column=3))
+    elif len(silent) < pods or not pods:
+        click.echo("nothing waits on the pods that answer" if silent else "nothing waits")
     return UnreachableError.exit_code if silent and len(silent) == pods else 0
 
 
 def _row(run: RunSnapshot) -> tuple[str, ...]:
-    after = ", ".join(run.after) or "-"
     return (
         run.pod,
         str(run.place or "-"),
         run.run_id,
-        run.preset or "-",
         run.state,
         run.asked_gpus or "-",
         str(run.priority),
         duration(run.waits_s),
-        after,
-        run.detail or "-",
+        "its release" if run.state == "held" else run.detail or "-",
     )
 
 
@@ -74,27 +74,51 @@ def _changed(options: Options, runs: tuple[str, ...], pods: list[str] | None, ch
     if not runs:
         raise UsageError("name at least one run", "see `ops queue list`")
 
-    async def work() -> tuple[list[dict[str, Any]], PodopsError | None]:
-        answers, first = [], None
+    async def work() -> list[Outcome]:
         async with open_fleet(options, pods) as fleet:
+            # All of them first: of a list with a mistake in it nothing is done.
             chosen = [find_run(fleet, text) for text in runs]
-            for run in chosen:
-                try:
-                    answer = await change(fleet, run)
-                except PodopsError as error:
-                    first = first or error
-                    say(f"{run.run_id}: {error.message}")
-                    continue
-                answers.append({"run_id": run.run_id, "pod": answer.get("pod", run.pod), "state": answer.get("state")})
-                say(f"{run.run_id} {told}")
-        return answers, first
+            once = {(run.project, run.run_id): run for run in chosen}
+            return [await _outcome(fleet, run, change) for run in once.values()]
 
-    answers, error = run_async(work())
-    if error is not None and not answers:
-        raise error
+    outcomes = run_async(work())
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if failed and len(outcomes) == 1:
+        raise failed[0]
+    for outcome in outcomes:
+        say(f"{outcome.run_id} {told}" if outcome.error is None else f"{outcome.run_id}: {_in_full(outcome.error)}")
     if options.json:
-        print_json({"ok": error is None, "runs": answers})
-    return 0 if error is None else error.exit_code
+        print_json({"ok": not failed, "runs": [outcome.wire() for outcome in outcomes]})
+    return failed[0].exit_code if failed else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one run that was named."""
+
+    run_id: str
+    pod: str
+    state: str
+    error: PodopsError | None = None
+
+    def wire(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"run_id": self.run_id, "pod": self.pod, "state": self.state}
+        if self.error is not None:
+            error = self.error
+            facts["error"] = {"code": error.error_code, "message": error.message, "hint": error.hint}
+        return facts
+
+
+async def _outcome(fleet: Fleet, run: RunSnapshot, change: Change) -> Outcome:
+    try:
+        answer = await change(fleet, run)
+    except PodopsError as error:
+        return Outcome(run.run_id, run.pod, run.state, error)
+    return Outcome(run.run_id, str(answer.get("pod", run.pod)), str(answer.get("state") or run.state))
+
+
+def _in_full(error: PodopsError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _simple(action: str) -> Change:
