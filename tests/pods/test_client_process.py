@@ -244,7 +244,7 @@ def test_a_real_bash_completes_overrides_of_the_preset_and_the_runs_seen_last_wi
     ops("run", "wait", "first", "second")
     assert complete("run", "status", "") == ["second", "first"]
     assert complete("run", "kill", "") == []
-    shutil.rmtree(client_home / ".cache")
+    shutil.rmtree(client_home / ".local/state/podops")
     assert complete("run", "tail", "") == []
 
 

@@ -43,21 +43,10 @@ _THEME = replace(BUILTIN_THEMES["textual-dark"], name="ops", accent="#3fc5d6")
 _DRAW_S, _AGE_S = 0.2, 1.0
 
 
-def run_app(
-    config: ProjectConfig,
-    *,
-    read_only: bool = False,
-    on_start: OnStart | None = None,
-    on_leave: Callable[[FleetSnapshot], None] | None = None,
-) -> int:
-    """Run the app until the user leaves; returns the exit code.
-
-    `on_start` gets the fleet once it is shown, `on_leave` what was last known of it.
-    """
+def run_app(config: ProjectConfig, *, read_only: bool = False, on_start: OnStart | None = None) -> int:
+    """Run the app until the user leaves; returns the exit code. `on_start` gets the fleet once it is shown."""
     app = OpsApp(config, read_only=read_only, on_start=on_start)
     app.run()
-    if on_leave is not None:
-        on_leave(app.snapshot)
     return app.return_code or 0
 
 

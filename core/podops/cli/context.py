@@ -76,7 +76,6 @@ async def open_remembering(
 ) -> AsyncIterator[tuple[Fleet, History | None]]:
     """Likewise, with the history that all this is noted in, unless none is kept."""
     from podops.cli.output import say
-    from podops.fleet import seen_runs
     from podops.fleet.fleet import Fleet
     from podops.history.keep import history_of
 
@@ -86,10 +85,7 @@ async def open_remembering(
     try:
         async with Fleet(config, pods=pods, connect_timeout=patience, answer_timeout=patience, memory=history) as fleet:
             await fleet.settled(options.timeout_s + _TOLD_S)
-            try:
-                yield fleet, history
-            finally:
-                seen_runs.remember(config, fleet.snapshot)
+            yield fleet, history
     finally:
         if history is not None:
             history.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from podops.cli.context import Options
 
 if TYPE_CHECKING:
     from podops.config.model import ProjectConfig
+    from podops.fleet.snapshot import RunSnapshot
 
 
 def complete_pods(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
@@ -54,18 +56,28 @@ def complete_overrides(
 def _seen(
     context: click.Context, parameter: click.Parameter, incomplete: str, *, ended: bool
 ) -> list[CompletionItem[str]]:
-    from podops.fleet.seen_runs import recall
-    from podops_runners.states import ENDED
-
-    project = _project(context)
     typed = context.params.get(parameter.name or "")
     given, pod = set(typed) if isinstance(typed, tuple) else set(), context.params.get("pod")
     runs = [
         run
-        for run in (recall(project) if project else [])
-        if run.run_id not in given and (ended or run.state not in ENDED) and pod in (None, run.pod)
+        for run in _remembered(context, incomplete)
+        if run.run_id not in given and (ended or not run.ended) and pod in (None, run.pod)
     ]
     return _matching({run.run_id: f"{run.state} on {run.pod}" for run in runs}, incomplete)
+
+
+def _remembered(context: click.Context, prefix: str) -> list[RunSnapshot]:
+    """What this machine's history has: asking the pods would take too long."""
+    from podops.history.keep import history_of
+
+    project = _project(context)
+    history = history_of(project, os.environ, lambda _: None) if project else None
+    try:
+        found = history.find(prefix) if history else []
+    finally:
+        if history is not None:
+            history.close()
+    return [one.run for one in found if one.gone_at is None]
 
 
 def _matching(names: Mapping[str, str], incomplete: str) -> list[CompletionItem[str]]:

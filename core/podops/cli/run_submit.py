@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -97,7 +96,6 @@ def submit(options: Options, /, pod: str | None, dry_run: bool, **asked: Any) ->
     # Whatever is wrong with preset, overrides or id is said before any pod is asked.
     wanted.plan(config, pod or _any_pod(config))
     chosen, answer = run_async(_start(options, config, wanted, pod))
-    _remember(config, chosen, wanted.preset, answer)
     _show_answer(options, chosen, answer)
     return 0
 
@@ -152,13 +150,6 @@ async def _start(
             if parent.pod != chosen:
                 raise UsageError(f"run {parent.run_id} is on {parent.pod}", "a run comes after runs of its own pod")
         return chosen, await fleet.submit(wanted.plan(config, chosen, parents), force=wanted.force)
-
-
-def _remember(config: ProjectConfig, pod: str, preset: str, answer: dict[str, Any]) -> None:
-    from podops.fleet import seen_runs
-    from podops.fleet.seen_runs import SeenRun
-
-    seen_runs.add(config, SeenRun(str(answer["run_id"]), pod, preset, str(answer.get("state")), time.time()))
 
 
 def _show_answer(options: Options, pod: str, answer: dict[str, Any]) -> None:

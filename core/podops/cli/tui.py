@@ -13,7 +13,6 @@ from podops.cli.context import Options
 def tui(options: Options, read_only: bool = False) -> int:
     """Open the app: every pod, every run, live."""
     config = options.project()
-    from podops.fleet.seen_runs import remember
     from podops_tui.app import run_app
 
-    return run_app(config, read_only=read_only, on_leave=lambda fleet: remember(config, fleet))
+    return run_app(config, read_only=read_only)

@@ -107,6 +107,8 @@ def _project(root: Path) -> dict[str, object]:
             "watch_interval_sec": 2,
             "socket": "podops-demo-" + hashlib.sha256(str(root).encode()).hexdigest()[:8],
         },
+        # Of a demo nothing is to stay behind.
+        "history": {"enabled": False},
         "pods": {name: {"local": True, "remote_outputs_dir": str(root / "runs" / name)} for name in PODS},
         "presets": {
             "train": {
