@@ -5,14 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from podops_runners import process
-from tests.faults.fault_pod import FaultPod
+from tests.faults.fault_pod import FaultPod, new_pod
 
 #: How often each test is tried, when it is about measuring rather than checking.
 ROUNDS = int(os.environ.get("OPS_FAULT_ROUNDS", "1"))
@@ -39,16 +37,5 @@ def own_mounts() -> None:
 
 @pytest.fixture
 def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultPod]:
-    found = FaultPod(tmp_path)
-    found.create()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PODOPS_STATE_DIR", str(tmp_path / "state"))
-    for name in ("TMUX", "TMUX_TMPDIR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "argv", [str(found.pyz)])
-    process.boot_id.cache_clear()
-    process.machine_id.cache_clear()
-    yield found
-    found.end()
-    process.boot_id.cache_clear()
-    process.machine_id.cache_clear()
+    with new_pod(tmp_path, monkeypatch) as found:
+        yield found

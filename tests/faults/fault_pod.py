@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from podops.link.pod_archive import pod_archive
 from podops_runners import agent_process, machine, process, states
 from podops_runners.gpu import GpuSource
@@ -157,8 +159,7 @@ class FaultPod:
 
     def state(self, run: RunDir) -> str:
         """As a link would show it."""
-        process.boot_id.cache_clear()
-        process.machine_id.cache_clear()
+        forget_identity()
         return str(Scanner([self.project]).one(self.project, run.run_id)["state"])
 
     def heartbeat(self, run: RunDir) -> str:
@@ -201,6 +202,28 @@ class FaultPod:
 
     def waits(self, run: RunDir) -> bool:
         return self.state(run) in (states.QUEUED, states.HELD)
+
+
+@contextlib.contextmanager
+def new_pod(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultPod]:
+    """A pod in `root`; what this process submits goes there within the block."""
+    pod = FaultPod(root)
+    pod.create()
+    monkeypatch.setenv("HOME", str(root / "home"))
+    monkeypatch.setenv("PODOPS_STATE_DIR", str(root / "state"))
+    for name in ("TMUX", "TMUX_TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "argv", [str(pod.pyz)])
+    forget_identity()
+    yield pod
+    pod.end()
+    forget_identity()
+
+
+def forget_identity() -> None:
+    """Boot and machine are asked for once per process; tests change them."""
+    process.boot_id.cache_clear()
+    process.machine_id.cache_clear()
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

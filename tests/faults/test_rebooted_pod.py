@@ -13,10 +13,9 @@ from uuid import uuid4
 
 import pytest
 
-from podops_runners import process
 from podops_runners.rundir import RunDir
 from tests.faults import mounts
-from tests.faults.fault_pod import FaultPod, eventually, read, read_lines
+from tests.faults.fault_pod import FaultPod, eventually, forget_identity, read, read_lines
 from tests.faults.invariants import check, told_by
 from tests.pods.pod_side import PodSide
 
@@ -48,8 +47,7 @@ class Reboots:
 
     def _cover(self, place: str, content: str) -> None:
         self._stack.enter_context(mounts.covered(place, content + "\n", self._pod.root))
-        process.boot_id.cache_clear()
-        process.machine_id.cache_clear()
+        forget_identity()
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ended without a traceback in its log
     options = _options()
     run_id, attempt = os.environ["OPS_RUN_ID"], int(os.environ["OPS_ATTEMPT"])
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
