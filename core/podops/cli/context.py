@@ -33,6 +33,12 @@ class Options:
     config: Path | None = None
     timeout_s: float = 15.0
     json: bool = False
+    #: Whether links of another process of this user may be used.
+    share: bool = True
+
+    def alone(self) -> Options:
+        """The same with links of one's own."""
+        return replace(self, share=False)
 
     def project(self) -> ProjectConfig:
         from podops.config.load import load_project
@@ -78,12 +84,15 @@ async def open_remembering(
     from podops.cli.output import say
     from podops.fleet.fleet import Fleet
     from podops.history.keep import history_of
+    from podops.sharing.shared_pod import SharedLinks
 
     config = options.project()
     patience = options.timeout_s
     history = history_of(config, os.environ, say)
+    sharer = SharedLinks(config, os.environ).open if options.share else None
+    waits = {"connect_timeout": patience, "answer_timeout": patience}
     try:
-        async with Fleet(config, pods=pods, connect_timeout=patience, answer_timeout=patience, memory=history) as fleet:
+        async with Fleet(config, pods=pods, **waits, memory=history, sharer=sharer) as fleet:
             await fleet.settled(options.timeout_s + _TOLD_S)
             yield fleet, history
     finally:
@@ -108,9 +117,9 @@ def find_run(fleet: Fleet, text: str) -> RunSnapshot:
     Raises `NotFoundError`; `UnreachableError` when a pod that does not answer may have it; `UsageError` for a prefix
     of several.
     """
-    runs = fleet.snapshot.told().runs()
-    exact = [run for run in runs if run.run_id == text]
-    found = exact or [run for run in runs if run.run_id.startswith(text)]
+    from podops.fleet.find_run import named
+
+    found = named(fleet.snapshot.told().runs(), text)
     if len(found) == 1:
         return found[0]
     if found:

@@ -87,7 +87,7 @@ async def _fleet_checks(
     from podops.doctor.pods import pod_checks
 
     checks: list[Check] = []
-    async with open_fleet(options, pods or None) as fleet:
+    async with open_fleet(options.alone(), pods or None) as fleet:
         chosen = [config.pods[name] for name in fleet.snapshot.pods]
         if any(pod.ssh for pod in chosen):
             from podops.doctor.ssh import ssh_checks

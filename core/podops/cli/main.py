@@ -25,6 +25,7 @@ _COMMANDS = {
     "run": "podops.cli.run:run",
     "status": "podops.cli.pod:status",
     "tui": "podops.cli.tui:tui",
+    "watch": "podops.cli.watch:watch",
 }
 
 
@@ -72,14 +73,21 @@ class LazyGroup(click.Group):
     show_default=True,
     help="How long to wait for pods to answer.",
 )
+@click.option(
+    "--no-share",
+    is_flag=True,
+    envvar="OPS_NO_SHARE",
+    show_envvar=True,
+    help="Connect anew, also where the app or `ops watch` has a link to the pod already.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 @click.pass_context
-def ops(context: click.Context, config: Path | None, timeout_s: float, as_json: bool) -> None:
+def ops(context: click.Context, config: Path | None, timeout_s: float, no_share: bool, as_json: bool) -> None:
     """Watch a fleet of GPU pods; run things on them.
 
     Without a command: the app on a terminal, else `ops status`.
     """
-    context.obj = Options(config, timeout_s, as_json)
+    context.obj = Options(config, timeout_s, as_json, not no_share)
     if context.invoked_subcommand is None:
         name = "tui" if sys.stdout.isatty() and sys.stdin.isatty() and not as_json else "status"
         command = ops.get_command(context, name)

@@ -45,7 +45,8 @@ def forward(options: Options, position: str | None, run_id: str | None, pod: str
     wanted = one_run(position, run_id)
 
     async def work() -> str:
-        async with open_fleet(options, pods_of(pod)) as fleet:
+        # Connections have numbers of the client's choice: they need a link of their own.
+        async with open_fleet(options.alone(), pods_of(pod)) as fleet:
             run = find_run(fleet, wanted)
             await _refuse_what_is_no_service(fleet, run)
             teller = _Teller(run, options.json)

@@ -48,7 +48,7 @@ def run_summary(run: RunSnapshot, as_of: float | None = None) -> dict[str, Any]:
 def run_status(
     run: RunSnapshot,
     gpus: Sequence[dict[str, Any]],
-    summary: dict[str, Any] | None,
+    summary: Mapping[str, Any] | None,
     attempts: Sequence[AttemptRecord],
     tail: list[str],
     as_of: float | None = None,

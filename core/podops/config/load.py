@@ -9,28 +9,10 @@ from pathlib import Path
 import yaml
 
 from podops.config.document import Value, merge, read_document
+from podops.config.find import find_project, is_setting, local_files
 from podops.config.model import ProjectConfig
 from podops.config.schema import build_project
 from podops.errors import ConfigError, ConfigFault
-
-_DIRECTORIES = ("configs/ops", "")
-_NAMES = {"configs/ops": ("project",), "": ("ops",)}
-_SUFFIXES = (".yaml", ".yml", ".json")
-
-#: `OPS_TMUX__SOCKET=x` sets `tmux.socket`; these prefixes are ours, other `OPS_…` variables mean something else.
-_SECTIONS = ("PROJECT", "STORAGE", "TMUX", "DEFAULTS", "HISTORY")
-
-
-def find_project(start: Path) -> Path | None:
-    """The project file of `start` or its nearest parent: `configs/ops/project.{yaml,yml,json}`, else `ops.{…}`."""
-    for directory in (start, *start.parents):
-        for folder in _DIRECTORIES:
-            for name in _NAMES[folder]:
-                for suffix in _SUFFIXES:
-                    path = directory / folder / (name + suffix)
-                    if path.is_file():
-                        return path
-    return None
 
 
 def load_project(
@@ -57,7 +39,7 @@ def load_project(
     faults: list[ConfigFault] = []
     sources: list[Path] = []
     document: Value | None = None
-    for source in (chosen, *_local_files(chosen)):
+    for source in (chosen, *local_files(chosen)):
         part = read_document(source, faults)
         if part is not None:
             sources.append(source)
@@ -73,17 +55,10 @@ def load_project(
     raise ConfigError(f"the project file has {count}", "docs/configuration.md tells every key", faults=tuple(faults))
 
 
-def _local_files(chosen: Path) -> Iterator[Path]:
-    for suffix in _SUFFIXES:
-        local = chosen.with_name(f"{chosen.stem}.local{suffix}")
-        if local.is_file():
-            yield local
-
-
 def _settings(environ: Mapping[str, str], flags: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for name, text in sorted(environ.items()):
-        section, separator, rest = name.removeprefix("OPS_").partition("__")
-        if name.startswith("OPS_") and separator and section in _SECTIONS:
+        if is_setting(name):
+            section, _, rest = name.removeprefix("OPS_").partition("__")
             dotted = ".".join(part.lower() for part in (section, *rest.split("__")))
             yield dotted, text, f"environment variable {name}"
     for dotted, text in flags.items():

@@ -129,6 +129,15 @@ class PodConfig:
     simulated_gpus: int = 0
 
     @property
+    def address(self) -> str:
+        """How it is reached, as a person says it."""
+        if self.local:
+            return "local"
+        if self.docker:
+            return f"docker {self.docker}" + (f" at {self.docker_host}" if self.docker_host else "")
+        return f"ssh {self.ssh}" + (f":{self.port}" if self.port else "")
+
+    @property
     def transport(self) -> str:
         return "local" if self.local else "docker" if self.docker else "ssh"
 

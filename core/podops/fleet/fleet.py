@@ -18,12 +18,13 @@ from podops.fleet.hello import who
 from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.memory import Memory
 from podops.fleet.pacing import Gate
-from podops.fleet.pod_link import PodLink
+from podops.fleet.pod_link import PodLink, Sharer
 from podops.fleet.port_forward import PortForward
 from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
 from podops.link.client import REQUEST_S, LinkClient
 from podops.link.local_changes import watch_network, watch_sleep
 from podops.plan import SubmitPlan
+from podops_runners.frames import Frame
 
 #: So many pods are connected to at the same time: the first ones shall be there before the last ones have begun.
 CONNECTS_AT_ONCE = 20
@@ -72,11 +73,13 @@ class Fleet:
         connect_timeout: float = 15.0,
         answer_timeout: float | None = None,
         memory: Memory | None = None,
+        sharer: Sharer | None = None,
     ) -> None:
         """`pods` limits the fleet to these names. Raises `NotFoundError` for one the config does not have.
 
         `answer_timeout`, in seconds, is how long somebody waits for one answer, and for a sign of life on a broken
         link; without it, as long as each kind of request may take. `memory` is told everything the pods tell.
+        Links that `sharer` has are used before others are made.
         """
         names = list(config.pods) if pods is None else list(dict.fromkeys(pods))
         for name in names:
@@ -87,7 +90,7 @@ class Fleet:
         self._memory = memory
         self._answer_timeout = answer_timeout
         self._links = {
-            name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout, answer_timeout)
+            name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout, answer_timeout, sharer)
             for name in names
         }
         self._tasks: list[asyncio.Task[None]] = []
@@ -154,7 +157,7 @@ class Fleet:
 
     def retry(self, pod: str) -> None:
         """Connect now instead of waiting for the back-off."""
-        self._link(pod).retry()
+        self.link(pod).retry()
 
     async def submit(self, plan: SubmitPlan, *, force: bool = False) -> dict[str, Any]:
         """The pod's answer to `submit`. A lost answer is not a lost run: what is sent again is not done again."""
@@ -171,9 +174,9 @@ class Fleet:
 
     async def check(self, pod: str, **expected: Any) -> tuple[dict[str, Any], float, float]:
         """The pod's answer to `check`, and when it was asked and came back, by this machine's clock."""
-        client = await self._client(pod)
+        await self._client(pod)
         asked = time.time()
-        answer = await client.request("check", within=CHECK_S, **expected)
+        answer = await self._ask(pod, "check", CHECK_S, **expected)
         return answer.header, asked, time.time()
 
     async def fix(self, pod: str, name: str, **fields: Any) -> str:
@@ -197,7 +200,7 @@ class Fleet:
         When the link is lost before the answer, the request is sent once more on the next link, under the same id, by
         which the pod knows it again. Raises `UnreachableError` with the code `unconfirmed` when no answer comes.
         """
-        link = self._link(pod)
+        link = self.link(pod)
         client = await link.client()
         fields["request_id"] = uuid.uuid4().hex
         asked = time.monotonic()
@@ -216,14 +219,27 @@ class Fleet:
             message = f"pod {pod} did not confirm {what}: {error.message}"
             raise UnreachableError(message, hint, code="unconfirmed") from error
 
+    async def _ask(self, pod: str, op: str, within: float = REQUEST_S, **fields: Any) -> Frame:
+        """The pod's answer to a request that changes nothing; asked anew when a shared link ends before it."""
+        link = self.link(pod)
+        client = await link.client()
+        asked = time.monotonic()
+        within = self._patience(within)
+        try:
+            return await client.request(op, within=within, **fields)
+        except UnreachableError:
+            left = within - (time.monotonic() - asked)
+            again = await link.client_after(client, left) if client.shared and client.lost and left > 0 else None
+            if again is None:
+                raise
+            return await again.request(op, within=left, **fields)
+
     def _patience(self, most: float) -> float:
         return most if self._answer_timeout is None else min(most, self._answer_timeout)
 
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         """The pod's answer to `run`."""
-        client = await self._client(pod)
-        within = self._patience(REQUEST_S)
-        answer = await client.request("run", within=within, run_id=run_id, project=self._project(project))
+        answer = await self._ask(pod, "run", run_id=run_id, project=self._project(project))
         if self._memory is not None and (summary := wire.mapping(answer.header.get("summary"))):
             self._memory.note_summary(self._config.pods[pod], self._project(project), run_id, summary)
         return answer.header
@@ -232,10 +248,8 @@ class Fleet:
         self, pod: str, run_id: str, name: str, *, project: str = "", offset: int = 0, length: int = 65536
     ) -> tuple[int, int, bytes]:
         """`(offset, size, data)` of one file of the run."""
-        client = await self._client(pod)
         fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": name}
-        within = self._patience(REQUEST_S)
-        answer = await client.request("read", within=within, offset=offset, length=length, **fields)
+        answer = await self._ask(pod, "read", offset=offset, length=length, **fields)
         start, size = wire.count(answer.header.get("offset")), wire.count(answer.header.get("size"))
         if name == "stdout.log" and answer.payload and start + len(answer.payload) >= size:
             self._note_log(pod, self._project(project), run_id, LogChunk(start, answer.payload))
@@ -245,9 +259,8 @@ class Fleet:
         self, pod: str, run_id: str, before: int, *, project: str = "", length: int = 65536
     ) -> LogPiece:
         """What stands before the byte `before` of `stdout.log`, at most `length` bytes; freed bytes are passed over."""
-        client = await self._client(pod)
         fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": "stdout.log"}
-        answer = await client.request("read", before=before, length=length, **fields)
+        answer = await self._ask(pod, "read", before=before, length=length, **fields)
         header = answer.header
         begins = wire.attempt_begins(header.get("attempts"))
         return LogPiece(wire.count(header.get("offset")), answer.payload, wire.count(header.get("gap")), begins)
@@ -280,10 +293,10 @@ class Fleet:
             start["within"] = list(within)
         request = FollowRequest(run_id, self._project(project), start, window, lossless)
         tap = partial(self._note_log, pod, request.project, run_id)
-        return followed(self._link(pod), request, tap if self._memory is not None else None)
+        return followed(self.link(pod), request, tap if self._memory is not None else None)
 
     def _note_log(self, pod: str, project: str, run_id: str, chunk: LogChunk) -> None:
-        if self._memory is not None:
+        if self._memory is not None and not self._links[pod].shared:
             self._memory.note_log(self._config.pods[pod], project, run_id, chunk)
 
     def forward(self, pod: str, run_id: str, *, project: str = "", trouble: Callable[[str], None]) -> PortForward:
@@ -291,18 +304,19 @@ class Fleet:
 
         `trouble` hears why a connection was refused.
         """
-        return PortForward(self._link(pod), run_id, self._project(project), trouble)
+        return PortForward(self.link(pod), run_id, self._project(project), trouble)
 
     def _project(self, project: str) -> str:
         return project or self._config.name
 
-    def _link(self, pod: str) -> PodLink:
+    def link(self, pod: str) -> PodLink:
+        """The link of one pod. Raises `NotFoundError`."""
         if pod not in self._links:
             raise _no_pod(pod, self._config)
         return self._links[pod]
 
     async def _client(self, pod: str) -> LinkClient:
-        return await self._link(pod).client()
+        return await self.link(pod).client()
 
     def _slept(self, seconds: float) -> None:
         for link in self._links.values():
@@ -328,7 +342,8 @@ class Fleet:
 
     def _note_pod(self, name: str) -> None:
         seen = self._links[name].snapshot
-        if self._memory is not None and seen.state in ("live", "stale"):
+        # What came over a shared link has been noted by whoever holds it.
+        if self._memory is not None and seen.state in ("live", "stale") and not self._links[name].shared:
             self._memory.note_pod(self._config.pods[name], seen)
 
 

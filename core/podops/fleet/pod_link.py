@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from podops.fleet.snapshot import PodSnapshot, PodState, RunSnapshot
 from podops.link.bootstrap import start_link
 from podops.link.client import SILENCE_S, LinkClient
 from podops.link.pod_archive import pod_archive
-from podops.transport.base import Transport
+from podops.transport.base import PodProcess, Transport
 from podops_runners.frames import Frame
 from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
 
@@ -39,7 +39,13 @@ _SLOW_S = 20.0
 #: How soon a link must show life after this machine's network changed or it slept for a moment, seconds.
 _PROBE_S = 3.0
 
+#: After a shared link was lost the next ones are our own for this long, seconds.
+_ALONE_S = 30.0
+
 LogListener = Callable[[Frame], None]
+
+#: A share of the named pod's link in another process, and what it has said already; `None` when there is none.
+Sharer = Callable[[str], Awaitable[tuple[PodProcess, bytes] | None]]
 #: Gets the pushes of one connection to a service, and `None` when the link is lost.
 ConnectionListener = Callable[[Frame | None], None]
 
@@ -70,8 +76,12 @@ class PodLink:
         gate: Gate,
         connect_timeout: float,
         silence_s: float | None = None,
+        sharer: Sharer | None = None,
     ) -> None:
-        """`silence_s`: how long the pod may say nothing before the link counts as lost, seconds."""
+        """`silence_s`: how long the pod may say nothing before the link counts as lost, seconds.
+
+        A link that `sharer` has is used before one is made.
+        """
         self._config = config
         self._pod = pod
         self._changed = changed
@@ -79,7 +89,8 @@ class PodLink:
         self._connect_timeout = connect_timeout
         patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
         self._silence_s = patience if silence_s is None else min(silence_s, patience)
-        self._transport = transport_for(pod)
+        self._sharer = sharer
+        self._alone_until = 0.0
         self._client: LinkClient | None = None
         self._logs: dict[int, LogListener] = {}
         self._connections: dict[int, ConnectionListener] = {}
@@ -98,7 +109,7 @@ class PodLink:
             name=pod.name,
             state="connecting",
             transport=pod.transport,
-            address=self._transport.address,
+            address=pod.address,
             since=time.time(),
             tags=pod.tags,
             price_per_hour=pod.price_per_hour,
@@ -154,6 +165,11 @@ class PodLink:
             host = seen.host if seen.host.hostname else known.host
             last_seen = seen.last_seen or known.as_of
             self._set(runs=known.runs, as_of=known.as_of, host=host, sample=sample, gpus=gpus, last_seen=last_seen)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the live link is another process's."""
+        return self._client is not None and self._client.shared
 
     def listen(self, sub: int, listener: LogListener) -> None:
         """Give the log pushes of one subscription to `listener`, until the link is lost or `forget`."""
@@ -211,7 +227,7 @@ class PodLink:
             error = await self._watch(client)
         except TimeoutError:
             error = errors.UnreachableError(
-                f"{self._transport.address} did not answer within {self._connect_timeout:g} s", "is the pod up?"
+                f"{self._pod.address} did not answer within {self._connect_timeout:g} s", "is the pod up?"
             )
         except errors.PodopsError as raised:
             error = raised
@@ -225,6 +241,9 @@ class PodLink:
                 listener(None)
             if client is not None:
                 await client.close()
+        if client is not None and client.shared:
+            self._alone_until = time.monotonic() + _ALONE_S
+            return error, True
         return error, client is not None and time.monotonic() - begun >= _HELD_S
 
     async def _connected(self) -> LinkClient:
@@ -241,9 +260,8 @@ class PodLink:
                 self._connecting = None
 
     async def _connect(self) -> LinkClient:
-        archive, sha256 = await asyncio.to_thread(pod_archive)
-        started = await start_link(self._transport, self._pod.name, archive, sha256)
-        client = LinkClient(started.process, self._pod.name, self._take_push, started.early, silence_s=self._silence_s)
+        process, early, shared = await self._process()
+        client = LinkClient(process, self._pod.name, self._take_push, early, silence_s=self._silence_s, shared=shared)
         try:
             client.start()
             await client.request(
@@ -254,6 +272,17 @@ class PodLink:
                 await client.close()
             raise
         return client
+
+    async def _process(self) -> tuple[PodProcess, bytes, bool]:
+        """What to speak with, what it has said already, and whether it is another process's link."""
+        if self._sharer is not None and time.monotonic() >= self._alone_until:
+            found = await self._sharer(self._pod.name)
+            if found is not None:
+                return *found, True
+        # Here, because whoever shares a link needs neither.
+        archive, sha256 = await asyncio.to_thread(pod_archive)
+        started = await start_link(transport_for(self._pod), self._pod.name, archive, sha256)
+        return started.process, started.early, False
 
     def _take_hello(self, answer: Frame, client: LinkClient) -> None:
         if answer.header.get("protocol") != PROTOCOL_VERSION:

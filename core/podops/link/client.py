@@ -68,8 +68,11 @@ class LinkClient:
         early: bytes = b"",
         *,
         silence_s: float = SILENCE_S,
+        shared: bool = False,
     ) -> None:
         """After `silence_s` seconds without a byte from the pod the link counts as lost."""
+        #: Whether it is a share of another process's link.
+        self.shared = shared
         self._process = process
         self._pod = pod
         self._on_push = on_push

@@ -35,7 +35,7 @@ class DockerTransport:
     def __init__(self, pod: PodConfig) -> None:
         self._pod = pod
         self._container = pod.docker or ""
-        self.address = f"docker {self._container}" + (f" at {pod.docker_host}" if pod.docker_host else "")
+        self.address = pod.address
 
     async def start(self, command: str) -> DockerProcess:
         """Start `command` in the container, by its `/bin/sh`. Raises `UnreachableError` and its kinds."""

@@ -102,8 +102,7 @@ class SshTransport:
 
     def __init__(self, pod: PodConfig) -> None:
         self._pod = pod
-        port = f":{pod.port}" if pod.port else ""
-        self.address = f"ssh {pod.ssh}{port}"
+        self.address = pod.address
 
     async def start(self, command: str) -> SshProcess:
         """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from podops.config.load import find_project, load_project
+from podops.config.find import find_project
+from podops.config.load import load_project
 from podops.config.model import ProjectConfig
 from podops.config.reader import Section
 from podops.errors import ConfigError

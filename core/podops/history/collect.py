@@ -1,0 +1,52 @@
+"""For processes that stay: the end of each run's log, and its record, read when the run ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from podops.errors import PodopsError
+from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import RunSnapshot
+from podops.history.record import LOG_TAIL_BYTES
+
+#: So many are read at the same time.
+_AT_ONCE = 4
+
+
+async def collect_ends(fleet: Fleet) -> None:
+    """Read the end of every run that ends from now on, or ended while nobody looked; until cancelled.
+
+    The fleet notes what is read in its memory. A run counts as ended when it was last known as not ended.
+    """
+    waiting: asyncio.Queue[RunSnapshot] = asyncio.Queue()
+    active: dict[str, set[str]] = {}
+
+    def changed(pods: frozenset[str]) -> None:
+        for name in pods:
+            seen = fleet.snapshot.pods[name]
+            before = active.get(name, set())
+            if seen.listed and seen.as_of is None:
+                for run_id in before:
+                    if (run := seen.runs.get(run_id)) is not None and run.ended:
+                        waiting.put_nowait(run)
+            active[name] = {run.run_id for run in seen.runs.values() if not run.ended}
+
+    stop = fleet.subscribe(changed)
+    changed(frozenset(fleet.snapshot.pods))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(_read(fleet, waiting))
+    finally:
+        stop()
+
+
+async def _read(fleet: Fleet, waiting: asyncio.Queue[RunSnapshot]) -> None:
+    while True:
+        run = await waiting.get()
+        with contextlib.suppress(PodopsError):
+            await fleet.run_records(run.pod, run.run_id, project=run.project)
+            await fleet.read(
+                run.pod, run.run_id, "stdout.log", project=run.project, offset=-LOG_TAIL_BYTES, length=LOG_TAIL_BYTES
+            )

@@ -1,0 +1,181 @@
+"""What a user can rely on while the app or `ops watch` holds links: commands use them, and need none of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops, StartOps
+from tests.pods.loopback import SshPod, link_processes, wait_for
+from tests.pods.ops_process import PipedOps
+
+TICKS = "i=0; until [ -e {go} ]; do i=$((i+1)); echo tick $i; sleep 0.02; done; echo the end"
+ALONE = {"OPS_NO_SHARE": "1"}
+
+
+@pytest.fixture
+def pod(ssh_pod: MakeSshPod, project: MakeProject, world: Path) -> SshPod:
+    pod = ssh_pod("a100")
+    presets = {
+        "say": {"kind": "command", "command": "echo hello"},
+        "ticks": {"kind": "command", "command": TICKS.format(go=world / "go")},
+    }
+    project(pod, presets=presets)
+    return pod
+
+
+@pytest.fixture
+def watch(start_ops: StartOps, pod: SshPod) -> PipedOps:
+    """`ops watch`, with its pod live."""
+    holder = start_ops("watch")
+    while b"live" not in (line := holder.read_line()):
+        assert line, holder.stderr
+    return holder
+
+
+def sockets(home: Path) -> list[Path]:
+    return list((home / ".local/state/podops/run").glob("*.sock"))
+
+
+def logins(pod: SshPod) -> int:
+    """How often somebody has logged in to the pod."""
+    return (pod.root / "sshd.log").read_text().count("Accepted publickey")
+
+
+def test_every_command_works_over_the_link_of_a_watch_and_logs_in_nowhere(
+    ops: Ops, start_ops: StartOps, watch: PipedOps, pod: SshPod, world: Path, client_home: Path
+) -> None:
+    (link,) = link_processes(pod.home)
+    before = logins(pod)
+    assert ops("run", "submit", "--preset", "ticks", "--run-id", "r1").returncode == 0
+    # What one command has done, the next one knows.
+    assert [run["run_id"] for run in ops("run", "list", "--json").json["runs"]] == ["r1"]
+    tail = start_ops("run", "tail", "-f", "-n", "100000", "r1")
+    assert tail.read_line() == b"tick 1\n"
+    status = ops("run", "status", "r1", "--json")
+    assert (status.returncode, status.json["state"], status.json["source"]) == (0, "running", "pod")
+    assert status.json["stdout_tail"][0].startswith("tick ")
+    assert ops("status", "--json").json["pods"][0]["state"] == "live"
+    assert ops("pod", "status", "a100", "--json").json["pod"]["host"]["python"]
+    wait = start_ops("run", "wait", "r1")
+    (world / "go").touch()
+    rest = tail.rest()
+    assert b"tick 1\n" + rest == (pod.outputs_dir / "r1/stdout.log").read_bytes() and rest.endswith(b"the end\n")
+    wait.rest()
+    assert wait.process.returncode == 0
+    assert ops("run", "submit", "--preset", "say", "--run-id", "r1", "--json").json["error"]["code"] == "exists"
+    assert ops("run", "status", "none").returncode == 3
+    assert link_processes(pod.home) == [link] and logins(pod) == before
+    assert ops("run", "status", "r1", env=ALONE).returncode == 0
+    assert logins(pod) == before + 1
+
+
+def test_the_socket_is_for_this_user_and_project_alone_and_goes_with_its_holder(
+    ops: Ops, start_ops: StartOps, watch: PipedOps, pod: SshPod, world: Path, client_home: Path
+) -> None:
+    (path,) = sockets(client_home)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    second = start_ops("watch")
+    second.rest()
+    assert second.process.returncode == 5 and "already" in second.stderr
+    # A project file that has changed is another project: nobody who holds the old one is asked.
+    before = logins(pod)
+    file = world / "project/configs/ops/project.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["pods"] = {"other": content["pods"]["a100"]}
+    file.write_text(yaml.safe_dump(content))
+    assert [found["name"] for found in ops("pod", "list", "--json").json["pods"]] == ["other"]
+    assert logins(pod) == before + 1
+    watch.process.send_signal(signal.SIGTERM)
+    watch.rest()
+    assert watch.process.returncode == 0 and not sockets(client_home)
+
+
+def test_a_holder_that_dies_ends_no_command(
+    ops: Ops, start_ops: StartOps, watch: PipedOps, pod: SshPod, world: Path, client_home: Path
+) -> None:
+    assert ops("run", "submit", "--preset", "ticks", "--run-id", "r1").returncode == 0
+    tail = start_ops("run", "tail", "-f", "-n", "100000", "r1")
+    wait = start_ops("run", "wait", "r1", "--json")
+    first = tail.read_line()
+    wait.read_line()
+    watch.process.kill()
+    watch.process.wait()
+    assert sockets(client_home), "nobody has removed what it left"
+    assert ops("run", "status", "r1", "--json").json["state"] == "running"
+    (world / "go").touch()
+    assert first + tail.rest() == (pod.outputs_dir / "r1/stdout.log").read_bytes()
+    wait.rest()
+    assert wait.process.returncode == 0
+    again = start_ops("watch")
+    while b"live" not in again.read_line():
+        pass
+    assert len(sockets(client_home)) == 1
+
+
+def test_a_holder_that_hangs_is_passed_over(ops: Ops, watch: PipedOps, pod: SshPod) -> None:
+    watch.process.send_signal(signal.SIGSTOP)
+    try:
+        listed = ops("run", "list", "--json")
+        assert listed.returncode == 0 and listed.json["unreachable"] == []
+        assert ops("run", "status", "none").returncode == 3
+    finally:
+        watch.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def impostor(watch: PipedOps, client_home: Path) -> Iterator[list[bytes]]:
+    """In the holder's place somebody who says nothing sensible; what it was asked."""
+    (path,) = sockets(client_home)
+    watch.process.kill()
+    watch.process.wait()
+    path.unlink()
+    asked: list[bytes] = []
+    folder = os.open(path.parent, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"/proc/self/fd/{folder}/{path.name}")
+        os.close(folder)
+        server.listen()
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    asked.append(connection.recv(1000))
+                    connection.sendall(b"{]\n" * 100)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield asked
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_nonsense_from_the_socket_is_passed_over(ops: Ops, impostor: list[bytes], pod: SshPod) -> None:
+    assert ops("run", "list", "--json").json["unreachable"] == []
+    assert ops("run", "status", "none").returncode == 3
+    assert len(impostor) >= 2
+
+
+def test_a_watch_remembers_how_runs_end_also_when_nobody_asked(
+    ops: Ops, watch: PipedOps, pod: SshPod, start_ops: StartOps
+) -> None:
+    assert ops("run", "submit", "--preset", "say", "--run-id", "r1").returncode == 0
+    assert ops("run", "wait", "r1").returncode == 0
+    wait_for((pod.outputs_dir / "r1/summary.json").exists, "the end")
+    watch.process.send_signal(signal.SIGTERM)
+    watch.rest()
+    pod.stop()
+    told = ops("run", "status", "r1", "--json")
+    assert told.returncode == 4 and told.json["source"] == "history"
+    assert (told.json["state"], told.json["stdout_tail"]) == ("succeeded", ["hello"])
+    assert told.json["summary"]["ok"] is True
