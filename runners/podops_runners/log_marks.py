@@ -52,7 +52,9 @@ class LogMarks:
             number, end = _place(line.get("attempt")), _place(line.get("log_end"))
             if number is not None and end is not None:
                 self._ends.append((end, number, str(line.get("reason") or "")))
-        return [Begin(end, number + 1, reason) for end, number, reason in self._ends]
+        # The end of the last one begins another only when something has been printed since.
+        followed = len(self._ends) - (0 if self._ends and self._ends[-1][0] < _size(self._log) else 1)
+        return [Begin(end, number + 1, reason) for end, number, reason in self._ends[: max(0, followed)]]
 
 
 def gap_at(gaps: List[Tuple[int, int]], offset: int) -> Optional[Tuple[int, int]]:
@@ -108,6 +110,13 @@ def _loaded(line: bytes) -> Optional[Dict[str, Any]]:
 def _place(value: Any) -> Optional[int]:
     number = records.number(value)
     return int(number) if number is not None and number >= 0 else None
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _has_holes(path: str) -> bool:

@@ -117,6 +117,7 @@ async def test_a_follower_is_told_where_each_attempt_begins_and_why(fleet: tuple
         (AttemptBegin(line, 2, "nonzero_exit"), b"this is attempt 2\n"),
         (AttemptBegin(2 * line, 3, "nonzero_exit"), b"this is attempt 3\n"),
     ]
+    assert found[-1].eof and found[-1].begin is None
     last = await opened.read_log_before(POD, RUN, 3 * line, length=1000)
     assert [begin.number for begin in last.begins] == [2, 3]
     second = await chunks(opened, tail_lines=1, within=(line, 2 * line))
@@ -142,6 +143,7 @@ def test_tail_shows_one_attempt_or_the_whole_log_with_what_is_to_be_told_on_stan
     whole = ops("run", "tail", "a1")
     assert whole.stdout == "".join(f"this is attempt {number}\n" for number in (1, 2, 3))
     assert "── attempt 2, after nonzero_exit ──" in whole.stderr
+    assert re.findall(r"attempt \d", ops("run", "tail", "-f", "-n", "9", "a1").stderr) == ["attempt 2", "attempt 3"]
     for number in (1, 2, 3):
         shown = ops("run", "tail", "a1", "--attempt", str(number))
         assert (shown.stdout, shown.stderr) == (f"this is attempt {number}\n", "")
