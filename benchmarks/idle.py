@@ -1,4 +1,4 @@
-"""What watching costs while a run says nothing: the supervisor beside the shell and tee of a pipeline."""
+"""What watching costs while a run says nothing: supervisor, shim and agent beside the shell and tee of a pipeline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def measure(world: World) -> list[Row]:
         await fleet.settled(20)
         await fleet.submit(plan_submit(world.config, "quiet", NEAR, run_id="quiet"))
     await asyncio.sleep(3.0)
-    ours, theirs = [_supervisor(world)], _pipeline(world)
+    ours, theirs = _watchers(world), _pipeline(world)
     before = [_cpu_seconds(pids) for pids in (ours, theirs)]
     await asyncio.sleep(SECONDS)
     spent = [100 * (_cpu_seconds(pids) - then) / SECONDS for pids, then in zip((ours, theirs), before, strict=True)]
@@ -33,12 +33,17 @@ async def measure(world: World) -> list[Row]:
     return [
         Row("a quiet run: CPU of what watches it", instead, spent[0], spent[1], "% of a core"),
         Row("a quiet run: memory of what watches it", instead, _memory_mib(ours), _memory_mib(theirs), "MiB"),
+        Row("the same, resident", instead, _memory_mib(ours, "Rss:"), _memory_mib(theirs, "Rss:"), "MiB"),
     ]
 
 
-def _supervisor(world: World) -> int:
-    claim = json.loads((world.run_dir(NEAR, "quiet") / ".ops/claim.json").read_text())
-    return int(claim["supervisor"]["pid"])
+def _watchers(world: World) -> list[int]:
+    """The run's supervisor and shim, and the agent, which all runs of a pod share."""
+    private = world.run_dir(NEAR, "quiet") / ".ops"
+    supervisor = json.loads((private / "claim.json").read_text())["supervisor"]
+    shim = json.loads((private / "child.json").read_text())["shim"]
+    agent = json.loads((Path(os.environ["PODOPS_STATE_DIR"]) / "agent.json").read_text())["agent"]
+    return [int(who["pid"]) for who in (supervisor, shim, agent)]
 
 
 def _pipeline(world: World) -> list[int]:
@@ -56,11 +61,11 @@ def _cpu_seconds(pids: list[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _memory_mib(pids: list[int]) -> float:
-    """Resident memory, pages shared with other processes counted by share."""
+def _memory_mib(pids: list[int], kind: str = "Pss:") -> float:
+    """Resident memory; `Pss:` counts pages shared with other processes by their share, `Rss:` in full in each."""
     kib = 0
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(kind):
                 kib += int(line.split()[1])
     return kib / 1024

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cold_status, idle, log_latency, printing, start_time, submit_time
+from benchmarks import cold_status, idle, log_latency, printing, queue_scale, start_time, submit_time
 from benchmarks.measure import Row
 from benchmarks.world import World, world
 
@@ -24,8 +24,17 @@ MEASURES: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "printing": printing.measure,
     "idle": idle.measure,
     "start": start_time.measure,
+    # Last, because whatever is measured while a thousand runs wait pays for them.
+    "queue": queue_scale.measure,
 }
-PRESETS = log_latency.PRESETS | cold_status.PRESETS | submit_time.PRESETS | printing.PRESETS | idle.PRESETS
+PRESETS = (
+    log_latency.PRESETS
+    | cold_status.PRESETS
+    | submit_time.PRESETS
+    | printing.PRESETS
+    | idle.PRESETS
+    | queue_scale.PRESETS
+)
 
 #: Everything below this line of the file is written by `--write`.
 MARKER = "<!-- written by `make bench`: edit above this line only -->"

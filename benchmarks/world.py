@@ -57,9 +57,10 @@ class World:
 def world(presets: Mapping[str, Any]) -> Iterator[World]:
     """Start it, and leave nothing of it behind."""
     root = Path(tempfile.mkdtemp(prefix="podops-bench-"))
+    state = root / "near-state"
     names = [f"podops-bench-{uuid.uuid4().hex[:8]}" for _ in range(2)]
     pod = SshPod(name=FAR, root=root / "pod", port=free_port())
-    _clean_environment(root / "client-home")
+    _clean_environment(root / "client-home", state)
     try:
         pod.create()
         pod.start()
@@ -73,12 +74,13 @@ def world(presets: Mapping[str, Any]) -> Iterator[World]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _clean_environment(home: Path) -> None:
+def _clean_environment(home: Path, state: Path) -> None:
     home.mkdir()
     keep: Sequence[str] = ("LANG", "LC_ALL")
     kept = {name: os.environ[name] for name in keep if name in os.environ}
     os.environ.clear()
-    os.environ.update(kept, HOME=str(home), PATH=f"{Path(sys.executable).parent}:{POD_PATH}", TERM="xterm-256color")
+    path = f"{Path(sys.executable).parent}:{POD_PATH}"
+    os.environ.update(kept, HOME=str(home), PATH=path, TERM="xterm-256color", PODOPS_STATE_DIR=str(state))
 
 
 def _project_file(root: Path, pod: SshPod, socket: str, presets: Mapping[str, Any]) -> Path:

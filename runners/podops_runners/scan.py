@@ -1,6 +1,7 @@
 """The run list of a pod: every run directory under the outputs roots, read cheaply again and again."""
 
 import os
+import re
 import stat
 import time
 from calendar import timegm
@@ -19,6 +20,8 @@ _RECHECK_S = 15.0
 
 #: Longest command or detail in a run list, characters; the records hold them whole.
 _LONG = 4000
+
+_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z\Z", re.ASCII)
 
 
 class Project(NamedTuple):
@@ -305,7 +308,9 @@ def _number(value: Any) -> Optional[float]:
 
 def _moment(text: Any) -> Optional[float]:
     """Unix time of `2026-11-21T02:17:09Z`; `None` for anything else."""
+    # By hand, because strptime takes a third of the time that all of a run takes.
+    match = _MOMENT.match(text) if isinstance(text, str) else None
     try:
-        return float(timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
-    except (TypeError, ValueError):
+        return None if match is None else float(timegm(tuple(int(part) for part in match.groups())))
+    except ValueError:
         return None

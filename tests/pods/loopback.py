@@ -188,12 +188,18 @@ def end_leftovers(root: Path) -> None:
     while links() and time.monotonic() < deadline:
         time.sleep(0.05)
     orphans = [f"{pid} {command_line(pid)[:200]}" for pid in links()]
-    for pid in processes_with_env(str(root)):
-        _kill(pid, signal.SIGKILL)
-    wait_for(lambda: not processes_with_env(str(root)), f"every process of {root} to be gone")
+    wait_for(lambda: not _killed_now(root), f"every process of {root} to be gone")
     for record in root.rglob("agent.json"):
         _tmux_socket(f"podops-agent-{zlib.crc32(str(record.parent).encode()):08x}").unlink(missing_ok=True)
     assert not orphans, f"link processes outlived their connection by {wait:g} s: {orphans}"
+
+
+def _killed_now(root: Path) -> list[int]:
+    """Kill what there is: again and again, because supervisors and agents start each other anew."""
+    found = processes_with_env(str(root))
+    for pid in found:
+        _kill(pid, signal.SIGKILL)
+    return found
 
 
 def kill_tmux_server(name: str) -> None:
