@@ -97,7 +97,9 @@ class SshPod:
 
     def _server_config(self) -> str:
         env = {"HOME": str(self.home), "PATH": self.path, "PODOPS_STATE_DIR": str(self.root / "state"), **self.env}
+        # What a test wants comes first: of two values sshd takes the first.
         lines = [
+            *self.options,
             f"Port {self.port}",
             f"ListenAddress {self.address}",
             f"HostKey {self.host_key}",
@@ -110,7 +112,6 @@ class SshPod:
             "PermitRootLogin yes",
             "MaxStartups 300:30:400",
             "SetEnv " + " ".join(f"{name}={value}" for name, value in env.items()),
-            *self.options,
         ]
         return "\n".join(lines) + "\n"
 

@@ -20,7 +20,7 @@ from podops.fleet.snapshot import PodSnapshot, PodState, RunSnapshot
 from podops.link.bootstrap import start_link
 from podops.link.client import SILENCE_S, LinkClient
 from podops.link.pod_archive import pod_archive
-from podops.transport.base import PodProcess, Transport
+from podops.transport.base import Lockable, PodProcess, Transport
 from podops_runners.frames import Frame
 from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
 
@@ -121,6 +121,8 @@ class PodLink:
             self._hurry.clear()
             error, held = await self._attempt()
             if isinstance(error, errors.RefusedError):
+                if isinstance(self._transport, Lockable) and await self._transport.unlock():
+                    continue
                 # Asked again and again, a pod with a wrong key locks its user out; a person knows when it is mended.
                 self._fail("refused", error, None)
                 await self._hurry.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class PodProcess(Protocol):
@@ -32,3 +32,11 @@ class Transport(Protocol):
 
         Raises `RefusedError` when the pod says no (key, host key), `UnreachableError` when it is silent.
         """
+
+
+@runtime_checkable
+class Lockable(Protocol):
+    """A transport whose key may be locked."""
+
+    async def unlock(self) -> bool:
+        """After a refusal: ask a person to unlock what was locked; whether it is worth another attempt."""

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncssh
 
 from podops.config.model import PodConfig
 from podops.errors import RefusedError, UnreachableError
+from podops.transport import locked_keys
+from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
 from podops.transport.ssh_config import MAX_JUMPS, Destination, ResolvedHost, resolve
-from podops.transport.ssh_errors import explain
+from podops.transport.ssh_errors import explain, is_encrypted
 
 #: A peer that misses three of these is gone, seconds.
 KEEPALIVE_S = 2.0
@@ -25,6 +32,9 @@ _CLOSE_S = 0.5
 
 #: In front of the others, not instead of them: measured 1.4 times as fast as the default.
 _FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+
+#: What only a server can cause: a ProxyCommand has worked.
+_ANSWERS = (asyncssh.PermissionDenied, asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed)
 
 # What goes wrong is raised; without a handler of its own asyncssh would write over the terminal as well.
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
@@ -102,6 +112,8 @@ class SshTransport:
 
     def __init__(self, pod: PodConfig) -> None:
         self._pod = pod
+        # The locked keys of the host that refused the login last.
+        self._locked: list[Path] = []
         self.address = pod.address
 
     async def start(self, command: str) -> SshProcess:
@@ -120,6 +132,11 @@ class SshTransport:
         except BaseException:
             await close_connections(connections)
             raise
+
+    async def unlock(self) -> bool:
+        """After a refused login: ask for the passphrase of a key that was not tried; whether to try again."""
+        desk = locked_keys.desk()
+        return desk is not None and await desk.unlock(self._locked)
 
     async def resolve(self) -> ResolvedHost:
         """What the configuration says about the pod. Raises `RefusedError` when it cannot be used."""
@@ -154,22 +171,54 @@ class SshTransport:
         await self._connect(host, connections)
 
     async def _connect(self, host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> None:
+        options = _options(host, connections)
         try:
-            connections.append(await asyncssh.connect(host.host, **_options(host, connections)))
+            with _proxy_command(host, connections, options) as said:
+                name = host.host if host.options.get("config") else host.hostname
+                connections.append(await asyncssh.connect(name, **options))
         except UnreachableError:
             raise
         except (asyncssh.Error, OSError, TimeoutError, ValueError) as error:
+            if isinstance(error, asyncssh.PermissionDenied):
+                files = (path for path in host.identity_files if path not in locked_keys.unlocked)
+                self._locked = [path for path in files if is_encrypted(path)]
+            if said and not isinstance(error, _ANSWERS):
+                message = f"the ProxyCommand of {host.host} failed: {said[-1][:300]}"
+                raise UnreachableError(message, f"try it by hand: {host.proxy_command}") from error
             raise explain(error, host) from error
 
 
+@contextlib.contextmanager
+def _proxy_command(
+    host: ResolvedHost, connections: list[asyncssh.SSHClientConnection], options: dict[str, Any]
+) -> Iterator[list[str]]:
+    """Let a shell run the ProxyCommand, as OpenSSH does. Yields a list that has its complaints afterwards.
+
+    asyncssh would run it without a shell, and take what it complains of for the pod's words.
+    """
+    said: list[str] = []
+    if host.proxy_command is None or connections:
+        yield said
+        return
+    with tempfile.NamedTemporaryFile(prefix="podops-proxy-") as errors:
+        # The shell stays: asyncssh takes the end of its standard error for the end of the connection.
+        script = '(eval "exec $1") 2>>"$0"; exit $?'
+        options["proxy_command"] = ["/bin/sh", "-c", script, errors.name, host.proxy_command]
+        try:
+            yield said
+        finally:
+            said += Path(errors.name).read_text("utf-8", "replace").strip().splitlines()
+
+
 def _options(host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> dict[str, Any]:
-    """Everything podops decides by itself; the rest asyncssh takes from the same configuration files."""
+    """Everything podops decides by itself, and what the configuration says."""
     options: dict[str, Any] = {
+        "client_factory": functools.partial(HostKeyCheck, host),
         "port": host.port,
         "username": host.user,
-        "config": list(host.files),
         "known_hosts": host.host_keys,
         "tunnel": connections[-1] if connections else None,
+        "proxy_command": None,
         "ignore_encrypted": True,
         "password_auth": False,
         "kbdint_auth": False,
@@ -180,12 +229,22 @@ def _options(host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]
         "login_timeout": CONNECT_S,
         "request_pty": False,
         "command": None,
+        "agent_forwarding": False,
+        "encryption_algs": _FAST_CIPHERS,
+        **host.options,
     }
     if host.client_keys is not None:
-        options["client_keys"] = list(host.client_keys)
+        options["client_keys"] = [_usable(name) for name in host.client_keys]
     if host.agent_keys is not None:
         options["agent_identities"] = list(host.agent_keys)
-        options["agent_path"] = host.agent if host.agent_keys else ""
-    if not host.has_ciphers:
-        options["encryption_algs"] = _FAST_CIPHERS
+    options["agent_path"] = host.agent if host.agent_keys is None or host.agent_keys else ""
     return options
+
+
+def _usable(name: str) -> Any:
+    """A key file, or the key itself when it was unlocked, with the certificate that lies beside it."""
+    key = locked_keys.unlocked.get(Path(name))
+    certificate = Path(f"{name}-cert.pub")
+    if key is None:
+        return name
+    return (key, str(certificate)) if certificate.is_file() else key

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from asyncssh import SSHKey, read_public_key
 from asyncssh.config import SSHClientConfig
+from asyncssh.encryption import get_encryption_algs
+from asyncssh.kex import get_kex_algs
 from asyncssh.known_hosts import SSHKnownHosts
+from asyncssh.mac import get_mac_algs
+from asyncssh.public_key import get_certificate_algs, get_public_key_algs
+
+from podops.transport.openssh_config import Settings, default_values, known_hosts_files, read_settings
 
 #: Jump hosts may have jump hosts of their own; a chain longer than this is a loop.
 MAX_JUMPS = 8
@@ -66,7 +73,6 @@ class ResolvedHost:
     hostname: str
     user: str
     port: int
-    files: tuple[str, ...]
     host_keys: HostKeys
     identity_files: tuple[Path, ...]
     #: Of those, the ones with a private key; `None` when none is configured and the usual ones are tried.
@@ -75,8 +81,14 @@ class ResolvedHost:
     agent_keys: tuple[SSHKey, ...] | None = None
     explicit_identity: str | None = None
     jumps: tuple[Destination, ...] = ()
-    has_ciphers: bool = False
     agent: str = ""
+    #: Run by a shell, its standard input and output are the connection.
+    proxy_command: str | None = None
+    #: A host key that is not known is stored and trusted from then on, as the configuration says.
+    accept_new: bool = False
+    hash_known_hosts: bool = False
+    #: What else asyncssh is told.
+    options: Mapping[str, Any] = field(default_factory=dict)
     command_prefix: str = field(default="ssh")
     #: What known_hosts calls it: `HostKeyAlias`, else the host name.
     key_name: str = ""
@@ -88,26 +100,100 @@ class ResolvedHost:
 
 def resolve(destination: Destination, ssh_config: str | None, identity_file: str | None = None) -> ResolvedHost:
     """Read the configuration for `destination`. Raises `ValueError` or `OSError` for a bad file."""
+    settings = read_settings(destination.host, destination.user, destination.port, ssh_config)
+    if settings is None:
+        return _resolve_without_openssh(destination, ssh_config, identity_file)
+    identities = (_expand(identity_file),) if identity_file else settings.paths("identityfile")
+    if not identity_file and settings.values.get("identityfile") == default_values().get("identityfile"):
+        identities = tuple(path for path in identities if path.is_file())
+    hostname = settings.one("hostname") or destination.host
+    agent = settings.one("identityagent") or ""
+    if not agent or agent == "SSH_AUTH_SOCK":
+        agent = os.environ.get("SSH_AUTH_SOCK", "") if settings.values.get("identityagent") != ("none",) else ""
+    command = settings.one("proxycommand")
+    return ResolvedHost(
+        host=destination.host,
+        hostname=hostname,
+        user=settings.one("user") or getpass.getuser(),
+        port=int(settings.one("port") or 22),
+        host_keys=_host_keys(known_hosts_files(settings)),
+        identity_files=identities,
+        client_keys=tuple(str(path) for path in identities if _is_private(path)),
+        agent_keys=_public_keys(identities) if settings.flag("identitiesonly") else None,
+        explicit_identity=identity_file,
+        jumps=_jumps(settings.one("proxyjump")),
+        agent=str(settings.path(agent)) if agent else "",
+        proxy_command=settings.filled_in(command) if command else None,
+        accept_new=settings.one("stricthostkeychecking") in ("accept-new", "no", "false", "off"),
+        hash_known_hosts=settings.flag("hashknownhosts"),
+        options=_options(settings),
+        command_prefix=f"ssh -F {ssh_config}" if ssh_config else "ssh",
+        key_name=settings.one("hostkeyalias") or hostname,
+    )
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """The settings that asyncssh knows under names of its own. Raises `ValueError` for a method it does not have."""
+    options: dict[str, Any] = {"config": None, "client_certs": [str(path) for path in _certificates(settings)]}
+    if alias := settings.one("hostkeyalias"):
+        options["host_key_alias"] = alias
+    if family := {"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(settings.one("addressfamily") or ""):
+        options["family"] = family
+    if address := settings.one("bindaddress"):
+        options["local_addr"] = (address, 0)
+    if settings.flag("compression"):
+        options["compression_algs"] = "zlib@openssh.com,zlib,none"
+    keys = [*get_certificate_algs(), *get_public_key_algs()]
+    known = {
+        ("ciphers", "encryption_algs"): get_encryption_algs(),
+        ("macs", "mac_algs"): get_mac_algs(),
+        ("kexalgorithms", "kex_algs"): get_kex_algs(),
+        ("hostkeyalgorithms", "server_host_key_algs"): keys,
+        ("pubkeyacceptedalgorithms", "signature_algs"): keys,
+    }
+    for (key, option), available in known.items():
+        if settings.values.get(key) != default_values().get(key):
+            options[option] = _chosen(key, settings.one(key) or "", [name.decode() for name in available])
+    return options
+
+
+def _certificates(settings: Settings) -> tuple[Path, ...]:
+    return tuple(path for path in settings.paths("certificatefile") if path.is_file())
+
+
+def _chosen(key: str, wanted: str, available: Sequence[str]) -> list[str]:
+    chosen = [name for name in wanted.split(",") if name in available]
+    if not chosen:
+        raise ValueError(f"none of {key} {wanted} is available here")
+    return chosen
+
+
+def _resolve_without_openssh(
+    destination: Destination, ssh_config: str | None, identity_file: str | None
+) -> ResolvedHost:
+    """The same by asyncssh's own reading, which knows the usual settings."""
     files = config_files(ssh_config)
     user, port = destination.user or (), destination.port or ()
     local_user = getpass.getuser()
     config: Any = SSHClientConfig.load(None, list(files), False, False, False, local_user, user, destination.host, port)
     configured = [identity_file] if identity_file else config.get("IdentityFile", None)
     identities = _identities(configured)
+    user_files = config.get("UserKnownHostsFile", ("~/.ssh/known_hosts", "~/.ssh/known_hosts2"))
+    system_files = config.get("GlobalKnownHostsFile", ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"))
     return ResolvedHost(
         host=destination.host,
         hostname=str(config.get("Hostname", destination.host)),
         user=str(config.get("User", None) or local_user),
         port=int(config.get("Port", 22)),
-        files=files,
-        host_keys=_host_keys(config),
+        host_keys=_host_keys(tuple(_expand(name) for name in (*user_files, *system_files))),
         identity_files=identities,
         client_keys=None if configured is None else tuple(str(path) for path in identities if _is_private(path)),
         agent_keys=_public_keys(identities) if config.get("IdentitiesOnly", False) else None,
         explicit_identity=identity_file,
         jumps=_jumps(config.get("ProxyJump", None)),
-        has_ciphers=config.get("Ciphers", None) is not None,
         agent=str(config.get("IdentityAgent", None) or os.environ.get("SSH_AUTH_SOCK", "")),
+        proxy_command=config.get("ProxyCommand", None),
+        options={"config": list(files)} | ({} if config.get("Ciphers", None) is None else {"encryption_algs": ()}),
         command_prefix=f"ssh -F {ssh_config}" if ssh_config else "ssh",
         key_name=str(config.get("HostKeyAlias", None) or config.get("Hostname", destination.host)),
     )
@@ -121,12 +207,9 @@ def config_files(ssh_config: str | None) -> tuple[str, ...]:
     return tuple(str(path) for path in usual if os.access(path, os.R_OK))
 
 
-def _host_keys(config: Any) -> HostKeys:
+def _host_keys(files: tuple[Path, ...]) -> HostKeys:
     """Unlike asyncssh, `UserKnownHostsFile none` trusts nothing instead of everything."""
-    user_files = config.get("UserKnownHostsFile", ("~/.ssh/known_hosts", "~/.ssh/known_hosts2"))
-    system_files = config.get("GlobalKnownHostsFile", ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"))
     store = SSHKnownHosts()
-    files = tuple(_expand(name) for name in (*user_files, *system_files))
     for file in files:
         _load_known_hosts(store, file)
     return HostKeys(files, store)
