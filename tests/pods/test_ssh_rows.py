@@ -18,7 +18,7 @@ from podops.config.model import PodConfig
 from podops.errors import RefusedError, UnreachableError
 from podops.fleet.fleet import Fleet
 from podops.transport import locked_keys
-from tests.pods.conftest import MakeSshPod
+from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps
 from tests.pods.fleet_config import fleet_config, pod_config
 from tests.pods.loopback import SshPod, link_processes, make_key, wait_for
 from tests.pods.test_transports import failure, started
@@ -137,6 +137,21 @@ async def test_a_locked_key_is_asked_for_once_for_all_pods(ssh_pod: MakeSshPod) 
     finally:
         locked_keys.ask_with(None)
         locked_keys.unlocked.clear()
+
+
+def test_ops_asks_on_its_terminal_for_the_passphrase(
+    ssh_pod: MakeSshPod, project: MakeProject, open_ops: OpenOps
+) -> None:
+    pod = ssh_pod()
+    run("ssh-keygen", "-q", "-p", "-f", pod.user_key, "-N", "a long passphrase")
+    project(pod)
+    terminal = open_ops("--timeout", "5", "pod", "list", "--json")
+    terminal.wait_for(f"Passphrase for {pod.user_key}: ")
+    terminal.press("wrong\n")
+    terminal.wait_for("That did not open it")
+    terminal.press("a long passphrase\n")
+    assert terminal.ended() == 0
+    assert b'"live"' in terminal.output and b"a long passphrase" not in terminal.output
 
 
 async def test_identities_only_keeps_the_keys_of_an_agent_to_itself(

@@ -82,6 +82,7 @@ async def open_remembering(
 ) -> AsyncIterator[tuple[Fleet, History | None]]:
     """Likewise, with the history that all this is noted in, unless none is kept."""
     from podops.cli.output import say
+    from podops.cli.passphrase import settled
     from podops.fleet.fleet import Fleet
     from podops.history.keep import history_of
     from podops.sharing.shared_pod import SharedLinks
@@ -93,7 +94,7 @@ async def open_remembering(
     waits = {"connect_timeout": patience, "answer_timeout": patience}
     try:
         async with Fleet(config, pods=pods, **waits, memory=history, sharer=sharer) as fleet:
-            await fleet.settled(options.timeout_s + _TOLD_S)
+            await settled(fleet, patience + _TOLD_S)
             yield fleet, history
     finally:
         if history is not None:

@@ -90,6 +90,7 @@ class PodLink:
         patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
         self._silence_s = patience if silence_s is None else min(silence_s, patience)
         self._sharer = sharer
+        self._way: Transport | None = None
         self._alone_until = 0.0
         self._client: LinkClient | None = None
         self._logs: dict[int, LogListener] = {}
@@ -121,7 +122,7 @@ class PodLink:
             self._hurry.clear()
             error, held = await self._attempt()
             if isinstance(error, errors.RefusedError):
-                if isinstance(self._transport, Lockable) and await self._transport.unlock():
+                if isinstance(self._way, Lockable) and await self._way.unlock():
                     continue
                 # Asked again and again, a pod with a wrong key locks its user out; a person knows when it is mended.
                 self._fail("refused", error, None)
@@ -283,7 +284,8 @@ class PodLink:
                 return *found, True
         # Here, because whoever shares a link needs neither.
         archive, sha256 = await asyncio.to_thread(pod_archive)
-        started = await start_link(transport_for(self._pod), self._pod.name, archive, sha256)
+        self._way = self._way or transport_for(self._pod)
+        started = await start_link(self._way, self._pod.name, archive, sha256)
         return started.process, started.early, False
 
     def _take_hello(self, answer: Frame, client: LinkClient) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import asyncssh
+if TYPE_CHECKING:
+    import asyncssh
 
 #: Asks a person for the passphrase of a key; the second argument tells whether the last one was wrong. `None`: none.
 Ask = Callable[[Path, bool], Awaitable[str | None]]
@@ -31,6 +33,11 @@ class Desk:
     def busy(self) -> bool:
         return self._turn.locked()
 
+    async def free(self) -> None:
+        """Wait until nobody is being asked."""
+        async with self._turn:
+            pass
+
     async def unlock(self, keys: Sequence[Path]) -> bool:
         """Whether any of `keys` is unlocked now."""
         for key in keys:
@@ -40,6 +47,8 @@ class Desk:
         return False
 
     async def _unlock(self, key: Path) -> bool:
+        import asyncssh
+
         for attempt in range(_TRIES if key not in self._refused else 0):
             passphrase = await self._ask(key, attempt > 0)
             if passphrase is None:

@@ -1,0 +1,58 @@
+"""Asking for the passphrase of a key on the terminal of a command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import termios
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from podops.transport import locked_keys
+
+if TYPE_CHECKING:
+    from podops.fleet.fleet import Fleet
+
+
+async def settled(fleet: Fleet, seconds: float) -> None:
+    """Wait until each pod is live or has failed, `seconds` at most; what a person takes to type does not count."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        locked_keys.ask_with(_ask)
+    await fleet.settled(seconds)
+    while (desk := locked_keys.desk()) is not None and desk.busy:
+        await desk.free()
+        await fleet.settled(seconds)
+
+
+async def _ask(key: Path, again: bool) -> str | None:
+    prompt = f"Passphrase for {key}: "
+    with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: ASYNC230
+        before = termios.tcgetattr(terminal)
+        silent = [*before]
+        silent[3] = int(before[3]) & ~termios.ECHO
+        try:
+            termios.tcsetattr(terminal, termios.TCSAFLUSH, silent)
+            terminal.write((("That did not open it. " if again else "") + prompt).encode())
+            line = await _line(terminal.fileno())
+            terminal.write(b"\n")
+        finally:
+            termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+    return line.decode("utf-8", "replace") or None
+
+
+async def _line(descriptor: int) -> bytes:
+    """One line from a terminal. Unlike a thread that reads, it can be given up: ctrl-c ends the command."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[bytes] = loop.create_future()
+
+    def read() -> None:
+        data = os.read(descriptor, 4096)
+        if not ready.done():
+            ready.set_result(data.rstrip(b"\r\n"))
+
+    loop.add_reader(descriptor, read)
+    try:
+        return await ready
+    finally:
+        loop.remove_reader(descriptor)
