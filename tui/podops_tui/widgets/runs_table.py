@@ -120,7 +120,8 @@ def _header(width: int, longest: int) -> Text:
     if width < _WIDE:
         if width >= _NARROW:
             row.append_text(cell("POD", 9))
-        return row.append_text(cell("TIME", 6, right=True)).append("DONE ETA LOSS")
+        row.append_text(cell("TIME", 6, right=True)).append_text(cell("DONE", 4, right=True))
+        return row.append_text(cell("ETA", 6, right=True)).append("LOSS")
     row.append_text(cell("POD", 12)).append_text(cell("PRESET", 12)).append_text(cell("TIME", 6, right=True))
     row.append_text(cell("STEP", 13, right=True)).append_text(cell("ETA", 6, right=True))
     return row.append_text(cell("LOSS", 8, right=True)).append("WHY")
@@ -149,12 +150,13 @@ def _wide_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
 
 
 def _narrow_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
-    words = [why(run, now)]
-    if not (run.ended or run.waiting):
-        done, left = ratio(run.step, run.total_steps), remaining(run, now)
-        words += ["" if done is None else f"{done:.0%}", "" if left is None else f"~{age(left)}"]
-        words += [shown if (shown := loss(run.metrics)) != DASH else ""]
-    return row.append(" ".join(word for word in words if word), style)
+    """Why it stands as it does, if there is anything to say, else how far it is."""
+    told = why(run, now)
+    if told or run.ended or run.waiting:
+        return row.append(told, style)
+    done = ratio(run.step, run.total_steps)
+    row.append_text(cell(DASH if done is None else f"{done:.0%}", 4, right=True))
+    return row.append_text(cell(age(remaining(run, now)), 6, right=True)).append(loss(run.metrics))
 
 
 def _searched(run: RunSnapshot) -> str:
