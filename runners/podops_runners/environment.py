@@ -5,28 +5,9 @@ import re
 from typing import Any, Dict, Iterable, Optional
 
 from podops_runners import creds
+from podops_runners.basics import FOR_RUNS
 from podops_runners.gpu_claims import visible_devices
 from podops_runners.rundir import RunDir
-
-#: What of the pod's own environment a run sees; anything else could be somebody's secret.
-_BASE = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LANG") + tuple(
-    "LC_" + name
-    for name in (
-        "ALL",
-        "ADDRESS",
-        "COLLATE",
-        "CTYPE",
-        "IDENTIFICATION",
-        "MEASUREMENT",
-        "MESSAGES",
-        "MONETARY",
-        "NAME",
-        "NUMERIC",
-        "PAPER",
-        "TELEPHONE",
-        "TIME",
-    )
-)
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z", re.DOTALL)
 
@@ -37,7 +18,7 @@ class EnvironmentFileError(Exception):
 
 def base_environment() -> Dict[str, str]:
     """The pod's own basics, from the process that asks."""
-    return {name: value for name, value in os.environ.items() if name in _BASE}
+    return {name: value for name, value in os.environ.items() if name in FOR_RUNS}
 
 
 def run_environment(

@@ -10,6 +10,7 @@ from typing import Any
 
 from podops.errors import PodSetupError, ProtocolError
 from podops.transport.base import PodProcess, Transport
+from podops_runners.basics import FOR_LINKS
 
 #: A login shell may print this much before our first word.
 MAX_BANNER_BYTES = 64 * 1024
@@ -19,7 +20,8 @@ _MAX_REPORT_BYTES = 4096
 _CHUNK = 64 * 1024
 
 # Runs under every Python 3, to be able to say that it is too old. The file it starts is only ever one that
-# the user owns, in a directory nobody else can write to, and whose hash is right.
+# the user owns, in a directory nobody else can write to, and whose hash is right. What else the login's environment
+# holds ends here.
 _SCRIPT = r"""
 import sys, os
 def say(**report):
@@ -91,7 +93,8 @@ def main():
             return say(error="store", message=problem)
         say(have=True)
     python = sys.executable or "python3"
-    os.execvp(python, [python, "-I", "-S", path, "link"])
+    env = dict((name, os.environ[name]) for name in ENV if name in os.environ)
+    os.execvpe(python, [python, "-I", "-S", path, "link"], env)
 main()
 """
 
@@ -148,7 +151,7 @@ class _Reports:
 
 def bootstrap_command(sha256: str, size: int) -> str:
     """The one command a pod is started with; no shell reads any character of it in its own way."""
-    source = f"SHA={sha256!r}\nSIZE={size}\n{_SCRIPT}"
+    source = f"SHA={sha256!r}\nSIZE={size}\nENV={FOR_LINKS!r}\n{_SCRIPT}"
     code = base64.b64encode(source.encode()).decode()
     return f"exec python3 -I -S -c 'import base64;exec(base64.b64decode(\"{code}\"))'"
 

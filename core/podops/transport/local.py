@@ -6,33 +6,15 @@ import asyncio
 import contextlib
 import os
 from asyncio.subprocess import PIPE
-from collections.abc import Mapping
 
 from podops.errors import UnreachableError
+from podops_runners.basics import FOR_LINKS
 
 #: How much of a process's standard error is kept, bytes from its end.
 STDERR_TAIL = 4096
 
 #: How long a process may take to end by itself once its input is closed, seconds.
 _CLOSE_S = 0.5
-
-
-_BASICS = frozenset(
-    [
-        "HOME",
-        "LANG",
-        "LD_LIBRARY_PATH",
-        "LOGNAME",
-        "PATH",
-        "PODOPS_STATE_DIR",
-        "SHELL",
-        "TMPDIR",
-        "TMUX_TMPDIR",
-        "TZ",
-        "USER",
-        "XDG_CACHE_HOME",
-    ]
-)
 
 
 class LocalProcess:
@@ -92,16 +74,8 @@ class LocalProcess:
             del self._stderr[:-STDERR_TAIL]
 
 
-def _basics(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a login on this machine would have, without whatever else this shell holds: tokens, activated environments.
-
-    The shell's own PATH stays, as it is the only one that is known.
-    """
-    return {name: value for name, value in environ.items() if name in _BASICS or name.startswith("LC_")}
-
-
 class LocalTransport:
-    """Starts commands on this machine, through `/bin/sh`."""
+    """Starts commands on this machine, through `/bin/sh`, with the basics of our own environment."""
 
     address = "local"
 
@@ -117,7 +91,7 @@ class LocalTransport:
                 stderr=PIPE,
                 start_new_session=True,
                 cwd="/",
-                env=_basics(os.environ),
+                env={name: value for name, value in os.environ.items() if name in FOR_LINKS},
             )
         except OSError as error:
             raise UnreachableError(f"cannot start a process on this machine: {error.strerror}") from error
