@@ -106,6 +106,9 @@ class RecordedFleet:
         start = max(0, len(data) + offset) if offset < 0 else offset
         return start, len(data), data[start : start + length]
 
+    async def recall_log(self, pod: str, run_id: str, *, project: str = "") -> None:
+        return None
+
     async def kill(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         self.done.append(("kill", pod, run_id, project))
         return {}

@@ -21,6 +21,7 @@ from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
+from podops_tui.keeping import Keeping
 from podops_tui.live_screen import LiveScreen
 from podops_tui.queue_deeds import QueueDeeds
 from podops_tui.screens.fleet import FleetScreen
@@ -43,9 +44,14 @@ _THEME = replace(BUILTIN_THEMES["textual-dark"], name="ops", accent="#3fc5d6")
 _DRAW_S, _AGE_S = 0.2, 1.0
 
 
-def run_app(config: ProjectConfig, *, read_only: bool = False, on_start: OnStart | None = None) -> int:
-    """Run the app until the user leaves; returns the exit code. `on_start` gets the fleet once it is shown."""
-    app = OpsApp(config, read_only=read_only, on_start=on_start)
+def run_app(
+    config: ProjectConfig, *, read_only: bool = False, keep: bool = False, on_start: OnStart | None = None
+) -> int:
+    """Run the app until the user leaves; returns the exit code. `on_start` gets the fleet once it is shown.
+
+    With `keep` it keeps the project's history, and lets commands use its links.
+    """
+    app = OpsApp(config, read_only=read_only, keeping=Keeping(config) if keep else None, on_start=on_start)
     app.run()
     return app.return_code or 0
 
@@ -60,6 +66,7 @@ class OpsApp(QueueDeeds, App[None]):
         config: ProjectConfig,
         *,
         read_only: bool = False,
+        keeping: Keeping | None = None,
         on_start: OnStart | None = None,
         fleet: Fleet | None = None,
     ) -> None:
@@ -69,7 +76,8 @@ class OpsApp(QueueDeeds, App[None]):
         self.theme = _THEME.name
         self.config = config
         self.read_only = read_only
-        self.fleet = fleet or Fleet(config)
+        self.fleet = fleet or Fleet(config, memory=keeping.history if keeping is not None else None)
+        self._keeping = keeping
         self._on_start = on_start
         self._changed = False
         self._home = FleetScreen()
@@ -84,7 +92,11 @@ class OpsApp(QueueDeeds, App[None]):
             # Whoever ends us gets the terminal back as it was, and what comes after the app is still done.
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
+        if self._keeping is not None:
+            await self.fleet.recall()
         await self.fleet.__aenter__()
+        if self._keeping is not None:
+            self._keeping.start(self.fleet)
         self._stop = self.fleet.subscribe(self._fleet_changed)
         await self.push_screen(self._home)
         self.set_interval(_DRAW_S, self._redraw_changed)
@@ -94,7 +106,11 @@ class OpsApp(QueueDeeds, App[None]):
 
     async def on_unmount(self) -> None:
         self._stop()
+        if self._keeping is not None:
+            await self._keeping.stop()
         await self.fleet.__aexit__()
+        if self._keeping is not None:
+            await self._keeping.close()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         for action in available(self.read_only):
@@ -294,6 +310,11 @@ class OpsApp(QueueDeeds, App[None]):
             self._redraw()
 
     def _redraw(self) -> None:
+        while self._keeping is not None and self._keeping.told:
+            self.notify(clean(self._keeping.told.popleft()), severity="warning", timeout=10, markup=False)
+        self._draw()
+
+    def _draw(self) -> None:
         """Bring up to date what can be seen: the uppermost full screen, and dialogs over it."""
         self._changed = False
         if not self.is_running:

@@ -85,6 +85,10 @@ class LogBuffer:
         self._next += count
         self._current_start = self._next
 
+    def remark(self, text: str) -> None:
+        """Say something about the lines that follow."""
+        self._push(_note(f"⋯ {text} ⋯"))
+
     def begins(self, attempt: AttemptBegin) -> None:
         """Note that an attempt begins with the next bytes."""
         self._break_off()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet, LogStream
 from podops.fleet.snapshot import LogChunk, LogPiece
 from podops_tui.ansi import clean
+from podops_tui.format import age
 from podops_tui.log_buffer import LogBuffer
 
 #: A selection that is moving on is not followed, seconds.
@@ -41,6 +43,7 @@ class LogReader:
         self._next: int | None = None
         self._acked = 0
         self._reading_earlier = False
+        self._recalled = False
         self._moving = asyncio.Event()
         self._moving.set()
 
@@ -83,6 +86,7 @@ class LogReader:
     async def run(self) -> None:
         """Read to the end of a log that is complete, else until cancelled."""
         await asyncio.sleep(_SETTLE_S)
+        await self._recall()
         wait = _FIRST_WAIT_S
         while True:
             begun = self._next
@@ -96,6 +100,28 @@ class LogReader:
             wait = _FIRST_WAIT_S if begun != self._next else min(2 * wait, _LONGEST_WAIT_S)
             await self._until_live(wait)
 
+    async def _recall(self) -> None:
+        """Show what this machine remembers of the log, until its pod tells it."""
+        pod, project, run_id = self._key
+        seen = self._fleet.snapshot.pods.get(pod)
+        if seen is None or seen.state == "live":
+            return
+        known = await self._fleet.recall_log(pod, run_id, project=project)
+        if known is not None:
+            self._recalled = True
+            self.buffer.start_at(known.start)
+            self.buffer.remark(f"as it was {age(time.time() - known.as_of)} ago, remembered on this machine")
+            self.buffer.feed(known.data)
+            self._changed()
+
+    def _begin(self, offset: int) -> None:
+        """The first bytes come from the pod: what was remembered gives way to them."""
+        if self._recalled:
+            self._recalled = False
+            held, self.buffer = self.buffer.held, LogBuffer()
+            self.buffer.held = held
+        self.buffer.start_at(offset)
+
     async def _follow(self) -> None:
         pod, project, run_id = self._key
         lines = _TAIL_LINES if self._next is None else None
@@ -106,7 +132,7 @@ class LogReader:
                 if not self._moving.is_set() and self.buffer.full:
                     await self._moving.wait()
                 if self._next is None:
-                    self.buffer.start_at(chunk.offset - chunk.skipped - chunk.gap)
+                    self._begin(chunk.offset - chunk.skipped - chunk.gap)
                 self._take(chunk)
                 self._next = chunk.offset + len(chunk.data)
                 self._changed()

@@ -43,6 +43,7 @@ def doctor(options: Options, pods: tuple[str, ...], fix: bool, yes: bool) -> int
     Each fault comes with its cure. Exit code 0 when nothing failed (warnings are allowed), 1 when something did. --fix
     asks before it changes anything, and needs --yes where there is no terminal.
     """
+    from podops.doctor.keeping import keeping_checks
     from podops.doctor.machine import machine_checks, project_checks
 
     if fix and not yes and not sys.stdin.isatty():
@@ -55,6 +56,7 @@ def doctor(options: Options, pods: tuple[str, ...], fix: bool, yes: bool) -> int
             click.echo(_text(checks))
         raise
     checks += project_checks(config, os.environ)
+    checks += keeping_checks(config, os.environ)
     checks += run_async(_fleet_checks(options, config, pods, _Fixing(yes) if fix else None))
     failed = any(check.level == "fail" for check in checks)
     if options.json:

@@ -89,7 +89,7 @@ def pod_status(options: Options, name: str) -> int:
 
 async def _snapshot(options: Options, pods: list[str] | None) -> FleetSnapshot:
     async with open_fleet(options, pods) as fleet:
-        fleet.recall()
+        await fleet.recall()
         await _sampled(fleet)
         return fleet.snapshot
 

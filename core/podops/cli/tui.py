@@ -15,4 +15,4 @@ def tui(options: Options, read_only: bool = False) -> int:
     config = options.project()
     from podops_tui.app import run_app
 
-    return run_app(config, read_only=read_only)
+    return run_app(config, read_only=read_only, keep=True)

@@ -45,8 +45,8 @@ async def _watch(options: Options) -> int:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     history = history_of(config, os.environ, say)
     fleet = Fleet(config, connect_timeout=options.timeout_s, memory=history)
-    fleet.recall()
     try:
+        await fleet.recall()
         await _hold(options, fleet, ended)
     finally:
         if history is not None:

@@ -16,7 +16,7 @@ from podops.errors import NotFoundError, UnreachableError
 from podops.fleet import wire
 from podops.fleet.hello import who
 from podops.fleet.log_stream import FollowRequest, followed
-from podops.fleet.memory import Memory
+from podops.fleet.memory import Memory, RecalledLog
 from podops.fleet.pacing import Gate
 from podops.fleet.pod_link import PodLink, Sharer
 from podops.fleet.port_forward import PortForward
@@ -147,13 +147,22 @@ class Fleet:
             for wait in waits:
                 wait.cancel()
 
-    def recall(self) -> None:
-        """Show of each pod that has not told its runs yet what the memory has of it; may read a disk."""
-        for name, link in self._links.items():
-            if self._memory is not None and not link.snapshot.listed:
-                known = self._memory.recall(self._config.pods[name])
-                if known is not None:
-                    link.recall(known)
+    async def recall(self) -> None:
+        """Show of each pod that has not told its runs yet what the memory has of it."""
+        if self._memory is None:
+            return
+        wanted = [self._config.pods[name] for name, link in self._links.items() if not link.snapshot.listed]
+        memory = self._memory
+        found = await asyncio.to_thread(lambda: [memory.recall(pod) for pod in wanted])
+        for pod, known in zip(wanted, found, strict=True):
+            if known is not None:
+                self._links[pod.name].recall(known)
+
+    async def recall_log(self, pod: str, run_id: str, *, project: str = "") -> RecalledLog | None:
+        """The end of a run's log as the memory has it."""
+        if self._memory is None:
+            return None
+        return await asyncio.to_thread(self._memory.recall_log, self._config.pods[pod], self._project(project), run_id)
 
     def retry(self, pod: str) -> None:
         """Connect now instead of waiting for the back-off."""

@@ -21,10 +21,22 @@ class Recalled:
     runs: Mapping[str, RunSnapshot]
 
 
+@dataclass(frozen=True, slots=True)
+class RecalledLog:
+    """The bytes of a log from `start` on, as they were at `as_of`; `complete` when they are its last for ever."""
+
+    start: int
+    data: bytes
+    complete: bool
+    as_of: float
+
+
 class Memory(Protocol):
-    """Every method returns at once but `recall`, which may read a disk; none of them raises."""
+    """Every method returns at once but those that recall, which may read a disk; none of them raises."""
 
     def recall(self, pod: PodConfig) -> Recalled | None: ...
+
+    def recall_log(self, pod: PodConfig, project: str, run_id: str) -> RecalledLog | None: ...
 
     def note_pod(self, pod: PodConfig, seen: PodSnapshot) -> None:
         """A live pod has told something new."""

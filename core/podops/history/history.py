@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from podops.config.model import PodConfig
-from podops.fleet.memory import Recalled
+from podops.fleet.memory import Recalled, RecalledLog
 from podops.fleet.snapshot import LogChunk, PodSnapshot
 from podops.history import recall
 from podops.history.batch import Batch, KnownRows
+from podops.history.facts import HistoryFacts, facts_of
 from podops.history.identity import pod_identity
 from podops.history.limit import give_back, prune
 from podops.history.notes import Notes
-from podops.history.recall import RememberedLog, RememberedRun
+from podops.history.recall import RememberedRun
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,6 +56,14 @@ class History:
         name, identity = pod.name, pod_identity(pod)
         return self._read(lambda db: recall.recall_pod(db, self._project, identity, name))
 
+    def recall_log(self, pod: PodConfig, project: str, run_id: str) -> RecalledLog | None:
+        identity = pod_identity(pod)
+        return self._read(lambda db: recall.recall_log(db, self._project, identity, project, run_id))
+
+    def facts(self) -> HistoryFacts | None:
+        """Where the file is and what is in it, of all projects."""
+        return self._use(lambda database: facts_of(database.path, database.connection))
+
     def find(self, text: str) -> list[RememberedRun]:
         """Runs named `text`, in full or by a prefix."""
         return self._read(lambda db: recall.find_runs(db, self._project, text)) or []
@@ -63,7 +72,7 @@ class History:
         """Every run of this project that is remembered, newest first."""
         return self._read(lambda db: recall.all_runs(db, self._project)) or []
 
-    def log(self, found: RememberedRun) -> RememberedLog | None:
+    def log(self, found: RememberedRun) -> RecalledLog | None:
         run = found.run
         return self._read(lambda db: recall.read_log(db, found.pod_id, run.project, run.run_id))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from podops.fleet import wire
-from podops.fleet.memory import Recalled
+from podops.fleet.memory import Recalled, RecalledLog
 from podops.fleet.snapshot import RunSnapshot
 
 if TYPE_CHECKING:
@@ -29,16 +29,6 @@ class RememberedRun:
     as_of: float
     #: When its directory was found to be gone from the pod; `None` while it is there.
     gone_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class RememberedLog:
-    """The bytes of a log from `start` on; `complete` when the run had ended and these are its last."""
-
-    start: int
-    data: bytes
-    complete: bool
-    as_of: float
 
 
 _RUNS = (
@@ -86,12 +76,24 @@ def all_runs(connection: sqlite3.Connection, project: str) -> list[RememberedRun
     return _newest(_remembered(connection.execute(_RUNS + "WHERE p.project = ?", (project,)).fetchall()))
 
 
-def read_log(connection: sqlite3.Connection, pod: int, project: str, run_id: str) -> RememberedLog | None:
-    row = connection.execute(
-        "SELECT start, data, complete, seen_at FROM logs WHERE pod = ? AND project = ? AND run_id = ?",
-        (pod, project, run_id),
-    ).fetchone()
-    return None if row is None else RememberedLog(int(row[0]), bytes(row[1]), bool(row[2]), float(row[3]))
+def read_log(connection: sqlite3.Connection, pod: int, project: str, run_id: str) -> RecalledLog | None:
+    query = "SELECT start, data, complete, seen_at FROM logs WHERE pod = ? AND project = ? AND run_id = ?"
+    return _log(connection.execute(query, (pod, project, run_id)).fetchone())
+
+
+def recall_log(
+    connection: sqlite3.Connection, own_project: str, identity: str, project: str, run_id: str
+) -> RecalledLog | None:
+    """What was seen last of a run's log on any machine under this identity."""
+    query = (
+        "SELECT l.start, l.data, l.complete, l.seen_at FROM logs l JOIN pods p ON p.id = l.pod"
+        " WHERE p.project = ? AND p.identity = ? AND l.project = ? AND l.run_id = ? ORDER BY l.seen_at DESC LIMIT 1"
+    )
+    return _log(connection.execute(query, (own_project, identity, project, run_id)).fetchone())
+
+
+def _log(row: tuple[Any, ...] | None) -> RecalledLog | None:
+    return None if row is None else RecalledLog(int(row[0]), bytes(row[1]), bool(row[2]), float(row[3]))
 
 
 def read_summary(connection: sqlite3.Connection, pod: int, project: str, run_id: str) -> dict[str, Any] | None:

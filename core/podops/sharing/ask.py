@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,19 @@ def ask(config: Path | None, environ: Mapping[str, str], request: dict[str, Any]
     except (OSError, FrameError, StopIteration):
         return None
     return frame if frame.header.get("ok") is True else None
+
+
+def holder_of(files: Sequence[Path], environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """What holds the links of the project read from `files`, for a person, and its process id. Never raises."""
+    try:
+        with connected(socket_dir(environ), project_key(files, environ)) as connection:
+            if connection is None:
+                return None
+            connection.sendall(encode_frame({"want": "name"}))
+            header = next(_frames(connection)).header
+            return str(header.get("holder"))[:80], int(header.get("pid", 0))
+    except (OSError, FrameError, StopIteration, ValueError):
+        return None
 
 
 @contextlib.contextmanager

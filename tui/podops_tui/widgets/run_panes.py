@@ -75,7 +75,8 @@ class RunPanes(Horizontal):
 
 def _beat(pod: PodSnapshot | None, run: RunSnapshot) -> Text:
     """The heartbeat; that of a pod that is not live stands still, and says so."""
-    if pod is None or pod.name != run.pod or pod.state in ("live", "connecting"):
+    recalled = pod is not None and pod.as_of is not None
+    if pod is None or pod.name != run.pod or (pod.state in ("live", "connecting") and not recalled):
         return heartbeat(run, time.monotonic())
     text = Text.assemble((f"pod is {pod.state}: this is old\n", "yellow"))
     shown = heartbeat(run, run.received_at)

@@ -46,7 +46,9 @@ class RunsTable(RowList[RunSnapshot]):
         What a pod said that is not live now is shown as old.
         """
         self._seen = {
-            pod.name: pod.last_seen or 0.0 for pod in pods.values() if pod.state not in ("live", "connecting")
+            pod.name: pod.as_of or pod.last_seen or 0.0
+            for pod in pods.values()
+            if pod.as_of is not None or pod.state not in ("live", "connecting")
         }
         self.known = len(runs)
         self._longest = max((len(run.run_id) for run in runs), default=0)

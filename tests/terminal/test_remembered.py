@@ -1,0 +1,52 @@
+"""The app on what it remembers: shown at once, as old, and given up for what the pod says; its links serve commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.loopback import wait_for
+from tests.terminal.terminal import Terminal
+
+PRESETS = {"say": {"kind": "command", "command": "echo the last words; until [ -e ~/go ]; do sleep 0.05; done"}}
+
+
+def test_the_app_shows_what_it_saw_before_as_old_until_the_pod_speaks(
+    terminal: Terminal, project: MakeProject, ssh_pod: MakeSshPod, ops: Ops, client_home: Path
+) -> None:
+    pod = ssh_pod("a100")
+    made = project(pod, presets=PRESETS)
+    assert ops("run", "submit", "--preset", "say", "--run-id", "r1").returncode == 0
+    wait_for(lambda: "the last words" in ops("run", "status", "r1").stdout, "the run to print")
+    pod.stop()
+    terminal.start_ops(100, 30, made.file, client_home)
+    terminal.wait_for(r"running +r1 .*as of \d+")
+    terminal.wait_for(r"remembered on this machine ⋯(?s:.*)the last words")
+    pod.start()
+    terminal.press("R")
+    terminal.wait_for(r"a100 +● live")
+    (pod.home / "go").touch()
+    shown = terminal.wait_for(r"✓ succeeded")
+    assert "as of" not in shown
+    wait_for(lambda: "remembered" not in terminal.screen(), "the log as the pod tells it", timeout=20)
+    terminal.wait_for(r"the last words")
+    terminal.press("q")
+    assert terminal.gone()
+
+
+def test_commands_use_the_links_of_the_app_and_outlive_it(
+    terminal: Terminal, project: MakeProject, ssh_pod: MakeSshPod, ops: Ops, client_home: Path
+) -> None:
+    pod = ssh_pod("a100")
+    made = project(pod, presets=PRESETS)
+    # The same file named in the same way as the app's: `ops` finds it by itself.
+    terminal.start_ops(100, 30, made.file, client_home)
+    terminal.wait_for(r"a100 +● live")
+    logins = (pod.root / "sshd.log").read_text().count("Accepted publickey")
+    assert ops("run", "submit", "--preset", "say", "--run-id", "r1").returncode == 0
+    assert ops("run", "status", "r1", "--json").json["state"] == "running"
+    assert "held by the app" in ops("doctor").stdout
+    assert (pod.root / "sshd.log").read_text().count("Accepted publickey") == logins + 1, "doctor alone logs in"
+    terminal.press("q")
+    assert terminal.gone()
+    assert ops("run", "status", "r1", "--json").json["source"] == "pod"

@@ -1,0 +1,57 @@
+"""What the app does beside showing: it remembers what it saw, and lets commands use its links."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+
+from podops.config.model import ProjectConfig
+from podops.fleet.fleet import Fleet
+from podops.history.collect import collect_ends
+from podops.history.keep import history_of
+from podops.sharing.holder import HeldElsewhere, Holder
+
+#: How soon the links are shared after another process that shared its own has ended, seconds.
+_AGAIN_S = 5.0
+
+
+class Keeping:
+    """From `start` to `stop`."""
+
+    def __init__(self, config: ProjectConfig) -> None:
+        #: What a person should know, oldest first; filled from any thread.
+        self.told: deque[str] = deque(maxlen=20)
+        self.history = history_of(config, os.environ, self.told.append)
+        self._config = config
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, fleet: Fleet) -> None:
+        self._tasks = [asyncio.create_task(collect_ends(fleet)), asyncio.create_task(self._share(fleet))]
+
+    async def stop(self) -> None:
+        """Before the fleet ends: whoever uses its links goes on with links of its own."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """After the fleet has ended: everything it told is written."""
+        if self.history is not None:
+            await asyncio.to_thread(self.history.close)
+
+    async def _share(self, fleet: Fleet) -> None:
+        """Share the links for as long as nobody else does; where there is no place for a socket, do without."""
+        with contextlib.suppress(OSError):
+            holder = Holder(fleet, self._config, os.environ, "the app")
+            while True:
+                try:
+                    await holder.start()
+                    break
+                except HeldElsewhere:
+                    await asyncio.sleep(_AGAIN_S)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await holder.stop()
