@@ -27,13 +27,14 @@ async def move_run(config: ProjectConfig, fleet: Fleet, run: RunSnapshot, target
     try:
         # On one volume the directory is there already: it is made anew in its place, and belongs to the target then.
         answer = await fleet.submit(plan, force=shared)
-    except UnreachableError as error:
-        # It may wait there as well by now: let go here, it might run twice.
-        raise UnreachableError(
-            f"{error.message}; run {run.run_id} is held on {run.pod} till that is known",
-            f"see `ops queue list`; then move it again, or `ops queue release {run.run_id}`",
-        ) from error
-    except PodopsError:
+    except PodopsError as error:
+        if error.error_code == "unconfirmed":
+            # It may wait there as well by now: let go here, it might run twice.
+            raise UnreachableError(
+                f"{error.message}; run {run.run_id} is held on {run.pod} till that is known",
+                f"see `ops queue list`; then move it again, or `ops queue release {run.run_id}`",
+                code="unconfirmed",
+            ) from error
         if run.state != "held":
             await fleet.queue(run.pod, run.run_id, "release", project=run.project)
         raise
