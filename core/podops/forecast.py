@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 from podops.plan import SubmitPlan
 from podops_runners.order import Gpus, Want, decide
 
 
-def why_waiting(plan: SubmitPlan, pod: PodSnapshot, busy_memory_bytes: int) -> str:
-    """What `plan` would wait for on `pod`, in words; empty when it would start at once."""
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`now`, `wait` or `refused`, and why."""
+
+    verdict: Literal["now", "wait", "refused"]
+    why: str = ""
+
+
+def forecast(plan: SubmitPlan, pod: PodSnapshot, busy_memory_bytes: int) -> Forecast:
+    """What would become of `plan` on `pod`, which is live."""
+    wanted = _asked(plan.run_id, plan.spec.get("gpus"))
+    gpus = _seen(pod, busy_memory_bytes)
+    if lacking := _lacking(wanted, gpus):
+        return Forecast("refused", lacking)
     place = plan.spec.get("queue") or {}
     if place.get("hold"):
-        return "held until it is released"
-    moment = max(float(place.get("not_before") or 0.0), time.time() + float(place.get("delay_s") or 0.0))
-    if moment > time.time() + 1:
-        return "not before " + time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+        return Forecast("wait", "held until it is released")
+    now = time.time()
+    moment = max(float(place.get("not_before") or 0.0), now + float(place.get("delay_s") or 0.0))
+    if moment > now:
+        return Forecast("wait", "not before " + time.strftime("%Y-%m-%d %H:%M", time.localtime(moment)))
     for name in (*place.get("after", ()), *place.get("after_any", ())):
         parent = pod.runs.get(name)
         if parent is not None and not parent.ended:
-            return f"waits for run {name} ({parent.state})"
-    return _gpus(plan, pod, int(place.get("priority") or 0), busy_memory_bytes)
+            return Forecast("wait", f"waits for run {name}, which is {parent.state}")
+    ahead = _ahead(pod, int(place.get("priority") or 0))
+    decision = decide([*map(_want, ahead), wanted], gpus)[-1]
+    return Forecast("now") if decision.gpus is not None else Forecast("wait", decision.why)
 
 
-def _gpus(plan: SubmitPlan, pod: PodSnapshot, priority: int, busy_memory_bytes: int) -> str:
-    ready = [
-        run for run in pod.runs.values() if run.state == "queued" and run.detail.startswith("waits for ") and run.owned
-    ]
-    ahead = [run for run in ready if run.asked_gpus and run.priority >= priority]
-    ahead.sort(key=lambda run: (-run.priority, run.place))
-    wants = [_want(run) for run in ahead] + [_asked(plan.run_id, plan.spec.get("gpus"))]
-    return decide(wants, _seen(pod, busy_memory_bytes))[-1].why
+def _lacking(wanted: Want, gpus: Gpus) -> str:
+    if wanted.number or wanted.every or wanted.indices:
+        alone = decide([wanted], Gpus(gpus.every))[0]
+        return alone.why if alone.gpus is None else ""
+    return ""
+
+
+def _ahead(pod: PodSnapshot, priority: int) -> list[RunSnapshot]:
+    """The runs that wait for GPUs and go before one of `priority` that comes now, in their order."""
+    waiting = [run for run in pod.runs.values() if run.state == "queued" and run.owned and run.asked_gpus]
+    ready = [run for run in waiting if run.priority >= priority and re.match(r"waits for (GPU|\d)", run.detail)]
+    return sorted(ready, key=lambda run: (-run.priority, run.place))
 
 
 def _want(run: RunSnapshot) -> Want:

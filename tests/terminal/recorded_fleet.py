@@ -78,6 +78,9 @@ class RecordedFleet:
         self.files = dict(FILES)
         self.summary: dict[str, Any] | None = None
         self.done: list[tuple[Any, ...]] = []
+        #: What was submitted, and what is answered to it.
+        self.specs: list[dict[str, Any]] = []
+        self.answer: dict[str, Any] = {}
 
     async def __aenter__(self) -> RecordedFleet:
         return self
@@ -92,7 +95,8 @@ class RecordedFleet:
 
     async def submit(self, plan: Any, *, force: bool = False) -> dict[str, Any]:
         self.done.append(("submit", plan.preset, plan.pod, plan.command, plan.run_id, force))
-        return {}
+        self.specs.append(plan.spec)
+        return self.answer
 
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         return {"spec": SPEC, "metadata": {"git": {"commit": "0123abc"}}, "summary": self.summary}

@@ -179,3 +179,62 @@ async def test_every_character_of_a_wrapped_line_is_shown_beside_the_scroll_bar(
         screen = await until_drawn(pilot, app, "wrap")
     rows = [line.strip("│ ▁▂▃▄▅▆▇█") for line in screen.split("3 Log")[1].splitlines()]
     assert "<" + "0039" * 40 + ">" in "".join(rows)
+
+
+async def test_the_dialog_says_whether_a_run_would_start_at_once_and_why_not() -> None:
+    fleet, app = busy_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("s")
+        await until_drawn(pilot, app, "▶ starts at once and claims no GPU")
+        app.screen.query_one("#gpus").focus()
+        await pilot.press("2")
+        await until_drawn(pilot, app, "▶ starts at once on 2 GPUs")
+        await pilot.press("backspace", "9")
+        await until_drawn(pilot, app, "✗ the pod will refuse it: needs 9 GPUs, the pod has 4")
+        app.screen.query_one("#pod").focus()
+        await pilot.press("home")
+        app.screen.query_one("#gpus").focus()
+        await pilot.press("backspace", "1")
+        await until_drawn(pilot, app, "◌ goes into the queue: waits for 1 GPU: 0 of 4 free")
+        app.screen.query_one("#start").focus()
+        await pilot.press(*"2x")
+        await until_drawn(pilot, app, "start: '2x' is no time")
+        await pilot.press("backspace", *"h")
+        await until_drawn(pilot, app, "◌ goes into the queue: not before ")
+        app.screen.query_one("#hold").focus()
+        await pilot.press("space")
+        await until_drawn(pilot, app, "◌ goes into the queue: held until it is released")
+        app.screen.query_one("#priority").focus()
+        await pilot.press(*"2000")
+        await until_drawn(pilot, app, "it lies between -1000 and 1000")
+        await pilot.press("backspace", "backspace", "ctrl+s")
+        await pilot.pause()
+    place = fleet.specs[0]["queue"]
+    assert (place["priority"], place["delay_s"], place["hold"]) == (20, 7200.0, True)
+    assert fleet.specs[0]["gpus"] == {"count": 1} and fleet.specs[0]["pod"] == "h100-a"
+
+
+async def test_the_runs_to_come_after_are_picked_from_those_of_the_pod() -> None:
+    fleet, app = busy_app()
+    fleet.answer = {"state": "queued", "why": "waits for run sweep-lr-6"}
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("s")
+        await until_drawn(pilot, app, "Submit a run")
+        app.screen.query_one("#pod").focus()
+        await pilot.press("home")
+        app.screen.query_one("#after").focus()
+        await pilot.press("enter")
+        screen = await until_drawn(pilot, app, "Start after")
+        assert "train-old" not in screen.split("Start after")[1], "it has ended"
+        await pilot.press("home", "space", "down", "space", "space", "enter")
+        await until_drawn(pilot, app, "sweep-lr-6, sweep-lr-5 (any end)")
+        await until_drawn(pilot, app, "waits for run sweep-lr-6, which is held")
+        app.screen.query_one("#pod").focus()
+        await pilot.press("end")
+        await until_drawn(pilot, app, "run sweep-lr-6 is not on cpu-1")
+        await pilot.press("home", "ctrl+s")
+        await until_drawn(pilot, app, "queued on h100-a")
+    place = fleet.specs[0]["queue"]
+    assert (place["after"], place["after_any"]) == (["sweep-lr-6"], ["sweep-lr-5"])

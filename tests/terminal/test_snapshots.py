@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 import podops_tui.screens.pod
 import podops_tui.screens.run
+import podops_tui.screens.submit
 import podops_tui.widgets.pods_table
 import podops_tui.widgets.run_panes
 import podops_tui.widgets.runs_table
@@ -30,7 +31,7 @@ CLOCKED = (
 )
 
 #: Screens of the fleet whose runs wait, fail and are tried again; the others are of the quiet one.
-OF_THE_BUSY = ("busy", "queue", "cancel", "move", "failed")
+OF_THE_BUSY = ("busy", "queue", "cancel", "move", "failed", "submit", "after")
 
 #: The keys that lead to each screen, and a text that shows it is drawn.
 SCREENS = {
@@ -39,6 +40,8 @@ SCREENS = {
     "cancel": (["home", "x"], "Cancel this run?"),
     "move": (["home", "M"], "Move this run to"),
     "failed": (["slash", *"oom_gpu", "enter", "enter", "7"], "train.py:212"),
+    "submit": (["s", "tab", "home"], "starts at once"),
+    "after": (["s", "tab", "home", *["tab"] * 5, "enter", "space"], "success"),
     "fleet": ([], "done"),
     "kill": (["space", "space", "x"], "End these 2 runs?"),
     "help": (["question_mark"], "Submit again"),
@@ -60,6 +63,7 @@ def test_a_screen_looks_as_it_did(
     time.tzset()
     for module in CLOCKED:
         monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(podops_tui.screens.submit, "new_run_id", lambda preset: f"{preset}-1")
     app = OpsApp(CONFIG, fleet=(recorded_busy if name in OF_THE_BUSY else recorded)()[1])
 
     async def reach(pilot: Pilot[Any]) -> None:

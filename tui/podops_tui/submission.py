@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 from rich.text import Text
 
 from podops.config.gpu_request import parse_gpu_request
-from podops.config.model import ProjectConfig
+from podops.config.model import GpuRequest, ProjectConfig
 from podops.errors import RefusedActionError, UsageError
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
+from podops.forecast import forecast
 from podops.kinds.overrides import plain_text
-from podops.plan import SubmitPlan, plan_submit
+from podops.plan import QueuePlace, SubmitPlan, plan_submit
+from podops.start_time import parse_start
+from podops_runners.ticket import HIGHEST, LOWEST
 from podops_tui.ansi import clean
 
 
@@ -34,6 +37,7 @@ class Prefilled:
     overrides: str = ""
     gpus: str = ""
     tags: str = ""
+    priority: str = ""
 
     @classmethod
     def from_spec(cls, run: RunSnapshot, spec: object) -> Prefilled:
@@ -45,7 +49,12 @@ class Prefilled:
         tags = fields.get("tags")
         names = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
         return cls(
-            run.preset, run.pod, clean(shlex.join(words)), _gpus_text(fields.get("gpus")), clean(" ".join(names))
+            run.preset,
+            run.pod,
+            clean(shlex.join(words)),
+            _gpus_text(fields.get("gpus")),
+            clean(" ".join(names)),
+            _priority_text(fields.get("queue")),
         )
 
 
@@ -60,6 +69,11 @@ class Typed:
     run_id: str
     tags: str
     force: bool
+    priority: str = ""
+    start: str = ""
+    hold: bool = False
+    after: tuple[str, ...] = ()
+    after_any: tuple[str, ...] = ()
 
 
 def check(config: ProjectConfig, fleet: FleetSnapshot, typed: Typed, fresh_id: str) -> Submission:
@@ -80,10 +94,25 @@ def check(config: ProjectConfig, fleet: FleetSnapshot, typed: Typed, fresh_id: s
         overrides=words,
         run_id=typed.run_id.strip() or fresh_id,
         gpus=parse_gpu_request(typed.gpus),
+        place=_place(typed, fleet.pods.get(typed.pod)),
         tags=[tag for tag in typed.tags.replace(",", " ").split() if known is None or tag not in known.tags],
     )
     _refuse_existing(fleet.pods.get(typed.pod), config.name, plan.run_id, typed.force)
     return Submission(plan, typed.force)
+
+
+def _place(typed: Typed, pod: PodSnapshot | None) -> QueuePlace:
+    for name in (*typed.after, *typed.after_any):
+        if pod is not None and name not in pod.runs:
+            raise UsageError(f"run {name} is not on {typed.pod}", "a run comes after runs of its own pod")
+    try:
+        priority = int(typed.priority) if typed.priority.strip() else None
+    except ValueError:
+        raise UsageError(f"priority: {typed.priority!r} is no whole number") from None
+    if priority is not None and not LOWEST <= priority <= HIGHEST:
+        raise UsageError(f"priority: it lies between {LOWEST} and {HIGHEST}")
+    delay, moment = parse_start(typed.start, datetime.now())
+    return QueuePlace(priority, typed.after, typed.after_any, delay, moment, typed.hold)
 
 
 def _refuse_existing(pod: PodSnapshot | None, project: str, run_id: str, force: bool) -> None:
@@ -121,9 +150,10 @@ def roomiest(fleet: FleetSnapshot) -> str:
 
 
 def told(submission: Submission, config: ProjectConfig, fleet: FleetSnapshot) -> Text:
-    """The exact command, directory and session, and what a person should know before starting it."""
+    """Whether it starts at once, the exact command, and what a person should know before starting it."""
     plan = submission.plan
-    text = Text.assemble((clean(plan.command) + "\n", "bold"))
+    text = _verdict(plan, fleet.pods.get(plan.pod), config)
+    text.append(clean(plan.command) + "\n", "bold")
     defaults = config.presets[plan.preset].overrides
     rows = {
         "run": plan.run_id,
@@ -135,24 +165,32 @@ def told(submission: Submission, config: ProjectConfig, fleet: FleetSnapshot) ->
     for name, value in rows.items():
         if value:
             text.append(f"{name:<10}", "dim").append(clean(value) + "\n")
-    for warning in (*plan.warnings, *_doubts(plan, fleet.pods.get(plan.pod))):
+    for warning in plan.warnings:
         text.append(f"! {clean(warning)}\n", "yellow")
     return text
 
 
-def _doubts(plan: SubmitPlan, pod: PodSnapshot | None) -> list[str]:
+def _verdict(plan: SubmitPlan, pod: PodSnapshot | None, config: ProjectConfig) -> Text:
     if pod is None or pod.state != "live":
-        return [f"pod {plan.pod} is {'unknown' if pod is None else pod.state}"]
-    asked = _asked(plan.spec.get("gpus"), len(pod.gpus.gpus))
-    free = sum(gpu.is_free() for gpu in pod.gpus.gpus)
-    return [f"asks for {asked} GPUs; {free} of {len(pod.gpus.gpus)} are free there now"] if asked > free else []
+        state = "unknown" if pod is None else pod.state
+        return Text().append(f"! pod {clean(plan.pod)} is {state}: nobody can start a run there now\n", "yellow")
+    found = forecast(plan, pod, config.queue.gpu_busy_bytes)
+    words, style = _VERDICTS[found.verdict]
+    why = f": {clean(found.why)}" if found.why else _gpus_to_be(plan, pod)
+    return Text().append(f"{words}{why}\n", style)
 
 
-def _asked(gpus: Any, all_of_them: int) -> int:
-    wanted = gpus if isinstance(gpus, dict) else {}
-    if wanted.get("all"):
-        return max(1, all_of_them)
-    return int(wanted.get("count") or len(wanted.get("indices") or ()))
+_VERDICTS: dict[str, tuple[str, str]] = {
+    "now": ("▶ starts at once", "bold green"),
+    "wait": ("◌ goes into the queue", "bold yellow"),
+    "refused": ("✗ the pod will refuse it", "bold red"),
+}
+
+
+def _gpus_to_be(plan: SubmitPlan, pod: PodSnapshot) -> str:
+    wanted = plan.spec.get("gpus") or {}
+    count = len(pod.gpus.gpus) if wanted.get("all") else wanted.get("count") or len(wanted.get("indices") or ())
+    return f" on {count} GPU{'' if count == 1 else 's'}" if count else " and claims no GPU"
 
 
 def _gpus_text(gpus: object) -> str:
@@ -166,3 +204,15 @@ def _gpus_text(gpus: object) -> str:
     if isinstance(indices, list) and indices and all(type(index) is int for index in indices):
         return ",".join(map(str, indices)) + ("," if len(indices) == 1 else "")
     return ""
+
+
+def _priority_text(queue: object) -> str:
+    value = queue.get("priority") if isinstance(queue, dict) else None
+    return str(value) if type(value) is int and value else ""
+
+
+def typed_gpus(request: GpuRequest) -> str:
+    """A request as it would be typed; `none` when no GPU is asked for."""
+    if isinstance(request, tuple):
+        return ",".join(map(str, request)) + ("," if len(request) == 1 else "")
+    return str(request) if request else "none"

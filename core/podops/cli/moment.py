@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import click
 
 from podops.config.units import parse_duration
-
-_FORMS = ("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%H:%M")
+from podops.start_time import parse_moment
 
 
 class MomentType(click.ParamType[float]):
@@ -41,23 +40,3 @@ class DurationType(click.ParamType[float]):
         if seconds is None:
             self.fail("it must be a time, such as 90s or 2h", param, ctx)
         return seconds
-
-
-def parse_moment(text: str, now: datetime) -> float | None:
-    """Unix time of `text`, seen at `now` (local, without zone); `None` for what is not a time."""
-    try:
-        zoned = datetime.fromisoformat(text.strip())
-        if zoned.tzinfo is not None:
-            return zoned.timestamp()
-    except ValueError:
-        pass
-    for form in _FORMS:
-        try:
-            found = datetime.strptime(text.strip(), form)
-        except ValueError:
-            continue
-        if form != "%H:%M":
-            return found.timestamp()
-        today = now.replace(hour=found.hour, minute=found.minute, second=0, microsecond=0)
-        return (today if today > now else today + timedelta(days=1)).timestamp()
-    return None

@@ -1,4 +1,4 @@
-"""Choose a preset and a pod, type overrides, see exactly what will run, start it."""
+"""Choose a preset and a pod, type overrides, see exactly what will run and when, start it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from textual.widgets.option_list import Option
 
 from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
-from podops.fleet.snapshot import FleetSnapshot
+from podops.fleet.snapshot import FleetSnapshot, RunSnapshot
 from podops_runners.runid import new_run_id
 from podops_tui.ansi import clean
-from podops_tui.submission import Prefilled, Submission, Typed, check, room, roomiest, told
+from podops_tui.screens.after import AfterField
+from podops_tui.submission import Prefilled, Submission, Typed, check, room, roomiest, told, typed_gpus
 
 
 class Tick(Checkbox):
@@ -49,7 +50,9 @@ class SubmitScreen(ModalScreen[Submission | None]):
     SubmitScreen .line { height: 1; }
     SubmitScreen Label { width: auto; padding: 0 1; color: $text-muted; }
     SubmitScreen Input { width: 1fr; }
-    SubmitScreen #gpus { width: 9; }
+    SubmitScreen #gpus, SubmitScreen #priority { width: 9; }
+    SubmitScreen #after { width: 1fr; }
+    SubmitScreen #hold { width: auto; margin-left: 2; }
     SubmitScreen #buttons { height: 1; }
     SubmitScreen Button { margin-right: 2; }
     SubmitScreen Checkbox { border: none; padding: 0; background: transparent; }
@@ -79,6 +82,15 @@ class SubmitScreen(ModalScreen[Submission | None]):
             with Horizontal(classes="line"):
                 yield Label("gpus")
                 yield Input(given.gpus, id="gpus", placeholder="preset", compact=True)
+                yield Label("priority")
+                yield Input(given.priority, id="priority", placeholder="preset", compact=True)
+                yield Label("start")
+                yield Input(id="start", placeholder="now; 2h or 22:30", compact=True)
+            with Horizontal(classes="line"):
+                yield Label("after")
+                yield AfterField(self._to_come_after, id="after")
+                yield Tick("hold in the queue", id="hold", compact=True)
+            with Horizontal(classes="line"):
                 yield Label("run id")
                 yield Input(id="run-id", placeholder="made from the time", compact=True)
                 yield Label("tags")
@@ -115,9 +127,13 @@ class SubmitScreen(ModalScreen[Submission | None]):
     @on(OptionList.OptionHighlighted)
     @on(Input.Changed)
     @on(Checkbox.Changed)
+    @on(AfterField.Changed)
     def _check(self) -> None:
         self.submission = None
         typed = self._typed()
+        if (preset := self._config.presets.get(typed.preset)) is not None:
+            self.query_one("#gpus", Input).placeholder = typed_gpus(preset.gpus)
+            self.query_one("#priority", Input).placeholder = str(preset.priority)
         try:
             fresh = self._ids.setdefault(typed.preset, new_run_id(typed.preset))
             self.submission = check(self._config, self._snapshot(), typed, fresh)
@@ -128,7 +144,8 @@ class SubmitScreen(ModalScreen[Submission | None]):
         self.query_one("#submit", Button).disabled = self.submission is None
 
     def _typed(self) -> Typed:
-        texts = {name: self.query_one(f"#{name}", Input).value for name in ("overrides", "gpus", "run-id", "tags")}
+        texts = {field.id: field.value for field in self.query(Input)}
+        parents = self.query_one(AfterField)
         return Typed(
             self._chosen("preset"),
             self._chosen("pod"),
@@ -137,7 +154,18 @@ class SubmitScreen(ModalScreen[Submission | None]):
             texts["run-id"],
             texts["tags"],
             self.query_one("#force", Checkbox).value,
+            texts["priority"],
+            texts["start"],
+            self.query_one("#hold", Checkbox).value,
+            parents.after,
+            parents.after_any,
         )
+
+    def _to_come_after(self) -> list[RunSnapshot]:
+        """The runs of the chosen pod that have not ended, newest first."""
+        pod = self._chosen("pod")
+        runs = [run for run in self._snapshot().runs() if run.pod == pod and run.project in ("", self._config.name)]
+        return [run for run in runs if not run.ended and run.state != "lost"]
 
     @on(OptionList.OptionSelected)
     def _next_field(self) -> None:
