@@ -158,10 +158,10 @@ def _place(place: QueuePlace, priority: int) -> dict[str, Any]:
 def _policies(preset: PresetConfig, service: dict[str, Any] | None) -> dict[str, Any]:
     policies = preset.policies
     spec = asdict(policies) | {
-        # A service is meant to run until somebody ends it.
-        "timeout_s": policies.timeout_s if service is None else None,
+        "timeout_s": policies.timeout_s if service is None or policies.timeout_said else None,
         "checkpoints": preset.checkpoints,
     }
+    del spec["timeout_said"]
     if not policies.retries.on:
         del spec["retries"]["on"]
     restarts = service is not None and service["on_unhealthy"] == "restart"

@@ -18,7 +18,7 @@ async def move_run(config: ProjectConfig, fleet: Fleet, run: RunSnapshot, target
 
     Raises `PodopsError`, and then it waits where it was; held, when the other pod may have taken it without saying so.
     """
-    _check(run, target)
+    _check(fleet, run, target)
     shared = _on_one_volume(fleet, run, target)
     records = await fleet.run_records(run.pod, run.run_id, project=run.project)
     plan = _plan_again(config, run, records.get("spec") or {}, target)
@@ -43,7 +43,7 @@ async def move_run(config: ProjectConfig, fleet: Fleet, run: RunSnapshot, target
     return {"pod": target, "state": answer.get("state")}
 
 
-def _check(run: RunSnapshot, target: str) -> None:
+def _check(fleet: Fleet, run: RunSnapshot, target: str) -> None:
     if not run.waiting:
         raise RefusedActionError(f"run {run.run_id} does not wait: it is {run.state}", "only waiting runs can be moved")
     if run.pod == target:
@@ -53,6 +53,10 @@ def _check(run: RunSnapshot, target: str) -> None:
             f"run {run.run_id} comes after {', '.join(run.after)}, which {target} does not have",
             f"cancel it, and submit it to {target} without them",
         )
+    pod = fleet.snapshot.pods.get(target)
+    if pod is not None and pod.state != "live":
+        told = f"pod {target} is {pod.state}: {pod.reason}" if pod.reason else f"pod {target} is {pod.state}"
+        raise UnreachableError(told, f"run {run.run_id} waits on {run.pod} as before")
 
 
 def _on_one_volume(fleet: Fleet, run: RunSnapshot, target: str) -> bool:

@@ -19,15 +19,19 @@ class QueueView:
 
     def __init__(self, cache: RecordCache) -> None:
         self._cache = cache
+        self._fresh = False
         self._why: Dict[str, str] = {}
         self._places: Dict[str, int] = {}
 
     def refresh(self) -> None:
+        self._fresh = True
         self._why, order = run_queue.told(self._cache)
         self._places = {path: place for place, path in enumerate(order, 1)}
 
     def of(self, run: RunDir, spec: Dict[str, Any], state: str, machine_id: str, now: float) -> Dict[str, Any]:
         """Fields of the wire run of one that waits in the queue."""
+        if not self._fresh:
+            self.refresh()
         place = ticket.parse(self._cache.read(run.ticket)[0])
         held = state == states.HELD
         submitted = place.submitted if place else 0.0

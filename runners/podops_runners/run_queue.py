@@ -136,12 +136,12 @@ def parents(one: Waiting, cache: Optional[RecordCache] = None) -> Tuple[str, str
             summary, _ = look(parent.summary)
             if summary is not None:
                 if must_succeed and summary.get("ok") is not True:
-                    state = summary.get("state") or states.FAILED
-                    return "fail", "run {} it comes after {}: {}".format(name, state, summary.get("reason"))
+                    how = "was cancelled" if summary.get("state") == states.CANCELLED else "failed"
+                    return "fail", "run {}, which it comes after, {}: {}".format(name, how, summary.get("reason"))
             elif os.path.isdir(parent.path):
                 return "wait", "waits for run {}".format(name)
             elif must_succeed and os.path.isdir(one.root.outputs_dir):
-                return "fail", "run {} it comes after does not exist any more".format(name)
+                return "fail", "run {}, which it comes after, does not exist any more".format(name)
     return "go", ""
 
 

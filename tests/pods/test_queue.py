@@ -143,7 +143,7 @@ def test_runs_come_after_others_as_they_were_told_and_a_failure_ends_the_whole_c
     assert queue.ended("child") == queue.ended("anyway") == ("succeeded", "ok")
     assert queue.ended("heir") == queue.ended("grandchild") == ("failed", "dependency_failed")
     summary = json.loads(queue.file("grandchild", "summary.json").read_text())
-    assert summary["detail"] == "run heir it comes after failed: dependency_failed"
+    assert summary["detail"] == "run heir, which it comes after, failed: dependency_failed"
 
 
 def test_waiting_runs_are_held_released_reordered_and_cancelled(queue: Queue) -> None:

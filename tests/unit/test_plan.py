@@ -32,6 +32,8 @@ presets:
   vllm: {kind: vllm_serve, model: m/m, args: {tensor_parallel_size: 8, enforce_eager: true, swap: false}}
   steady: {kind: vllm_serve, model: m/m, port: auto, service: {ready_timeout: 10m, on_unhealthy: restart}}
   stuck: {kind: command, command: "true", on_stall: retry}
+  endless: {kind: command, command: "true", timeout: none}
+  lent: {kind: vllm_serve, model: m/m, timeout: 8h}
   brace: {kind: command, command: "echo ${{HOME}} {run_id} {run_dir}"}
 """.replace("PYTHON", sys.executable)
 
@@ -99,6 +101,16 @@ def test_vllm_gets_its_args_as_flags_and_is_a_service(config: ProjectConfig) -> 
     plan = plan_submit(config, "vllm", "p", overrides=["port=8123"])
     assert plan.command == "vllm serve m/m --port 8123 --tensor-parallel-size 8 --enforce-eager"
     assert (plan.spec["service"]["port"], plan.spec["service"]["health"]) == (8123, "/v1/models")
+
+
+@pytest.mark.parametrize(
+    ("preset", "hours"), [("key", 24), ("flag", 24), ("nano", 24), ("endless", None), ("vllm", None), ("lent", 8)]
+)
+def test_every_run_but_a_service_ends_after_a_day_unless_something_else_is_said(
+    config: ProjectConfig, preset: str, hours: int | None
+) -> None:
+    limit = read_policies(plan_submit(config, preset, "p").spec).timeout_s
+    assert limit == (None if hours is None else hours * 3600)
 
 
 def test_whoever_asks_for_another_attempt_without_a_number_gets_the_pods_own(config: ProjectConfig) -> None:

@@ -35,8 +35,8 @@ class DurationType(click.ParamType[float]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
             seconds = parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+        except ValueError:
+            seconds = None
         if seconds is None:
-            self.fail("it must be a time, such as 90s or 2h", param, ctx)
+            self.fail(f"{value!r} is not a duration: write 90s, 15m, 2h or 1d", param, ctx)
         return seconds

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     Change = Callable[[Fleet, RunSnapshot], Coroutine[Any, Any, dict[str, Any]]]
 
 
-@click.group()
-def queue() -> None:
-    """Runs that wait on their pod."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def queue(context: click.Context) -> int:
+    """Runs that wait on their pod. Without a command: `ops queue list`."""
+    return 0 if context.invoked_subcommand else int(context.invoke(list_queue) or 0)
 
 
 @queue.command("list")

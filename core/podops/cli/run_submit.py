@@ -159,8 +159,10 @@ def _show_answer(options: Options, pod: str, answer: dict[str, Any]) -> None:
         return
     click.echo(answer["run_id"])
     say(f"submitted to {pod}: {answer['run_dir']}")
-    if answer.get("state") in ("queued", "held"):
-        say(f"{answer['state']}: {answer.get('why') or 'waits for its turn'}")
+    if answer.get("state") == "held":
+        say(f"held: it waits for `ops queue release {answer['run_id']}`")
+    elif answer.get("state") == "queued":
+        say(f"queued: {answer.get('why') or 'waits for its turn'}")
     say(f"follow it with: ops run tail -f {answer['run_id']}")
 
 

@@ -83,6 +83,8 @@ class Policies:
     """Seconds and bytes; `None` is never. `grace_s` lies between SIGINT and SIGTERM, and again before SIGKILL."""
 
     timeout_s: float | None = 24 * 3600.0
+    #: Whether the preset says it itself: only then it holds for a service, which is meant to run till somebody ends it.
+    timeout_said: bool = False
     stall_timeout_s: float | None = 30 * 60.0
     on_stall: OnStall = "flag"
     grace_s: float = 30.0

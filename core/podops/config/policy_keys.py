@@ -24,6 +24,7 @@ def read_policies(section: Section, standard: Policies) -> Policies:
     grace = section.duration("grace", standard.grace_s)
     return Policies(
         timeout_s=section.duration("timeout", standard.timeout_s),
+        timeout_said=section.raw("timeout") is not None,
         stall_timeout_s=section.duration("stall_timeout", standard.stall_timeout_s),
         on_stall=cast(OnStall, section.choice("on_stall", get_args(OnStall), standard.on_stall)),
         grace_s=standard.grace_s if grace is None else grace,
