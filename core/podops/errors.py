@@ -8,6 +8,7 @@ PodopsError            code, message, hint, exit code 1
 │   ├── RefusedError   4  the pod answered and said no: key, host key, user (never retried in a loop)
 │   └── PodSetupError  4  the pod answered but cannot host a link: no python3, too old, no writable place
 ├── RefusedActionError 5  the action would overwrite, leak or take what is in use
+├── SourceError        1  a provider's own command failed, or its answer cannot be used
 ├── PodActionError     1  the pod tried and failed: no tmux, disk full, unwritable outputs root
 └── ProtocolError      4  what the pod sent is not our protocol
 """
@@ -84,6 +85,10 @@ class RefusedActionError(PodopsError):
 
 class PodActionError(PodopsError):
     code = "pod_failed"
+
+
+class SourceError(PodopsError):
+    code = "source_failed"
 
 
 class ProtocolError(UnreachableError):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = {"asyncssh", "textual", "wandb", "docker", "mlflow", "boto3", "pynvml", "cryptography"}
+HEAVY = {"asyncssh", "textual", "wandb", "docker", "requests", "jmespath", "mlflow", "boto3", "pynvml", "cryptography"}
 
 #: Needed to work, not to tell the options.
 WORK = {"asyncio", "yaml", "ssl", "podops.fleet.fleet", "podops.plan", "podops.config.load"}

@@ -303,6 +303,7 @@ class OpsApp(QueueDeeds, App[None]):
         return False
 
     def _fleet_changed(self, pods: frozenset[str]) -> None:
+        self.config = self.fleet.config
         self._changed = True
 
     def _redraw_changed(self) -> None:

@@ -40,10 +40,19 @@ class Options:
         """The same with links of one's own."""
         return replace(self, share=False)
 
-    def project(self) -> ProjectConfig:
+    def project(self, pod: str | None = None) -> ProjectConfig:
+        """The project with the pods of its sources as they were told last; asks them when `pod` may be a new one."""
         from podops.config.load import load_project
 
-        return load_project(path=self.config, environ=os.environ)
+        config = load_project(path=self.config, environ=os.environ)
+        if not config.pod_sources:
+            return config
+        from podops.sources.answers import ask_all, recall, with_pods
+
+        known = with_pods(config, recall(config))[0]
+        if known.pods and (pod is None or pod in known.pods):
+            return known
+        return with_pods(config, run_async(ask_all(config)))[0]
 
 
 def json_option(command: F) -> F:
@@ -81,13 +90,16 @@ async def open_remembering(
     options: Options, pods: Sequence[str] | None = None
 ) -> AsyncIterator[tuple[Fleet, History | None]]:
     """Likewise, with the history that all this is noted in, unless none is kept."""
+    import asyncio
+
     from podops.cli.output import say
     from podops.cli.passphrase import settled
     from podops.fleet.fleet import Fleet
     from podops.history.keep import history_of
     from podops.sharing.shared_pod import SharedLinks
 
-    config = options.project()
+    # Not in this loop: sources may have to be asked for a pod by that name.
+    config = await asyncio.to_thread(options.project, pods[0] if pods else None)
     patience = options.timeout_s
     history = history_of(config, os.environ, say)
     sharer = SharedLinks(config, os.environ).open if options.share else None

@@ -57,7 +57,7 @@ def doctor(options: Options, pods: tuple[str, ...], fix: bool, yes: bool) -> int
         raise
     checks += project_checks(config, os.environ)
     checks += keeping_checks(config, os.environ)
-    checks += run_async(_fleet_checks(options, config, pods, _Fixing(yes) if fix else None))
+    checks += run_async(_fleet_checks(options, pods, _Fixing(yes) if fix else None))
     failed = any(check.level == "fail" for check in checks)
     if options.json:
         print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
@@ -83,14 +83,15 @@ class _Fixing:
         return checks
 
 
-async def _fleet_checks(
-    options: Options, config: ProjectConfig, pods: Sequence[str], fixing: _Fixing | None
-) -> list[Check]:
+async def _fleet_checks(options: Options, pods: Sequence[str], fixing: _Fixing | None) -> list[Check]:
     from podops.doctor.pods import pod_checks
+    from podops.doctor.sources import source_checks
 
     checks: list[Check] = []
     async with open_fleet(options.alone(), pods or None) as fleet:
+        config = fleet.config
         chosen = [config.pods[name] for name in fleet.snapshot.pods]
+        checks += source_checks(fleet.snapshot)
         if any(pod.ssh for pod in chosen):
             from podops.doctor.ssh import ssh_checks
 
@@ -99,7 +100,7 @@ async def _fleet_checks(
             from podops.doctor.engines import engine_checks
 
             checks += await engine_checks(pod for pod in chosen if pod.docker)
-        found = await pod_checks(fleet, config)
+        found = await pod_checks(fleet)
         return checks + (await fixing.run(fleet, config, found) if fixing else found)
 
 

@@ -22,6 +22,7 @@ STATE_COLOURS = {
     "stale": "yellow",
     "cancelled": "yellow",
     "unreachable": "red",
+    "gone": "magenta",
     "refused": "red",
     "failed": "red",
     "lost": "red",

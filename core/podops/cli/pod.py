@@ -14,6 +14,7 @@ from podops.cli.pod_page import gpu_note, pod_page
 from podops.cli.pod_ssh import ssh
 from podops.cli.project_names import complete_pods
 from podops.cli.run_view import run_rows, run_summary
+from podops.cli.source_view import source_view, tell_sources
 from podops.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ def status(options: Options) -> int:
     fleet = run_async(_snapshot(options, None))
     if options.json:
         told = [run_summary(run, fleet.pods[run.pod].as_of) for run in fleet.runs()]
-        print_json({"ok": True, "pods": [pod_view(pod) for pod in fleet.pods.values()], "runs": told})
+        print_json({"ok": True, **_pods_view(fleet), "runs": told})
         return 0
     click.echo(_pod_table(fleet))
+    tell_sources(fleet, only_problems=True)
     runs = fleet.runs()
     active = [run for run in runs if not run.ended]
     shown = active + [run for run in runs if run.ended][: max(0, 12 - len(active))]
@@ -60,9 +62,10 @@ def list_pods(options: Options) -> int:
     """Every pod, with its state, GPUs and disk."""
     fleet = run_async(_snapshot(options, None))
     if options.json:
-        print_json({"ok": True, "pods": [pod_view(pod) for pod in fleet.pods.values()]})
+        print_json({"ok": True, **_pods_view(fleet)})
     else:
         click.echo(_pod_table(fleet))
+        tell_sources(fleet, only_problems=False)
     return 0
 
 
@@ -128,6 +131,7 @@ def pod_view(pod: PodSnapshot) -> dict[str, Any]:
     """A pod as `--json` shows it."""
     return {
         "name": pod.name,
+        "pod_source": pod.source or None,
         "state": pod.state,
         "transport": pod.transport,
         "address": pod.address,
@@ -147,6 +151,13 @@ def pod_view(pod: PodSnapshot) -> dict[str, Any]:
         "source": "pod" if pod.as_of is None else "history",
         "as_of": iso(pod.as_of),
         "active_runs": sum(not run.ended for run in pod.runs.values()),
+    }
+
+
+def _pods_view(fleet: FleetSnapshot) -> dict[str, Any]:
+    return {
+        "pods": [pod_view(pod) for pod in fleet.pods.values()],
+        "sources": [source_view(source) for source in fleet.sources],
     }
 
 

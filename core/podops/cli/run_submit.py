@@ -85,7 +85,7 @@ def submit(options: Options, /, pod: str | None, dry_run: bool, **asked: Any) ->
     \b
       ops run submit --preset train --pod a100 max_iters=100 --dry-run
     """
-    config, wanted = options.project(), Wanted(**asked)
+    config, wanted = options.project(pod), Wanted(**asked)
     if pod is None and len(config.pods) == 1:
         pod = next(iter(config.pods))
     if dry_run:
@@ -149,7 +149,7 @@ async def _start(
         for parent in parents:
             if parent.pod != chosen:
                 raise UsageError(f"run {parent.run_id} is on {parent.pod}", "a run comes after runs of its own pod")
-        return chosen, await fleet.submit(wanted.plan(config, chosen, parents), force=wanted.force)
+        return chosen, await fleet.submit(wanted.plan(fleet.config, chosen, parents), force=wanted.force)
 
 
 def _show_answer(options: Options, pod: str, answer: dict[str, Any]) -> None:

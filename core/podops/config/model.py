@@ -127,6 +127,10 @@ class PodConfig:
     outputs_dir: str = ""
     repo_dir: str | None = None
     venv_python: str | None = None
+    #: The pod source that told of it; empty for one of the project file.
+    source: str = ""
+    #: Unix time since which its source tells of it no more.
+    gone_since: float | None = None
     #: Set by the demo alone: shows this many simulated GPUs, labelled as simulated everywhere.
     simulated_gpus: int = 0
 
@@ -172,6 +176,28 @@ class PresetConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PodSource:
+    """A provider's own command that tells in JSON which pods there are. Everything in `fields` is JMESPath."""
+
+    name: str
+    command: tuple[str, ...]
+    #: What each pod's keys are, taken from one item: `name`, and `ssh`, `host` or `docker` at least.
+    fields: Mapping[str, str]
+    #: Where the items are in the answer.
+    items: str = "@"
+    #: Items for which this is not true are left out.
+    filter: str | None = None
+    #: A second command for each item, whose answer is laid over it; `{key}` is a key of the item.
+    detail: tuple[str, ...] = ()
+    interval_s: float = 60.0
+    timeout_s: float = 30.0
+    #: How long a pod that is told of no more is still shown.
+    keep_gone_s: float = 24 * 3600.0
+    #: What all of its pods have in common.
+    pod: PodConfig = PodConfig("")
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectConfig:
     name: str
     #: The project's outputs root; a pod may have its own (`PodConfig.outputs_dir` is always filled in).
@@ -188,6 +214,7 @@ class ProjectConfig:
     presets: Mapping[str, PresetConfig] = field(default_factory=dict)
     #: The files it was read from, in the order they were merged.
     sources: tuple[Path, ...] = ()
+    pod_sources: tuple[PodSource, ...] = ()
 
     def plain_pod(self) -> PodConfig:
         """A pod with nothing of its own, for what can be said before one is chosen."""

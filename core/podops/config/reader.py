@@ -57,6 +57,10 @@ class Section:
         value = self.raw(key) or Value({}, self.value.file, self.value.line)
         return Section(value, self._name(key), self.faults, self._environ)
 
+    def item(self, value: Value, path: str) -> Section:
+        """One mapping of a list, at `path`."""
+        return Section(value, path, self.faults, self._environ)
+
     def text(self, key: str, default: str | None = None) -> str | None:
         value = self.raw(key)
         if value is None:

@@ -24,16 +24,15 @@ from podops.config.model import (
     WandbConfig,
     WandbMode,
 )
+from podops.config.pod_keys import check_pod_path, read_pod
 from podops.config.policy_keys import read_policies, read_service
 from podops.config.reader import Section, is_name
+from podops.config.source_keys import read_sources
 from podops.errors import ConfigFault, UsageError
 
 #: Keys of the design that this version does not know yet.
-_LATER = {"pod_sources": "pods from a provider", "provision": "making pods"}
+_LATER = {"provision": "making pods"}
 
-_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z")
-_CONTAINER_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?\Z")
-_DOCKER_HOST = re.compile(r"(unix:///\S+|tcp://[^\s/-]\S*|ssh://[^\s/-]\S*)\Z")
 
 _OVERRIDE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
@@ -43,7 +42,7 @@ def build_project(
 ) -> ProjectConfig:
     """The typed project. Every fault found is added to `faults`; the result is only good when there are none."""
     top = Section(document, "", faults, environ)
-    _refuse_later(top, ("pod_sources", "provision"))
+    _refuse_later(top, ("provision",))
     project = top.section("project")
     name = project.name("name", "")
     if not name and not project.has("name"):
@@ -51,13 +50,14 @@ def build_project(
     outputs = environ.get("REMOTE_OUTPUTS_DIR") or project.path_text("remote_outputs_dir")
     project.raw("remote_outputs_dir")
     outputs = outputs or f"/mnt/runs/{name or 'project'}"
-    _check_pod_path(project, "remote_outputs_dir", outputs)
+    check_pod_path(project, "remote_outputs_dir", outputs)
     repo_dir, repo_url = project.path_text("remote_repo_dir"), project.text("remote_repo_url")
     python = project.path_text("venv_python")
     project.done()
     defaults = top.section("defaults")
     policies = read_policies(defaults, Policies())
     defaults.done()
+    places = PodConfig("", outputs_dir=outputs, repo_dir=repo_dir, venv_python=python)
     config = ProjectConfig(
         name=name,
         outputs_dir=outputs,
@@ -69,8 +69,9 @@ def build_project(
         artifacts=_artifacts(top.section("artifact_contract")),
         queue=_queue(top.section("queue")),
         history=_history(top.section("history")),
-        pods={key: _pod(entry, key, outputs, repo_dir, python) for key, entry in _entries(top.section("pods"))},
+        pods={key: read_pod(entry, key, places) for key, entry in _entries(top.section("pods"))},
         sources=sources,
+        pod_sources=read_sources(top, places),
     )
     config = replace(config, presets=_presets(top.section("presets"), policies, config))
     top.done()
@@ -158,60 +159,6 @@ def _history(section: Section) -> HistoryConfig:
         most = standard.max_bytes
     section.done()
     return HistoryConfig(enabled, most)
-
-
-def _pod(section: Section, name: str, outputs: str, repo_dir: str | None, python: str | None) -> PodConfig:
-    ssh, local, docker = section.text("ssh"), section.flag("local", False), section.text("docker")
-    if (ssh is not None) + (docker is not None) + local != 1:
-        section.fault(None, f"{section.path} needs exactly one of `ssh: HOST`, `docker: CONTAINER` and `local: true`")
-    if ssh is not None and (ssh.startswith("-") or not ssh.strip() or any(c.isspace() for c in ssh)):
-        section.fault(
-            section.raw("ssh"), f"{section.path}.ssh: {ssh!r} is not a host", "write alias, host or user@host"
-        )
-    own_outputs = section.path_text("remote_outputs_dir")
-    if own_outputs is not None:
-        _check_pod_path(section, "remote_outputs_dir", own_outputs)
-    pod = PodConfig(
-        name=name,
-        local=local,
-        ssh=ssh,
-        docker=docker,
-        docker_host=_docker_host(section),
-        user=section.text("user"),
-        port=section.whole("port", 1, 65535),
-        identity_file=section.path_text("identity_file"),
-        ssh_config=section.path_text("ssh_config"),
-        price_per_hour=section.number("price_per_hour"),
-        tags=section.texts("tags") or (),
-        outputs_dir=own_outputs or outputs,
-        repo_dir=section.path_text("remote_repo_dir") or repo_dir,
-        venv_python=section.path_text("venv_python") or python,
-    )
-    _check_docker(section, pod)
-    section.done()
-    return pod
-
-
-def _docker_host(section: Section) -> str | None:
-    host = section.path_text("docker_host")
-    if host is not None and not _DOCKER_HOST.match(host):
-        hint = "write unix:///path, tcp://host:port or ssh://user@host"
-        section.fault(section.raw("docker_host"), f"{section.path}.docker_host: {host!r} is not an engine", hint)
-    return host
-
-
-def _check_docker(section: Section, pod: PodConfig) -> None:
-    for key, value, shape in (("docker", pod.docker, _CONTAINER), ("user", pod.user, _CONTAINER_USER)):
-        if value is not None and not shape.match(value):
-            section.fault(section.raw(key), f"{section.path}.{key}: {value!r} cannot be one")
-    for key in ("docker_host", "user"):
-        if pod.docker is None and section.has(key):
-            section.fault(section.raw(key), f"{section.path}.{key} belongs to a `docker: CONTAINER`")
-
-
-def _check_pod_path(section: Section, key: str, path: str) -> None:
-    if not path.startswith(("/", "~/")):
-        section.fault(section.raw(key), f"{key}: {path!r} must start with / or ~/", "it is a directory on the pod")
 
 
 def _presets(section: Section, standard: Policies, config: ProjectConfig) -> dict[str, PresetConfig]:

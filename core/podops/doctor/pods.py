@@ -20,15 +20,17 @@ _SAMPLE_S = 5.0
 _SKEW_S = 5.0
 
 
-async def pod_checks(fleet: Fleet, config: ProjectConfig) -> list[Check]:
+async def pod_checks(fleet: Fleet) -> list[Check]:
     """The checks of every pod of an open, settled fleet, all pods at once."""
-    found = await asyncio.gather(*(_pod(fleet, config, name) for name in fleet.snapshot.pods))
+    found = await asyncio.gather(*(_pod(fleet, fleet.config, name) for name in fleet.snapshot.pods))
     return [check for checks in found for check in checks]
 
 
 async def _pod(fleet: Fleet, config: ProjectConfig, name: str) -> list[Check]:
     seen = await _sampled(fleet, name)
     subject = f"pod {name}"
+    if seen.state == "gone":
+        return [Check("ok", subject, "link", seen.reason)]
     if seen.state != "live":
         return [Check("fail", subject, "link", seen.reason or "no answer in time", seen.hint)]
     checks = [Check("ok", subject, "link", f"{seen.address}, {seen.host.os}, python {seen.host.python}")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,10 +21,13 @@ from podops.fleet.memory import Memory, RecalledLog
 from podops.fleet.pacing import Gate
 from podops.fleet.pod_link import PodLink, Sharer
 from podops.fleet.port_forward import PortForward
+from podops.fleet.roster import Roster
 from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
+from podops.fleet.source_watch import SourceWatch
 from podops.link.client import REQUEST_S, LinkClient
 from podops.link.local_changes import watch_network, watch_sleep
 from podops.plan import SubmitPlan
+from podops.sources.answers import with_pods
 from podops_runners.frames import Frame
 
 #: So many pods are connected to at the same time: the first ones shall be there before the last ones have begun.
@@ -89,18 +93,23 @@ class Fleet:
         self._config = config
         self._memory = memory
         self._answer_timeout = answer_timeout
-        self._links = {
-            name: PodLink(config, config.pods[name], self._pod_changed, gate, connect_timeout, answer_timeout, sharer)
-            for name in names
-        }
+        self._roster = Roster(
+            [config.pods[name] for name in names],
+            lambda pod: PodLink(config, pod, self._pod_changed, gate, connect_timeout, answer_timeout, sharer),
+        )
+        self._sources = SourceWatch(config, self._sources_told) if pods is None and config.pod_sources else None
+        self._left_out: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._callbacks: list[Callback] = []
         self._changed: set[str] = set()
+        self._telling = False
         self._snapshot: FleetSnapshot | None = None
 
     async def __aenter__(self) -> Fleet:
-        for name, link in self._links.items():
-            self._tasks.append(asyncio.create_task(link.run(), name=f"podops-pod-{name}"))
+        self._roster.begin()
+        if self._sources is not None:
+            self._sources_told()
+            self._tasks.append(asyncio.create_task(self._sources.run(), name="podops-sources"))
         self._tasks.append(asyncio.create_task(watch_sleep(self._slept), name="podops-sleep"))
         self._tasks.append(asyncio.create_task(watch_network(self._network_changed), name="podops-network"))
         return self
@@ -110,7 +119,7 @@ class Fleet:
         # Before Python 3.12 `asyncio.wait_for`, on which asyncssh rests, can swallow a cancellation that comes together
         # with its result; so one that had no effect is sent again.
         deadline = time.monotonic() + _LEAVE_S
-        left = set(self._tasks)
+        left = {*self._tasks, *self._roster.tasks()}
         while left and time.monotonic() < deadline:
             for task in left:
                 task.cancel()
@@ -118,13 +127,21 @@ class Fleet:
         self._tasks.clear()
 
     @property
+    def config(self) -> ProjectConfig:
+        """The project, with the pods that its sources tell of now."""
+        return self._config
+
+    @property
     def snapshot(self) -> FleetSnapshot:
         if self._snapshot is None:
-            self._snapshot = FleetSnapshot({name: link.snapshot for name, link in self._links.items()})
+            pods = {name: link.snapshot for name, link in self._links.items()}
+            self._snapshot = FleetSnapshot(pods, self._sources.states(self._left_out) if self._sources else ())
         return self._snapshot
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call `callback(names of changed pods)` in the event loop after changes; returns the way to stop.
+
+        No name at all: a pod source has something to tell.
 
         Changes made in the same turn of the loop come in one call.
         """
@@ -138,11 +155,17 @@ class Fleet:
 
     async def settled(self, timeout: float) -> None:  # noqa: ASYNC109
         """Return when each pod is live (with its full run list) or has failed once; `timeout` in seconds."""
+        deadline = time.monotonic() + timeout
+        if self._sources is not None:
+            # Pods they tell of begin to connect at once, beside the others.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._sources.settled.wait()
         waits = [asyncio.ensure_future(link.settled.wait()) for link in self._links.values()]
         if not waits:
             return
         try:
-            await asyncio.wait(waits, timeout=timeout)
+            await asyncio.wait(waits, timeout=max(0.0, deadline - time.monotonic()))
         finally:
             for wait in waits:
                 wait.cancel()
@@ -335,13 +358,31 @@ class Fleet:
         for link in self._links.values():
             link.network_changed()
 
+    @property
+    def _links(self) -> dict[str, PodLink]:
+        return self._roster.links
+
+    def _sources_told(self) -> None:
+        """Follow what the sources say now. A pod that has come or gone is told of like any other change."""
+        if self._sources is None:
+            return
+        before = set(self._links)
+        self._config, self._left_out = with_pods(self._config, self._sources.answers)
+        self._roster.follow(dict(self._config.pods))
+        self._changed_now(before ^ set(self._links))
+
     def _pod_changed(self, name: str) -> None:
+        self._changed_now({name})
+
+    def _changed_now(self, names: set[str]) -> None:
         self._snapshot = None
-        if not self._changed:
+        self._changed |= names
+        if not self._telling:
+            self._telling = True
             asyncio.get_running_loop().call_soon(self._tell)
-        self._changed.add(name)
 
     def _tell(self) -> None:
+        self._telling = False
         names = frozenset(self._changed)
         self._changed.clear()
         for name in names if self._memory is not None else ():

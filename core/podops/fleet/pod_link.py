@@ -83,7 +83,8 @@ class PodLink:
         A link that `sharer` has is used before one is made.
         """
         self._config = config
-        self._pod = pod
+        #: What it is a link to.
+        self.pod = pod
         self._changed = changed
         self._gate = gate
         self._connect_timeout = connect_timeout
@@ -114,7 +115,10 @@ class PodLink:
             since=time.time(),
             tags=pod.tags,
             price_per_hour=pod.price_per_hour,
+            source=pod.source,
         )
+        if pod.gone_since is not None:
+            self._be_gone()
 
     async def run(self) -> None:
         """Connect and reconnect until cancelled."""
@@ -142,6 +146,26 @@ class PodLink:
         if self._client is None:
             self._backoff.reset()
             self._hurry.set()
+
+    def show(self, pod: PodConfig) -> None:
+        """The same pod by the same way, with another price or other tags."""
+        self.pod = pod
+        self._set(tags=pod.tags, price_per_hour=pod.price_per_hour)
+
+    def leave(self, pod: PodConfig) -> None:
+        """The pod is no more, says its source; what is known of it stays. `run` must have ended."""
+        self.pod = pod
+        self._be_gone()
+        self._tell_state()
+        self._changed(pod.name)
+
+    def _be_gone(self) -> None:
+        since, why = self.pod.gone_since or time.time(), f"{self.pod.source} tells of it no more"
+        self.snapshot = replace(
+            self.snapshot, state="gone", since=since, reason=why, hint="", retry_at=None, latency_s=None
+        )
+        self._hopeful = False
+        self.settled.set()
 
     def slept(self, seconds: float) -> None:
         """This machine slept: a link that the pod has given up meanwhile is made anew at once."""
@@ -212,7 +236,7 @@ class PodLink:
 
     def _not_connected(self) -> errors.UnreachableError:
         kind = errors.RefusedError if self.snapshot.state == "refused" else errors.UnreachableError
-        message = f"pod {self._pod.name} cannot be reached: {self.snapshot.reason or 'not connected'}"
+        message = f"pod {self.pod.name} cannot be reached: {self.snapshot.reason or 'not connected'}"
         return kind(message, self.snapshot.hint, code=self._error_code)
 
     async def state_change(self) -> None:
@@ -230,7 +254,7 @@ class PodLink:
             error = await self._watch(client)
         except TimeoutError:
             error = errors.UnreachableError(
-                f"{self._pod.address} did not answer within {self._connect_timeout:g} s", "is the pod up?"
+                f"{self.pod.address} did not answer within {self._connect_timeout:g} s", "is the pod up?"
             )
         except errors.PodopsError as raised:
             error = raised
@@ -252,7 +276,7 @@ class PodLink:
     async def _connected(self) -> LinkClient:
         """A new link; begun anew, within the same time, whenever the network changes meanwhile."""
         while True:
-            self._connecting = asyncio.create_task(self._connect(), name=f"podops-connect-{self._pod.name}")
+            self._connecting = asyncio.create_task(self._connect(), name=f"podops-connect-{self.pod.name}")
             try:
                 return await self._connecting
             except asyncio.CancelledError:
@@ -264,11 +288,11 @@ class PodLink:
 
     async def _connect(self) -> LinkClient:
         process, early, shared = await self._process()
-        client = LinkClient(process, self._pod.name, self._take_push, early, silence_s=self._silence_s, shared=shared)
+        client = LinkClient(process, self.pod.name, self._take_push, early, silence_s=self._silence_s, shared=shared)
         try:
             client.start()
             await client.request(
-                "hello", on_answer=lambda answer: self._take_hello(answer, client), **hello(self._config, self._pod)
+                "hello", on_answer=lambda answer: self._take_hello(answer, client), **hello(self._config, self.pod)
             )
         except BaseException:
             with contextlib.suppress(Exception):
@@ -279,18 +303,18 @@ class PodLink:
     async def _process(self) -> tuple[PodProcess, bytes, bool]:
         """What to speak with, what it has said already, and whether it is another process's link."""
         if self._sharer is not None and time.monotonic() >= self._alone_until:
-            found = await self._sharer(self._pod.name)
+            found = await self._sharer(self.pod.name)
             if found is not None:
                 return *found, True
         # Here, because whoever shares a link needs neither.
         archive, sha256 = await asyncio.to_thread(pod_archive)
-        self._way = self._way or transport_for(self._pod)
-        started = await start_link(self._way, self._pod.name, archive, sha256)
+        self._way = self._way or transport_for(self.pod)
+        started = await start_link(self._way, self.pod.name, archive, sha256)
         return started.process, started.early, False
 
     def _take_hello(self, answer: Frame, client: LinkClient) -> None:
         if answer.header.get("protocol") != PROTOCOL_VERSION:
-            raise errors.ProtocolError(f"pod {self._pod.name} speaks another version of the link protocol")
+            raise errors.ProtocolError(f"pod {self.pod.name} speaks another version of the link protocol")
         projects = (wire.mapping(project) for project in wire.items(answer.header.get("projects")))
         problems = [wire.text(project.get("problem")) for project in projects]
         self._problem = (next((problem for problem in problems if problem), ""), "")
@@ -350,7 +374,7 @@ class PodLink:
         received = time.monotonic()
         runs = {} if frame.header.get("full") is True else dict(self.snapshot.runs)
         for item in wire.items(frame.header.get("changed"), wire.MANY_RUNS):
-            if (run := wire.run(item, self._pod.name, received)) is not None:
+            if (run := wire.run(item, self.pod.name, received)) is not None:
                 runs[run.run_id] = run
         for run_id in wire.gone_run_ids(frame.header.get("gone")):
             runs.pop(run_id, None)
@@ -378,7 +402,7 @@ class PodLink:
         self.snapshot = replace(self.snapshot, **fields)
         if new_state:
             self._tell_state()
-        self._changed(self._pod.name)
+        self._changed(self.pod.name)
 
     def _tell_state(self) -> None:
         self._state_changed.set()

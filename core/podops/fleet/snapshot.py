@@ -240,6 +240,8 @@ class PodSnapshot:
     tags: tuple[str, ...] = ()
     price_per_hour: float | None = None
     latency_s: float | None = None
+    #: The pod source that told of it; empty for one of the project file.
+    source: str = ""
 
     def gpus_of(self, run_id: str) -> tuple[GpuSample, ...]:
         """The GPUs a run claims or uses."""
@@ -247,8 +249,26 @@ class PodSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceSnapshot:
+    """A pod source. Times are Unix seconds; while it fails, its pods are as its last answer had them."""
+
+    name: str
+    state: Literal["asking", "ok", "failed"] = "asking"
+    asked_at: float | None = None
+    answered_at: float | None = None
+    problem: str = ""
+    hint: str = ""
+    #: What of its answer was left out, and why.
+    notes: tuple[str, ...] = ()
+    #: How many pods it told of, and which of them cannot be reached yet.
+    pods: int = 0
+    coming: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FleetSnapshot:
     pods: Mapping[str, PodSnapshot] = field(default_factory=dict)
+    sources: tuple[SourceSnapshot, ...] = ()
 
     def told(self) -> FleetSnapshot:
         """Without the pods whose runs are only recalled."""

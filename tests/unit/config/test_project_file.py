@@ -18,6 +18,7 @@ from podops.config.find import find_project
 from podops.config.load import load_project
 from podops.config.model import ProjectConfig
 from podops.config.reader import Section
+from podops.config.source_keys import FIELDS
 from podops.errors import ConfigError
 from podops.plan import plan_submit
 
@@ -163,7 +164,11 @@ def test_a_preset_that_says_only_how_often_to_retry_takes_the_rest_from_the_defa
 
 
 #: Sections within sections.
-NESTED = {"presets.<name>.service", "presets.<name>.retries", "defaults.retries"}
+NESTED = {"presets.<name>.service", "presets.<name>.retries", "defaults.retries", "pod_sources.<n>.pod"}
+
+
+def _general(path: str) -> str:
+    return re.sub(r"^pod_sources\.\d+", "pod_sources.<n>", re.sub(r"^(pods|presets)\.\w+", r"\1.<name>", path))
 
 
 def known_keys(monkeypatch: pytest.MonkeyPatch) -> set[str]:
@@ -172,7 +177,7 @@ def known_keys(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     done = Section.done
 
     def collect(section: Section) -> None:
-        path = re.sub(r"^(pods|presets)\.\w+", r"\1.<name>", section.path)
+        path = _general(section.path)
         asked.update(f"{path}.{key}" for key in section._known if path)
         done(section)
 
@@ -193,11 +198,12 @@ def test_every_key_is_documented_and_stands_in_the_example(monkeypatch: pytest.M
 def keys_of(document: dict[str, Any]) -> set[str]:
     found: set[str] = set()
     for top, section in document.items():
-        groups = section.values() if top in ("pods", "presets") else [section]
-        prefix = f"{top}.<name>" if top in ("pods", "presets") else top
+        listed = isinstance(section, list)
+        groups = section if listed else section.values() if top in ("pods", "presets") else [section]
+        prefix = f"{top}.<n>" if listed else f"{top}.<name>" if top in ("pods", "presets") else top
         for group in groups:
             for key, value in group.items():
-                nested = isinstance(value, dict) and key in ("wandb", "service", "retries")
+                nested = isinstance(value, dict) and key in ("wandb", "service", "retries", "pod")
                 # YAML 1.1 reads an unquoted `on` as true; podops does not.
                 inner = ["on" if name is True else name for name in value] if nested else []
                 found |= {f"{prefix}.{key}.{name}" for name in inner} if nested else {f"{prefix}.{key}"}
@@ -249,6 +255,15 @@ EFFECTS = {
     "pods.c.docker": "other",
     "pods.c.docker_host": "ssh://me@box",
     "pods.c.user": "me",
+    "pod_sources.0.command": "other ps",
+    **{f"pod_sources.0.{key}": "x.y" for key in ("items", "filter", *FIELDS)},
+    "pod_sources.0.detail": "cloud show {id}",
+    **{f"pod_sources.0.{key}": "7m" for key in ("interval", "timeout", "keep_gone")},
+    "pod_sources.0.pod.docker_host": "unix:///e.sock",
+    "pod_sources.0.pod.user": "me",
+    "pod_sources.0.pod.tags": ["x"],
+    **{f"pod_sources.0.pod.{key}": "/somewhere" for key in ("identity_file", "ssh_config", "venv_python")},
+    **{f"pod_sources.0.pod.{key}": "/somewhere" for key in ("remote_outputs_dir", "remote_repo_dir")},
     "pods.p.price_per_hour": 1.5,
     "pods.p.tags": ["a100"],
     "pods.p.remote_outputs_dir": "/pod/runs",
@@ -290,6 +305,7 @@ EFFECTS = {
 BASE: dict[str, Any] = {
     "project": {"name": "x"},
     "pods": {"p": {"ssh": "host"}, "c": {"docker": "box"}},
+    "pod_sources": [{"command": "cloud ps", "name": "name", "ssh": "login"}],
     "presets": {
         "t": {"kind": "train", "command": "{python} t.py {overrides}", "overrides": {"lr": 1, "wandb_log": "auto"}},
         "n": {"kind": "nanogpt_train", "config": "config/c.py", "overrides": {"a": 1}},
@@ -308,7 +324,7 @@ def outcome(tmp_path: Path, document: dict[str, Any]) -> str:
         plan.spec.pop("created_at")
     return (
         repr([asdict(plan) for plan in specs])
-        + repr((config.pods, config.history))
+        + repr((config.pods, config.history, config.pod_sources))
         + repr([p.description for p in config.presets.values()])
     )
 
@@ -319,7 +335,7 @@ def test_every_key_has_an_effect(tmp_path: Path, key: str) -> None:
     place = changed
     *parents, last = key.split(".")
     for parent in parents:
-        place = place.setdefault(parent, {})
+        place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
     if parents[-1] == "service":
         place["port"] = 9000
     place[last] = EFFECTS[key]
@@ -327,7 +343,7 @@ def test_every_key_has_an_effect(tmp_path: Path, key: str) -> None:
 
 
 def test_the_table_of_effects_leaves_out_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    tested = {re.sub(r"^(pods|presets)\.\w+", r"\1.<name>", key) for key in EFFECTS}
+    tested = {_general(key) for key in EFFECTS}
     apart = {"pods.<name>.local", "pods.<name>.ssh"}  # exactly one way there: shown by every other test
     service = {f"presets.<name>.service.{key}" for key in ("port", "health")}
     assert (tested - {"presets.<name>.service"}) | service | apart == known_keys(monkeypatch)

@@ -1,0 +1,90 @@
+"""Asking pod sources now and then, each by itself: a slow one delays no other, and a broken one changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from podops.config.model import PodSource, ProjectConfig
+from podops.errors import SourceError
+from podops.fleet.snapshot import SourceSnapshot
+from podops.sources.answers import SourceAnswer, keep, recall
+from podops.sources.ask import ask
+
+#: However often a source should be asked, other `ops` processes are looked at no more often than this, seconds.
+_SHORTEST_S = 1.0
+
+
+class SourceWatch:
+    """Keeps `answers` true while `run` runs; `told` is called after each answer and each failure."""
+
+    def __init__(self, config: ProjectConfig, told: Callable[[], None]) -> None:
+        self._config = config
+        self._told = told
+        self._asking: set[str] = set()
+        self._missing = {source.name for source in config.pod_sources}
+        self.answers = {source.name: SourceAnswer(source.name) for source in config.pod_sources} | recall(config)
+        #: Set once each source has answered or failed, or was asked not long ago.
+        self.settled = asyncio.Event()
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for source in self._config.pod_sources:
+                group.create_task(self._keep_asking(source), name=f"podops-source-{source.name}")
+
+    def states(self, left_out: dict[str, str]) -> tuple[SourceSnapshot, ...]:
+        """Each source as it stands; `left_out` says which of its pods do not count, and why."""
+        return tuple(self._state(source, left_out) for source in self._config.pod_sources)
+
+    def _state(self, source: PodSource, left_out: dict[str, str]) -> SourceSnapshot:
+        answer = self.answers[source.name]
+        own = [text for key, text in left_out.items() if key.startswith(f"{source.name}/")]
+        asking = answer.answered_at is None or source.name in self._asking
+        return SourceSnapshot(
+            name=source.name,
+            state="failed" if answer.problem else "asking" if asking else "ok",
+            asked_at=answer.asked_at or None,
+            answered_at=answer.answered_at,
+            problem=answer.problem,
+            hint=answer.hint,
+            notes=(*answer.notes, *own),
+            pods=sum(pod.gone_since is None for pod in answer.pods),
+            coming=answer.coming,
+        )
+
+    async def _keep_asking(self, source: PodSource) -> None:
+        while True:
+            # Another process may have asked meanwhile.
+            answer = recall(self._config).get(source.name, self.answers[source.name])
+            if answer.asked_at > self.answers[source.name].asked_at:
+                self._take(answer)
+            if self.answers[source.name].due(source, time.time()):
+                await self._ask(source)
+            self._missing.discard(source.name)
+            if not self._missing:
+                self.settled.set()
+            left = self.answers[source.name].asked_at + source.interval_s - time.time()
+            await asyncio.sleep(min(max(left, _SHORTEST_S), source.interval_s))
+
+    async def _ask(self, source: PodSource) -> None:
+        self._asking.add(source.name)
+        self._told()
+        answer = self.answers[source.name]
+        try:
+            answer = answer.after(await ask(source), source, time.time())
+        except SourceError as error:
+            answer = answer.after_failure(error, time.time())
+        except Exception as error:
+            fault = SourceError(f"asking {source.name} failed: {type(error).__name__}: {error}")
+            answer = answer.after_failure(fault, time.time())
+        finally:
+            self._asking.discard(source.name)
+        self._take(answer)
+        await asyncio.to_thread(keep, self._config, {source.name: answer})
+
+    def _take(self, answer: SourceAnswer) -> None:
+        self.answers[answer.name] = replace(answer)
+        self._told()

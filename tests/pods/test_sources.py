@@ -1,0 +1,133 @@
+"""What a user can rely on when pods come from a provider's own command."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from podops.config.load import load_project
+from podops.fleet.fleet import Fleet
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.fleet_config import shows
+from tests.pods.loopback import SshPod
+from tests.pods.provider import Provider
+
+
+@pytest.fixture
+def provider(world: Path) -> Provider:
+    return Provider(world / "provider")
+
+
+@pytest.fixture
+def rented(ssh_pod: MakeSshPod, provider: Provider) -> SshPod:
+    pod = ssh_pod("rented")
+    provider.list(pod)
+    return pod
+
+
+def test_a_rented_pod_is_there_like_any_other_and_stays_known_when_it_is_gone(
+    ops: Ops, project: MakeProject, provider: Provider, rented: SshPod
+) -> None:
+    project(pod_sources=[provider.source(rented.ssh_config, interval="1h")])
+    assert ops("run", "submit", "--preset", "hello", "--pod", "rented", "--run-id", "h1").returncode == 0
+    assert ops("run", "wait", "h1").returncode == 0
+    listed = ops("pod", "list", "--json").json
+    (pod,), (source,) = listed["pods"], listed["sources"]
+    assert (pod["name"], pod["state"], pod["pod_source"], pod["price_per_hour"]) == ("rented", "live", "cloud", 1.25)
+    assert (source["name"], source["state"], source["pods"]) == ("cloud", "ok", 1)
+    assert provider.asked == 1, "within its interval a source is asked once, however many commands there are"
+    provider.list()
+    project(pod_sources=[provider.source(rented.ssh_config, interval="5s")])
+    (gone,) = asked_again(ops)
+    assert (gone["name"], gone["state"], gone["reason"]) == ("rented", "gone", "cloud tells of it no more")
+    refused = ops("run", "submit", "--preset", "hello", "--pod", "rented")
+    assert (refused.returncode, "cloud tells of it no more" in refused.stderr) == (4, True), refused
+
+
+def asked_again(ops: Ops) -> list[dict[str, str]]:
+    """The pods once the source has been asked again."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        pods: list[dict[str, str]] = ops("pod", "list", "--json").json["pods"]
+        if pods[0]["state"] == "gone":
+            return pods
+    raise AssertionError("it was never gone")
+
+
+def test_a_source_that_fails_changes_nothing_and_says_why(
+    ops: Ops, project: MakeProject, provider: Provider, rented: SshPod
+) -> None:
+    provider.fail("cloud: please log in\n")
+    project("here", pod_sources=[provider.source(rented.ssh_config, interval="5s")])
+    done = ops("pod", "list")
+    assert done.returncode == 0
+    assert "ended with status 7: cloud: please log in" in done.stderr and "try it by hand" in done.stderr
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [["here", "live"]]
+    told = ops("doctor", "--json")
+    faults = [check for check in told.json["checks"] if check["what"] == "source cloud"]
+    assert [(fault["level"], "please log in" in fault["message"]) for fault in faults] == [("fail", True)]
+    assert ops("run", "submit", "--preset", "hello", "--pod", "rented").returncode == 3
+
+
+def test_a_configured_pod_counts_before_one_of_a_source_and_odd_names_are_told(
+    ops: Ops, project: MakeProject, provider: Provider, rented: SshPod
+) -> None:
+    provider.list(rented, **{"here": "elsewhere", "a/b": "h", "soon": None})
+    project("here", pod_sources=[provider.source(rented.ssh_config)])
+    done = ops("pod", "list")
+    for part in ("pod here is left out: the project file has one", "'a/b' cannot be a name", "not ready yet: soon"):
+        assert part in done.stderr
+    assert {line.split()[0]: line.split()[2] for line in done.stdout.splitlines()[1:]} == {
+        "here": "local",
+        "rented": "ssh",
+    }
+
+
+async def test_pods_come_and_go_in_an_open_fleet(
+    project: MakeProject, provider: Provider, rented: SshPod, ssh_pod: MakeSshPod
+) -> None:
+    second = ssh_pod("second")
+    second.ssh_config.write_text(rented.ssh_config.read_text() + second.ssh_config.read_text())
+    made = project("here", pod_sources=[provider.source(second.ssh_config, interval="5s")])
+    config = load_project(path=made.file, environ={})
+    async with Fleet(config) as fleet:
+        await fleet.settled(20)
+        assert {name: pod.state for name, pod in fleet.snapshot.pods.items()} == {"here": "live", "rented": "live"}
+        provider.list(rented, second)
+        await appears(fleet, "second")
+        await shows(fleet, "second", lambda pod: pod.state == "live", "the new pod to be live")
+        runs = fleet.snapshot.pods["rented"].host
+        provider.list(second)
+        gone = await shows(fleet, "rented", lambda pod: pod.state == "gone", "the pod to be gone")
+        assert gone.host == runs, "what is known of it stays"
+        provider.fail("the provider is down")
+        await tells(fleet, "the provider is down")
+        assert fleet.snapshot.pods["second"].state == "live"
+        provider.list(rented, second)
+        await shows(fleet, "rented", lambda pod: pod.state == "live", "the pod to be back")
+        assert fleet.snapshot.sources[0].problem == ""
+        assert "second" in fleet.config.pods
+
+
+async def appears(fleet: Fleet, name: str) -> None:
+    await _until(fleet, lambda: name in fleet.snapshot.pods)
+
+
+async def tells(fleet: Fleet, words: str) -> None:
+    await _until(fleet, lambda: words in fleet.snapshot.sources[0].problem)
+
+
+async def _until(fleet: Fleet, condition: Callable[[], bool]) -> None:
+    changed = asyncio.Event()
+    stop = fleet.subscribe(lambda _names: changed.set())
+    try:
+        async with asyncio.timeout(20):
+            while not condition():
+                changed.clear()
+                await changed.wait()
+    finally:
+        stop()
