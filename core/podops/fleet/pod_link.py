@@ -129,6 +129,7 @@ class PodLink:
                 if isinstance(self._way, Lockable) and await self._way.unlock():
                     continue
                 # Asked again and again, a pod with a wrong key locks its user out; a person knows when it is mended.
+                self._hopeful = self._hurry.is_set()
                 self._fail("refused", error, None)
                 await self._hurry.wait()
             else:
