@@ -110,6 +110,13 @@ class Connections:
             self._wake.send(b"x")
 
     def _carry(self, woken: socket.socket, selector: selectors.BaseSelector) -> None:
+        try:
+            self._carry_on(woken, selector)
+        except Exception as error:  # nobody would see why connections stand still
+            self._send({"push": "problem", "message": "connections: {}".format(error)}, b"")
+            raise
+
+    def _carry_on(self, woken: socket.socket, selector: selectors.BaseSelector) -> None:
         while True:
             ready = selector.select()
             for key, events in ready:

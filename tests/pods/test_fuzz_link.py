@@ -26,7 +26,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 OPS = st.sampled_from(
-    ["submit", "kill", "queue", "run", "read", "follow", "unfollow", "ack", "check", "rate", "hello", "x"]
+    "submit kill queue run read follow unfollow ack check fix open data room eof close rate hello x".split()  # noqa: SIM905
 )
 NAMES = (
     "run_id",
@@ -41,12 +41,17 @@ NAMES = (
     "spec",
     "action",
     "value",
+    "conn",
+    "room",
+    "fix",
+    "script",
+    "env_files",
 )
 FIELDS = st.dictionaries(
     st.sampled_from([*NAMES, "request_id", "by", "grace_s", "projects", "protocol"]), JSON, max_size=5
 )
-PUSHES = st.sampled_from(["sample", "runs", "log", "problem", "x"])
-PUSH_FIELDS = ("host", "gpus", "full", "changed", "gone", "sub", "offset", "skipped", "eof", "message")
+PUSHES = st.sampled_from(["sample", "runs", "log", "problem", "data", "room", "eof", "close", "x"])
+PUSH_FIELDS = ("host", "gpus", "full", "changed", "gone", "sub", "offset", "skipped", "eof", "message", "conn", "room")
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

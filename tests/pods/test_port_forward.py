@@ -19,8 +19,9 @@ import pytest
 
 from tests.pods import tcp_service
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops, StartOps
-from tests.pods.loopback import SshPod, link_processes, wait_for
+from tests.pods.loopback import POD_PATH, SshPod, link_processes, wait_for
 from tests.pods.ops_process import PipedOps
+from tests.pods.pod_side import VERSIONS
 
 SERVICE = f"exec {sys.executable} {tcp_service.__file__} {{port}}"
 PRESETS = {
@@ -205,6 +206,22 @@ def test_a_restarted_service_is_reached_through_the_same_port(forward: Forward) 
         with contextlib.suppress(ConnectionResetError):
             assert open_one.recv(1) == b""
     wait_for(lambda: answers(told["port"]), "the service to be back", timeout=30)
+
+
+@pytest.mark.skipif(not list(VERSIONS.glob("3.8.*/bin/python3")), reason="Python 3.8 is not here")
+def test_the_pod_side_of_it_works_under_python_3_8(
+    ssh_pod: MakeSshPod, project: MakeProject, ops: Ops, start_ops: StartOps
+) -> None:
+    oldest = next(VERSIONS.glob("3.8.*/bin"))
+    pod = ssh_pod("here", path=f"{oldest}:{POD_PATH}")
+    script = pod.home / "key.sh"
+    script.write_text(f"export WANDB_API_KEY={'k' * 40}\n")
+    project(pod, presets=PRESETS, storage={"wandb": {"ensure_creds_script": "~/key.sh"}})
+    assert ops("run", "submit", "--preset", "tcp", "--pod", "here", "--run-id", "api").returncode == 0
+    assert "machine api.wandb.ai" in (pod.home / ".netrc").read_text()
+    one = Forwarded(start_ops("pod", "forward", "api", "--json"), pod.outputs_dir, pod.home, pod)
+    data = os.urandom(3 * MB)
+    assert echoed(one.told("listening")["port"], data) == data
 
 
 def test_what_is_no_service_and_a_port_that_is_taken_are_refused(

@@ -144,6 +144,24 @@ def test_a_ready_service_stays_ready_and_keeps_its_port_when_its_supervisor_is_k
     one.wait_for_phase("unhealthy")
 
 
+def test_vllm_is_a_service_without_any_more_words(
+    ops: Ops, project: MakeProject, client_home: Path, world: Path
+) -> None:
+    program = world / "venv/bin/vllm"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "serve m/m --port" ] && exec {SERVER.replace("{port}", "$4")}\n')
+    program.chmod(0o755)
+    project(
+        "here",
+        project={"name": "demo", "remote_outputs_dir": "~/runs", "venv_python": str(program.with_name("python"))},
+        presets={"llm": {"kind": "vllm_serve", "model": "m/m", "port": "auto", "args": {"max_model_len": 8}}},
+    )
+    assert ops("run", "submit", "--preset", "llm", "--pod", "here", "--run-id", "llm").returncode == 0
+    one = Service(client_home / "runs/llm")
+    one.wait_for_phase("ready")
+    assert one.record("run_metadata.json")["endpoint"]["port"] >= 20000
+
+
 def test_a_port_promised_to_a_service_that_still_loads_is_no_other_run_s(
     submit: Submit, ops: Ops, client_home: Path
 ) -> None:
