@@ -16,10 +16,10 @@ import pytest
 
 from podops.config.model import PodConfig
 from podops.errors import PodSetupError, RefusedError, UnreachableError
-from podops.fleet.pod_link import transport_for
 from podops.link.bootstrap import Started, start_link
 from podops.link.pod_archive import pod_archive
 from podops.transport.base import PodProcess
+from podops.transport.choose import transport_for
 from podops.transport.docker import DockerTransport
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
 from tests.pods.engines import ContainerEngine, StandIn, start_engine

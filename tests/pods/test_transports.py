@@ -13,9 +13,9 @@ import pytest
 
 from podops.config.model import PodConfig
 from podops.errors import PodSetupError, RefusedError, UnreachableError
-from podops.fleet.pod_link import transport_for
 from podops.link.bootstrap import Started, start_link
 from podops.link.pod_archive import pod_archive
+from podops.transport.choose import transport_for
 from tests.pods.conftest import MakeSshPod
 from tests.pods.fleet_config import pod_config
 from tests.pods.loopback import SshPod, free_port, link_processes, make_key, wait_for

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -13,8 +12,9 @@ from typing import Any, Protocol
 
 from podops.config.model import ProjectConfig
 from podops.config.reader import nearest
-from podops.errors import NotFoundError, UnreachableError
+from podops.errors import NotFoundError
 from podops.fleet import wire
+from podops.fleet.asking import Asking
 from podops.fleet.hello import who
 from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.memory import Memory, RecalledLog
@@ -24,20 +24,16 @@ from podops.fleet.port_forward import PortForward
 from podops.fleet.roster import Roster
 from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
 from podops.fleet.source_watch import SourceWatch
-from podops.link.client import REQUEST_S, LinkClient
+from podops.link.client import LinkClient
 from podops.link.local_changes import watch_network, watch_sleep
 from podops.plan import SubmitPlan
 from podops.sources.answers import with_pods
-from podops_runners.frames import Frame
 
 #: So many pods are connected to at the same time: the first ones shall be there before the last ones have begun.
 CONNECTS_AT_ONCE = 20
 
 #: How long a pod may take to start a run, seconds; a slow volume is common.
 SUBMIT_S = 60.0
-
-#: How long a change waits for a new link when its own was lost before the answer, seconds.
-AGAIN_S = 30.0
 
 #: How long a pod may take to look at everything its project counts on, seconds.
 CHECK_S = 60.0
@@ -92,7 +88,8 @@ class Fleet:
         gate = Gate(CONNECTS_AT_ONCE)
         self._config = config
         self._memory = memory
-        self._answer_timeout = answer_timeout
+        asking = Asking(self.link, answer_timeout)
+        self._ask, self._change = asking.ask, asking.change
         self._roster = Roster(
             [config.pods[name] for name in names],
             lambda pod: PodLink(config, pod, self._pod_changed, gate, connect_timeout, answer_timeout, sharer),
@@ -223,51 +220,6 @@ class Fleet:
         fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "action": action, "by": who()}
         what = f"`{action}` of run {run_id}"
         return await self._change(pod, "queue", what, "look with `ops queue list`", value=value, **fields)
-
-    async def _change(
-        self, pod: str, op: str, what: str, hint: str, within: float = REQUEST_S, **fields: Any
-    ) -> dict[str, Any]:
-        """The pod's answer to a request that changes something.
-
-        When the link is lost before the answer, the request is sent once more on the next link, under the same id, by
-        which the pod knows it again. Raises `UnreachableError` with the code `unconfirmed` when no answer comes.
-        """
-        link = self.link(pod)
-        client = await link.client()
-        fields["request_id"] = uuid.uuid4().hex
-        asked = time.monotonic()
-        if op != "submit":
-            within = self._patience(within)
-        try:
-            try:
-                return (await client.request(op, within=within, **fields)).header
-            except UnreachableError:
-                left = self._patience(AGAIN_S) - (time.monotonic() - asked)
-                again = await link.client_after(client, left) if client.lost and left > 0 else None
-                if again is None:
-                    raise
-                return (await again.request(op, within=within, **fields)).header
-        except UnreachableError as error:
-            message = f"pod {pod} did not confirm {what}: {error.message}"
-            raise UnreachableError(message, hint, code="unconfirmed") from error
-
-    async def _ask(self, pod: str, op: str, within: float = REQUEST_S, **fields: Any) -> Frame:
-        """The pod's answer to a request that changes nothing; asked anew when a shared link ends before it."""
-        link = self.link(pod)
-        client = await link.client()
-        asked = time.monotonic()
-        within = self._patience(within)
-        try:
-            return await client.request(op, within=within, **fields)
-        except UnreachableError:
-            left = within - (time.monotonic() - asked)
-            again = await link.client_after(client, left) if client.shared and client.lost and left > 0 else None
-            if again is None:
-                raise
-            return await again.request(op, within=left, **fields)
-
-    def _patience(self, most: float) -> float:
-        return most if self._answer_timeout is None else min(most, self._answer_timeout)
 
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         """The pod's answer to `run`."""

@@ -90,7 +90,7 @@ class FollowedLog:
         client, sub = self._client, self._sub
         self._client = self._sub = None
         if client is not None and sub is not None:
-            self._link.forget(sub)
+            self._link.listeners.forget(sub)
             with contextlib.suppress(PodopsError):
                 await client.request("unfollow", within=1.0, sub=sub)
 
@@ -117,7 +117,7 @@ class FollowedLog:
         self._client, self._sub = client, sub
         if self._next is None:
             self._next = wire.count(answer.header.get("offset"))
-        self._link.listen(sub, self._take)
+        self._link.listeners.listen(sub, self._take)
 
     def _take(self, frame: Frame) -> None:
         if self._complete:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from podops import errors
 from podops.config.model import PodConfig, ProjectConfig
 from podops.fleet import wire
 from podops.fleet.hello import hello
+from podops.fleet.listeners import Listeners
 from podops.fleet.memory import Recalled
 from podops.fleet.pacing import Backoff, Gate
 from podops.fleet.snapshot import PodSnapshot, PodState, RunSnapshot
@@ -21,6 +21,7 @@ from podops.link.bootstrap import start_link
 from podops.link.client import SILENCE_S, LinkClient
 from podops.link.pod_archive import pod_archive
 from podops.transport.base import Lockable, PodProcess, Transport
+from podops.transport.choose import transport_for
 from podops_runners.frames import Frame
 from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
 
@@ -42,27 +43,8 @@ _PROBE_S = 3.0
 #: After a shared link was lost the next ones are our own for this long, seconds.
 _ALONE_S = 30.0
 
-LogListener = Callable[[Frame], None]
-
 #: A share of the named pod's link in another process, and what it has said already; `None` when there is none.
 Sharer = Callable[[str], Awaitable[tuple[PodProcess, bytes] | None]]
-#: Gets the pushes of one connection to a service, and `None` when the link is lost.
-ConnectionListener = Callable[[Frame | None], None]
-
-
-def transport_for(pod: PodConfig) -> Transport:
-    """The way to `pod`. asyncssh and the Docker SDK are imported only where a pod needs them."""
-    if pod.local:
-        from podops.transport.local import LocalTransport
-
-        return LocalTransport()
-    if pod.docker:
-        from podops.transport.docker import DockerTransport
-
-        return DockerTransport(pod)
-    from podops.transport.ssh import SshTransport
-
-    return SshTransport(pod)
 
 
 class PodLink:
@@ -94,9 +76,8 @@ class PodLink:
         self._way: Transport | None = None
         self._alone_until = 0.0
         self._client: LinkClient | None = None
-        self._logs: dict[int, LogListener] = {}
-        self._connections: dict[int, ConnectionListener] = {}
-        self._numbers = itertools.count(1)
+        #: Who gets what belongs to one log or one connection.
+        self.listeners = Listeners()
         self._connecting: asyncio.Task[LinkClient] | None = None
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
@@ -199,22 +180,6 @@ class PodLink:
         """Whether the live link is another process's."""
         return self._client is not None and self._client.shared
 
-    def listen(self, sub: int, listener: LogListener) -> None:
-        """Give the log pushes of one subscription to `listener`, until the link is lost or `forget`."""
-        self._logs[sub] = listener
-
-    def forget(self, sub: int) -> None:
-        self._logs.pop(sub, None)
-
-    def listen_to_connection(self, listener: ConnectionListener) -> int:
-        """A number for a new connection; its pushes go to `listener` until the link is lost or `hang_up`."""
-        number = next(self._numbers)
-        self._connections[number] = listener
-        return number
-
-    def hang_up(self, number: int) -> None:
-        self._connections.pop(number, None)
-
     async def client(self) -> LinkClient:
         """The live link; waits for an attempt that may succeed. Raises `UnreachableError` with the pod's reason."""
         while self._client is None:
@@ -263,10 +228,7 @@ class PodLink:
             error = errors.UnreachableError(f"connecting failed: {type(raised).__name__}: {raised}")
         finally:
             self._client = None
-            self._logs.clear()
-            lost, self._connections = self._connections, {}
-            for listener in lost.values():
-                listener(None)
+            self.listeners.lose()
             if client is not None:
                 await client.close()
         if client is not None and client.shared:
@@ -342,15 +304,7 @@ class PodLink:
 
     def _take_push(self, frame: Frame) -> None:
         kind = frame.header.get("push")
-        if kind == "log":
-            sub = frame.header.get("sub")
-            if isinstance(sub, int) and (listener := self._logs.get(sub)):
-                listener(frame)
-            return
-        if kind in ("data", "room", "eof", "close"):
-            number = frame.header.get("conn")
-            if isinstance(number, int) and (connection := self._connections.get(number)):
-                connection(frame)
+        if self.listeners.take(kind, frame):
             return
         now = time.time()
         if kind == "sample":

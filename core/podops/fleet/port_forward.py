@@ -94,7 +94,7 @@ class Connection:
         self._inbox: asyncio.Queue[Frame | PodopsError] = asyncio.Queue()
         self._waiting = 0
         self._over = False
-        self.number = link.listen_to_connection(self._take)
+        self.number = link.listeners.listen_to_connection(self._take)
 
     def give_room(self, room: int) -> None:
         self._room += room
@@ -103,7 +103,7 @@ class Connection:
 
     def hang_up(self) -> None:
         """Forget it; the pod ends its side unless both sides were at their ends."""
-        self._link.hang_up(self.number)
+        self._link.listeners.hang_up(self.number)
         if not self._over:
             self._notify("close")
 

@@ -79,7 +79,7 @@ class LinkProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for sub in self._subs:
-            self._link.forget(sub)
+            self._link.listeners.forget(sub)
             with contextlib.suppress(PodopsError):
                 await self._client.request("unfollow", within=1.0, sub=sub)
 
@@ -117,7 +117,7 @@ class LinkProxy:
             self._fail(number, error)
             return
         if op == "unfollow" and isinstance(sub := fields.get("sub"), int):
-            self._link.forget(sub)
+            self._link.listeners.forget(sub)
             self._subs.discard(sub)
         if op in _CHANGES:
             await self._until_seen(runs)
@@ -129,7 +129,7 @@ class LinkProxy:
         self._send({**answer.header, "id": number}, answer.payload)
         if isinstance(sub := answer.header.get("sub"), int):
             self._subs.add(sub)
-            self._link.listen(sub, lambda frame: self._send(frame.header, frame.payload))
+            self._link.listeners.listen(sub, lambda frame: self._send(frame.header, frame.payload))
 
     def _fail(self, number: object, error: PodopsError) -> None:
         told = {"code": error.error_code, "message": error.message, "hint": error.hint}

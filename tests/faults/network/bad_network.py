@@ -76,7 +76,7 @@ class BadNetwork:
     def __exit__(self, *exc: object) -> None:
         self.refuse()
         self.reset()
-        self._do(self._end)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -152,10 +152,11 @@ class BadNetwork:
 
         return asyncio.run_coroutine_threadsafe(there(), self._loop).result(10)
 
-    def _end(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            if task is not asyncio.current_task(self._loop):
-                task.cancel()
+    async def _end(self) -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _pass(self, passing: bool) -> None:
         def change() -> None:
