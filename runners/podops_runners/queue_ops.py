@@ -30,6 +30,7 @@ def change(run: RunDir, action: str, by: str, value: Any = None) -> Dict[str, An
         if action == "cancel" and _is_cancelled(run):
             return {"state": states.CANCELLED, "ended": True}  # asked for twice
         _must_wait(run, action)
+        _must_be_ours(run, action)
         answer = actions[action](run, by, value)
     machine.wake_agent()
     return answer
@@ -50,6 +51,16 @@ def _must_wait(run: RunDir, action: str) -> None:
     else:
         return
     raise SubmitError(protocol.E_REFUSED, "cannot {} run {}: it {}".format(action, run.run_id, problem), hint)
+
+
+def _must_be_ours(run: RunDir, action: str) -> None:
+    """On a volume that pods share, only the pod whose queue a run is in holds the lock for changing it."""
+    place = ticket.read(run)
+    here = os.path.dirname(run.path)
+    root = next((root for root in machine.roots() if root.outputs_dir == here), machine.Root(here))
+    if place is not None and not run_queue.is_ours(place, root):
+        told = "cannot {} run {} from here: it waits on pod {}".format(action, run.run_id, place.pod)
+        raise SubmitError(protocol.E_REFUSED, told, "name that pod: --pod {}".format(place.pod))
 
 
 def _hold(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
