@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 
 def mount(*words: str | Path) -> None:
     subprocess.run(["mount", *map(str, words)], check=True, capture_output=True)
@@ -60,6 +62,32 @@ def replaced(folder: Path, backing: Path) -> Iterator[None]:
         yield
     finally:
         unmount(folder)
+
+
+@contextlib.contextmanager
+def disk(folder: Path, image: Path) -> Iterator[None]:
+    """A small ext4 disk at `folder` within the block; skips where there are no loop devices."""
+    with image.open("wb") as stream:
+        stream.truncate(16 * 1024 * 1024)
+    try:
+        subprocess.run(["mkfs.ext4", "-q", image], check=True, capture_output=True)
+        mount("-o", "loop", image, folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no disk can be made here: {error}")
+    try:
+        yield
+    finally:
+        unmount(folder)
+
+
+@contextlib.contextmanager
+def hanging(folder: Path) -> Iterator[None]:
+    """Within the block whoever writes to the disk at `folder` hangs, as with a server that does not answer."""
+    subprocess.run(["fsfreeze", "-f", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "-u", folder], check=True)
 
 
 @contextlib.contextmanager

@@ -172,3 +172,30 @@ def test_a_removed_run_directory_leaves_nobody_waiting_for_it(volume: FaultPod) 
         await_end_of(pid)
     volume.runs.remove(run)
     check(volume)
+
+
+@pytest.fixture
+def hanging_disk(own_mounts: None, pod: FaultPod) -> Iterator[FaultPod]:
+    """The pod, its outputs root on a disk that can be made to hang."""
+    pod.outputs.rmdir()
+    with mounts.disk(pod.volume, pod.root / "image"):
+        pod.outputs.mkdir()
+        yield pod
+        pod.end()
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["watched", "supervisor killed"])
+def test_a_volume_that_hangs_is_waited_for(hanging_disk: FaultPod, killed: bool) -> None:
+    pod = hanging_disk
+    run = pod.started("--every 0.02", gpus={"count": 1})
+    supervisor = pod.supervisor(run)
+    with mounts.hanging(pod.volume):
+        eventually(lambda: Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[0] == "D", "a hang")
+        assert pod.state(run) == "running"
+        if killed:
+            kill(supervisor)
+        pod.finish(run, 3)
+        time.sleep(1)  # long enough to judge wrongly
+        assert not pod.ended(run)
+    summary_with(pod, run, exit_code=3, attempts=1)
+    check(pod)
