@@ -87,13 +87,13 @@ class Queue:
         if one.held:
             why[one.run.path] = "held"
             return False
-        if one.ticket.not_before > time.time():
-            moment = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(one.ticket.not_before))
-            why[one.run.path] = "not before {}".format(moment)
-            return False
         verdict, text = parents(one, self._summaries)
         if verdict == "fail":
             _end(one, text)
+            return False
+        if one.ticket.not_before > time.time():
+            moment = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(one.ticket.not_before))
+            why[one.run.path] = "not before {}".format(moment)
             return False
         if verdict == "wait":
             why[one.run.path] = text
@@ -101,10 +101,12 @@ class Queue:
 
     def _start(self, ready: List[Waiting], sampler: Sampler, why: Dict[str, str]) -> None:
         gpus = Gpus()
-        root = next((one.root for one in ready if one.gpus), None)
-        if root is not None:
-            samples = sampler(root.simulate_gpus)
-            gpus = gpu_claims.seen(samples, root.busy_memory, bool(root.simulate_gpus))
+        roots = [one.root for one in ready if one.gpus]
+        if roots:
+            samples = sampler(roots[0].simulate_gpus)
+            # How much memory is nobody's is a fact of the machine: the project that allows most knows it.
+            busy_memory = max(root.busy_memory for root in roots)
+            gpus = gpu_claims.seen(samples, busy_memory, bool(roots[0].simulate_gpus))
         decisions = {decision.key: decision for decision in decide([_want(one) for one in ready], gpus)}
         for one in ready:
             decision = decisions[one.run.path]

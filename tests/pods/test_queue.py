@@ -136,7 +136,7 @@ def test_runs_come_after_others_as_they_were_told_and_a_failure_ends_the_whole_c
     assert queue.submit("ok", "child", "--after", "parent")["why"] == "waits for run parent"
     queue.submit("bad", "failing", "--after", "parent")
     queue.submit("ok", "heir", "--after", "failing")
-    queue.submit("ok", "grandchild", "--after", "heir")
+    queue.submit("ok", "grandchild", "--after", "heir", "--delay", "2d")
     queue.submit("ok", "anyway", "--after-any", "heir")
     assert not any(queue.started(run_id) for run_id in ("child", "failing", "heir", "grandchild", "anyway"))
     queue.let_end("parent")
