@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cold_status, idle, log_latency, printing, queue_scale, start_time, submit_time
+from benchmarks import cold_status, idle, log_latency, printing, queue_scale, shared_link, start_time, submit_time
 from benchmarks.measure import Row
 from benchmarks.world import World, world
 
@@ -24,6 +24,7 @@ MEASURES: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "printing": printing.measure,
     "idle": idle.measure,
     "start": start_time.measure,
+    "shared": shared_link.measure,
     # Last, because whatever is measured while a thousand runs wait pays for them.
     "queue": queue_scale.measure,
 }
@@ -33,6 +34,7 @@ PRESETS = (
     | submit_time.PRESETS
     | printing.PRESETS
     | idle.PRESETS
+    | shared_link.PRESETS
     | queue_scale.PRESETS
 )
 
