@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from pathlib import Path
@@ -12,10 +11,10 @@ import click
 
 from podops import __version__
 from podops.cli.context import Options
+from podops.cli.lazy_group import LazyGroup, ReaderGone
 from podops.cli.output import bear_any_locale, drop_stdout
 from podops.errors import ConfigError, PodopsError
 
-#: Each command lives in a module of its own that is imported when it is asked for.
 _COMMANDS = {
     "completion": "podops.cli.completion:completion",
     "demo": "podops.cli.demo:demo",
@@ -29,32 +28,12 @@ _COMMANDS = {
 }
 
 
-class ReaderGone(Exception):
-    """Whoever read our output has closed it: `ops run tail … | head -1`."""
-
-
-class LazyGroup(click.Group):
-    """Imports a command when it is used, so that each pays only for what it needs."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            # click would leave with 1, which says that what was asked about has failed.
-            raise ReaderGone from error
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-
-@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands_in=_COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="ops")
 @click.option(
     "--config",

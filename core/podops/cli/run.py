@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import click
 
-from podops.cli.run_control import attach, kill, wait
-from podops.cli.run_list import list_runs
-from podops.cli.run_status import run_status_command
-from podops.cli.run_submit import submit
-from podops.cli.run_tail import tail
+from podops.cli.lazy_group import LazyGroup
+
+_COMMANDS = {
+    "attach": "podops.cli.run_control:attach",
+    "kill": "podops.cli.run_control:kill",
+    "list": "podops.cli.run_list:list_runs",
+    "status": "podops.cli.run_status:run_status_command",
+    "submit": "podops.cli.run_submit:submit",
+    "tail": "podops.cli.run_tail:tail",
+    "wait": "podops.cli.run_control:wait",
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, commands_in=_COMMANDS)
 def run() -> None:
     """Runs: submit, watch and end them."""
-
-
-for _command in (submit, list_runs, run_status_command, tail, wait, kill, attach):
-    run.add_command(_command)

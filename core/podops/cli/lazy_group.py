@@ -1,0 +1,38 @@
+"""A group of commands, each in a module of its own that is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class ReaderGone(Exception):
+    """Whoever read our output has closed it: `ops run tail … | head -1`."""
+
+
+class LazyGroup(click.Group):
+    """Made with `commands_in={name: "module:attribute"}`, so that each command pays only for what it needs."""
+
+    def __init__(self, *args: Any, commands_in: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._commands_in = commands_in
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would leave with 1, which says that what was asked about has failed.
+            raise ReaderGone from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._commands_in)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._commands_in:
+            return None
+        module, _, name = self._commands_in[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
