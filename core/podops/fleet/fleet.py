@@ -18,6 +18,7 @@ from podops.fleet.asking import Asking
 from podops.fleet.hello import who
 from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.memory import Memory, RecalledLog
+from podops.fleet.noting import Noting
 from podops.fleet.pacing import Gate
 from podops.fleet.pod_link import PodLink, Sharer
 from podops.fleet.port_forward import PortForward
@@ -87,13 +88,13 @@ class Fleet:
                 raise _no_pod(name, config)
         gate = Gate(CONNECTS_AT_ONCE)
         self._config = config
-        self._memory = memory
         asking = Asking(self.link, answer_timeout)
         self._ask, self._change = asking.ask, asking.change
         self._roster = Roster(
             [config.pods[name] for name in names],
             lambda pod: PodLink(config, pod, self._pod_changed, gate, connect_timeout, answer_timeout, sharer),
         )
+        self._noting = Noting(memory, self._roster.links)
         self._sources = SourceWatch(config, self._sources_told) if pods is None and config.pod_sources else None
         self._left_out: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -169,20 +170,11 @@ class Fleet:
 
     async def recall(self) -> None:
         """Show of each pod that has not told its runs yet what the memory has of it."""
-        if self._memory is None:
-            return
-        wanted = [self._config.pods[name] for name, link in self._links.items() if not link.snapshot.listed]
-        memory = self._memory
-        found = await asyncio.to_thread(lambda: [memory.recall(pod) for pod in wanted])
-        for pod, known in zip(wanted, found, strict=True):
-            if known is not None:
-                self._links[pod.name].recall(known)
+        await self._noting.recall()
 
     async def recall_log(self, pod: str, run_id: str, *, project: str = "") -> RecalledLog | None:
         """The end of a run's log as the memory has it."""
-        if self._memory is None:
-            return None
-        return await asyncio.to_thread(self._memory.recall_log, self._config.pods[pod], self._project(project), run_id)
+        return await self._noting.recall_log(pod, self._project(project), run_id)
 
     def retry(self, pod: str) -> None:
         """Connect now instead of waiting for the back-off."""
@@ -224,8 +216,7 @@ class Fleet:
     async def run_records(self, pod: str, run_id: str, *, project: str = "") -> dict[str, Any]:
         """The pod's answer to `run`."""
         answer = await self._ask(pod, "run", run_id=run_id, project=self._project(project))
-        if self._memory is not None and (summary := wire.mapping(answer.header.get("summary"))):
-            self._memory.note_summary(self._config.pods[pod], self._project(project), run_id, summary)
+        self._noting.records(pod, self._project(project), run_id, answer.header)
         return answer.header
 
     async def read(
@@ -236,7 +227,7 @@ class Fleet:
         answer = await self._ask(pod, "read", offset=offset, length=length, **fields)
         start, size = wire.count(answer.header.get("offset")), wire.count(answer.header.get("size"))
         if name == "stdout.log" and answer.payload and start + len(answer.payload) >= size:
-            self._note_log(pod, self._project(project), run_id, LogChunk(start, answer.payload))
+            self._noting.log(pod, self._project(project), run_id, LogChunk(start, answer.payload))
         return start, size, answer.payload
 
     async def read_log_before(
@@ -276,12 +267,7 @@ class Fleet:
         if within is not None:
             start["within"] = list(within)
         request = FollowRequest(run_id, self._project(project), start, window, lossless)
-        tap = partial(self._note_log, pod, request.project, run_id)
-        return followed(self.link(pod), request, tap if self._memory is not None else None)
-
-    def _note_log(self, pod: str, project: str, run_id: str, chunk: LogChunk) -> None:
-        if self._memory is not None and not self._links[pod].shared:
-            self._memory.note_log(self._config.pods[pod], project, run_id, chunk)
+        return followed(self.link(pod), request, partial(self._noting.log, pod, request.project, run_id))
 
     def forward(self, pod: str, run_id: str, *, project: str = "", trouble: Callable[[str], None]) -> PortForward:
         """A way from this machine to the run's service: `async with fleet.forward(…) as way: await way.listen(port)`.
@@ -337,16 +323,9 @@ class Fleet:
         self._telling = False
         names = frozenset(self._changed)
         self._changed.clear()
-        for name in names if self._memory is not None else ():
-            self._note_pod(name)
+        self._noting.pods(names)
         for callback in list(self._callbacks):
             callback(names)
-
-    def _note_pod(self, name: str) -> None:
-        seen = self._links[name].snapshot
-        # What came over a shared link has been noted by whoever holds it.
-        if self._memory is not None and seen.state in ("live", "stale") and not self._links[name].shared:
-            self._memory.note_pod(self._config.pods[name], seen)
 
 
 def _no_pod(name: str, config: ProjectConfig) -> NotFoundError:

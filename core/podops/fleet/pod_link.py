@@ -44,7 +44,7 @@ _PROBE_S = 3.0
 _ALONE_S = 30.0
 
 #: A share of the named pod's link in another process, and what it has said already; `None` when there is none.
-Sharer = Callable[[str], Awaitable[tuple[PodProcess, bytes] | None]]
+Sharer = Callable[[PodConfig], Awaitable[tuple[PodProcess, bytes] | None]]
 
 
 class PodLink:
@@ -75,6 +75,8 @@ class PodLink:
         self._sharer = sharer
         self._way: Transport | None = None
         self._alone_until = 0.0
+        # Whether the pod has told all its runs on the link there is.
+        self._told = False
         self._client: LinkClient | None = None
         #: Who gets what belongs to one log or one connection.
         self.listeners = Listeners()
@@ -176,6 +178,11 @@ class PodLink:
             self._set(runs=known.runs, as_of=known.as_of, host=host, sample=sample, gpus=gpus, last_seen=last_seen)
 
     @property
+    def tells_itself(self) -> bool:
+        """Whether what `snapshot` shows is what the pod said on this very link, which is our own."""
+        return self._told and self.snapshot.state in ("live", "stale") and not self.shared
+
+    @property
     def shared(self) -> bool:
         """Whether the live link is another process's."""
         return self._client is not None and self._client.shared
@@ -228,6 +235,7 @@ class PodLink:
             error = errors.UnreachableError(f"connecting failed: {type(raised).__name__}: {raised}")
         finally:
             self._client = None
+            self._told = False
             self.listeners.lose()
             if client is not None:
                 await client.close()
@@ -266,7 +274,7 @@ class PodLink:
     async def _process(self) -> tuple[PodProcess, bytes, bool]:
         """What to speak with, what it has said already, and whether it is another process's link."""
         if self._sharer is not None and time.monotonic() >= self._alone_until:
-            found = await self._sharer(self.pod.name)
+            found = await self._sharer(self.pod)
             if found is not None:
                 return *found, True
         # Here, because whoever shares a link needs neither.
@@ -315,7 +323,8 @@ class PodLink:
             latency = self._client.latency_s if self._client else None
             self._set(sample=sample, gpus=gpus, last_seen=now, latency_s=latency)
         elif kind == "runs":
-            listed = self.snapshot.listed or frame.header.get("full") is True
+            self._told = self._told or frame.header.get("full") is True
+            listed = self.snapshot.listed or self._told
             as_of = None if listed else self.snapshot.as_of
             self._set(runs=self._merge_runs(frame), listed=listed, as_of=as_of, last_seen=now)
             self._settle()

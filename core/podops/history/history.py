@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from podops.config.identity import pod_identity
 from podops.config.model import PodConfig
 from podops.fleet.memory import Recalled, RecalledLog
 from podops.fleet.snapshot import LogChunk, PodSnapshot
 from podops.history import recall
 from podops.history.batch import Batch, KnownRows
 from podops.history.facts import HistoryFacts, facts_of
-from podops.history.identity import pod_identity
 from podops.history.limit import give_back, prune
 from podops.history.notes import Notes
 from podops.history.recall import RememberedRun

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from podops.config.identity import pod_identity
 from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
 from podops.fleet.find_run import named
@@ -140,7 +141,7 @@ class Holder:
         pod, text = wanted.get("pod"), str(wanted.get("run"))
         runs = [run for run in self._fleet.snapshot.told().runs() if pod in (None, run.pod)]
         found = named(runs, text)
-        if len(found) != 1 or self._fleet.snapshot.pods[found[0].pod].state != "live":
+        if len(found) != 1 or not self._fleet.link(found[0].pod).tells_itself:
             send({"ok": False})
             return
         try:
@@ -166,11 +167,14 @@ class Holder:
         send: Callable[..., None],
     ) -> None:
         pod = self._fleet.snapshot.pods.get(str(wanted.get("pod")))
-        if pod is None or pod.state != "live" or not pod.listed or pod.as_of is not None:
+        link = self._fleet.link(pod.name) if pod is not None else None
+        # A provider may have given the name to another pod.
+        same = link is not None and pod_identity(link.pod) == wanted.get("identity")
+        if link is None or not same or link.snapshot.state != "live" or not link.tells_itself:
             send({"ok": False})
             return
         send({"ok": True})
-        proxy = LinkProxy(self._fleet, pod.name, await self._fleet.link(pod.name).client(), send)
+        proxy = LinkProxy(self._fleet, link.pod.name, await link.client(), send)
         lost = asyncio.create_task(proxy.lost())
         reading = asyncio.create_task(_read_all(reader, decoder, early, proxy))
         try:

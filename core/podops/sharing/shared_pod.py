@@ -9,7 +9,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from podops.config.model import ProjectConfig
+from podops.config.identity import pod_identity
+from podops.config.model import PodConfig, ProjectConfig
 from podops.errors import UnreachableError
 from podops.sharing.ask import HANDSHAKE_S
 from podops.sharing.peer import is_same_user
@@ -27,7 +28,7 @@ class SharedLinks:
         except OSError:
             self._path = None
 
-    async def open(self, pod: str) -> tuple[SharedPod, bytes] | None:
+    async def open(self, pod: PodConfig) -> tuple[SharedPod, bytes] | None:
         """A share of the pod's link and what it has said already; `None` when there is none to share. Never raises."""
         if self._path is None or not self._path.exists():
             return None
@@ -35,7 +36,7 @@ class SharedLinks:
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 reader, writer = await self._connect()
-                writer.write(encode_frame({"want": "link", "pod": pod}))
+                writer.write(encode_frame({"want": "link", "pod": pod.name, "identity": pod_identity(pod)}))
                 early = await _greeting(reader)
         except (OSError, TimeoutError, FrameError):
             early = None

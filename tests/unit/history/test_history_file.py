@@ -240,3 +240,16 @@ def test_a_run_that_is_gone_from_its_pod_is_kept_and_marked(tmp_path: Path) -> N
     recalled = memory.recall(POD)
     assert recalled is not None and set(recalled.runs) == {"r2"}
     memory.close()
+
+
+def test_an_alias_that_leads_to_a_new_machine_does_not_show_the_runs_of_the_old_one(tmp_path: Path) -> None:
+    memory = history(tmp_path)
+    memory.note_pod(POD, pod(run("old")))
+    memory._write(last=False)
+    memory.note_pod(POD, pod(run("new"), host=HostInfo("node", machine_id="m2"), last_seen=time.time() + 1))
+    memory.close()
+    memory = history(tmp_path)
+    recalled = memory.recall(POD)
+    assert recalled is not None and set(recalled.runs) == {"new"}
+    assert {one.run.run_id for one in memory.runs()} == {"old", "new"}
+    memory.close()
