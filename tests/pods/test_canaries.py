@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,11 +133,17 @@ def leaks(root: Path, but_in: set[Path]) -> list[str]:
     return [str(path) for path in found if path not in but_in and not any(one in path.parents for one in but_in)]
 
 
-def tmux_says(socket: str) -> str:
+def tmux_says(*sockets: str) -> str:
+    """What the servers of the runs and of the agents tell whoever asks."""
     told = ""
-    for command in ("show-environment -g", "list-panes -a -F #{pane_start_command}"):
-        told += subprocess.run(["tmux", "-L", socket, *command.split()], capture_output=True, text=True).stdout
+    for socket in sockets:
+        for command in ("show-environment -g", "list-panes -a -F #{pane_start_command}"):
+            told += subprocess.run(["tmux", "-L", socket, *command.split()], capture_output=True, text=True).stdout
     return told
+
+
+def agent_socket(state: Path) -> str:
+    return f"podops-agent-{zlib.crc32(str(state).encode()):08x}"
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -176,7 +183,8 @@ def test_a_whole_life_of_runs_leaks_no_secret_and_leaves_ssh_alone(
     app.press("\x1bq")
     app.press("q")
     app.ended()
-    tmux = tmux_says(one.socket)
+    tmux = tmux_says(one.socket, *map(agent_socket, (one.root / "pod-here/state", one.root / "client-state")))
+    assert tmux.count("PODOPS_STATE_DIR=") == 2, "one server for the runs, one for the agent"
     assert one.run("run", "kill", "api", "--yes").returncode == 0
     one.printed.extend([app.output.decode(errors="replace"), forwarding.rest().decode(), forwarding.stderr, tmux])
     assert_processes_hold_no_secret(one.root)

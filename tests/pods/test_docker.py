@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -28,6 +29,11 @@ from tests.pods.loopback import wait_for
 PRESETS = {
     "loop": {"kind": "command", "command": "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done"},
     "many": {"kind": "command", "command": "seq 1 10000"},
+    "serve": {
+        "kind": "command",
+        "command": "echo from inside > index.html; exec python3 -m http.server --bind 127.0.0.1 {port}",
+        "service": {"port": "auto", "health": "/"},
+    },
 }
 
 
@@ -155,6 +161,29 @@ def test_attaching_puts_the_terminal_into_the_runs_session(
     terminal.press("\x02d")
     assert terminal.ended() == 0
     assert ops("run", "kill", "l1", "--yes", "--grace", "0.5").returncode == 0
+
+
+def test_a_service_in_a_container_is_reached_without_publishing_its_port(
+    container: PodConfig, project: MakeProject, ops: Ops, start_ops: StartOps
+) -> None:
+    project(container, presets=PRESETS)
+    assert ops("run", "submit", "--preset", "serve", "--run-id", "s1").returncode == 0
+    forwarding = start_ops("pod", "forward", "s1")
+    url = forwarding.read_line().decode().split()[0]
+    with urllib.request.urlopen(f"{url}/index.html", timeout=20) as answer:
+        assert answer.read() == b"from inside\n"
+    assert ops("run", "kill", "s1", "--yes", "--grace", "0.5").returncode == 0
+    assert forwarding.process.wait(30) == 0
+
+
+def test_a_shell_in_a_container_gets_the_words_and_passes_its_exit_code_on(
+    container: PodConfig, project: MakeProject, ops: Ops, engine: ContainerEngine
+) -> None:
+    if isinstance(engine, StandIn):
+        pytest.skip("the stand-in has no client of its own")
+    project(container, presets=PRESETS)
+    done = ops("pod", "ssh", container.name, "echo $((6 * 7)); exit 3")
+    assert (done.returncode, done.stdout) == (3, "42\n"), done
 
 
 async def test_a_container_that_is_missing_stopped_or_paused_says_how_to_get_it(
