@@ -30,6 +30,17 @@ def passwords(path: str) -> Dict[str, str]:
     return {host: entry[2] for host, entry in hosts.items() if entry[2]}
 
 
+def is_broken(path: str) -> bool:
+    """Whether there is a file that no program can read the passwords of."""
+    try:
+        netrc.netrc(path)
+    except FileNotFoundError:
+        return False
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
+        return True
+    return False
+
+
 def store(path: str, password: str, hosts: Iterable[str]) -> bool:
     """See to it that each host has this password and the file mode 600; whether anything had to be changed.
 

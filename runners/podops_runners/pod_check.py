@@ -10,7 +10,7 @@ import tempfile
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from podops_runners import creds, creds_script, environment, outputs_root, tmux
+from podops_runners import creds, creds_script, environment, netrc_file, outputs_root, tmux
 
 #: Less free space than this is a fault, less than the second worth a warning, bytes.
 _LEAST_FREE, _LITTLE_FREE = 100 * 2**20, 2**30
@@ -198,6 +198,9 @@ def _wandb(settings: Any) -> List[Finding]:
     findings = _wandb_script(path) if there else []
     if creds.has_wandb_credentials():
         return [_finding("ok", "wandb", "credentials: yes")] + findings
+    if netrc_file.is_broken(netrc_file.standard_path()):
+        cure = "mend it by hand, or move it away: nothing of ours changes a file it cannot read"
+        return [_finding("fail" if mode == "online" else "warn", "wandb", "~/.netrc cannot be parsed", cure)] + findings
     if there:
         return [_finding("ok", "wandb", "credentials: no; {} is run before a submit".format(script))] + findings
     cure = "run `wandb login` there, or name an ensure_creds_script"

@@ -23,13 +23,15 @@ E_DISK_FULL = "disk_full"
 E_NO_GPU = "no_gpu"
 E_EXISTS = "exists"
 
-#: Connections to services that one link carries at the same time.
-MAX_CONNECTIONS = 256
+#: Connections to services that one link carries at the same time; a process may have 1,024 files open by default.
+MAX_CONNECTIONS = 800
 
 
 def connection_window(already_open: int) -> int:
     """How many bytes of a new connection may be on their way in one direction: wide for a few, narrow for many.
 
-    All together stay below 64 MiB in each direction, whatever the connections do.
+    All together stay below 80 MiB in each direction, whatever the connections do.
     """
-    return 1024 * 1024 if already_open < 32 else 128 * 1024
+    if already_open < 32:
+        return 1024 * 1024
+    return 128 * 1024 if already_open < 256 else 32 * 1024

@@ -113,6 +113,13 @@ def test_a_broken_netrc_is_left_to_a_person(home: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == [".netrc"]
 
 
+def test_doctor_tells_of_a_netrc_that_cannot_be_parsed(client_home: Path, project: MakeProject, ops: Ops) -> None:
+    (client_home / ".netrc").write_text(f"machine {OLD} login b passwort {KEY}\n")
+    project("here", storage={"wandb": {"mode": "online", "ensure_creds_script": str(script(client_home, EXPORTS))}})
+    told = ops("doctor")
+    assert told.returncode == 1 and "~/.netrc cannot be parsed" in told.stdout and KEY not in told.stdout
+
+
 def test_a_netrc_on_a_volume_stays_where_it_is(home: Path) -> None:
     volume = home.parent / "volume-netrc"
     volume.write_text("machine a login b password c\n")

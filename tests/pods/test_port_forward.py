@@ -136,6 +136,18 @@ def test_every_byte_arrives_both_ways_over_many_connections_at_once(forward: For
         assert list(pool.map(lambda piece: echoed(port, piece), data)) == data
 
 
+@OVER_SSH
+def test_hundreds_of_connections_can_be_open_at_once(forward: Forward) -> None:
+    port = forward().told("listening")["port"]
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connect(port, b"echo")) for _ in range(300)]
+        for number, connection in enumerate(connections):
+            connection.sendall(b"%04d" % number)
+        assert [connection.recv(4, socket.MSG_WAITALL) for connection in connections] == [
+            b"%04d" % number for number in range(300)
+        ]
+
+
 def test_one_side_can_be_done_while_the_other_goes_on(forward: Forward) -> None:
     port = forward().told("listening")["port"]
     with connect(port, b"count") as connection:
