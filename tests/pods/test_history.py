@@ -102,6 +102,8 @@ def test_a_history_that_cannot_be_read_is_kept_aside_and_begun_anew(
     answer = ops("run", "list", "--json")
     assert answer.returncode == 0 and answer.json["ok"]
     assert "a new one begun" in answer.stderr
+    checks = {check["what"]: check for check in ops("doctor", "--json").json["checks"]}
+    assert str(file) in checks["history"]["message"] and "1 pods" in checks["history"]["message"]
     (aside,) = file.parent.glob(f"history.{kind}-*.db")
     assert aside.read_bytes() == content
     assert ops("run", "list").stderr == ""

@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,27 @@ def test_every_command_works_over_the_link_of_a_watch_and_logs_in_nowhere(
     assert link_processes(pod.home) == [link] and logins(pod) == before
     assert ops("run", "status", "r1", env=ALONE).returncode == 0
     assert logins(pod) == before + 1
+
+
+_LOADED = """
+import os, sys
+from podops.cli.main import main
+try: main(sys.argv[1:])
+except SystemExit as end: assert not end.code, end.code
+sys.stderr.write(" ".join(sys.modules))
+"""
+
+
+def test_a_question_about_one_run_loads_neither_engine_nor_event_loop(
+    ops: Ops, watch: PipedOps, ops_env: Callable[..., dict[str, str]], world: Path
+) -> None:
+    assert ops("run", "submit", "--preset", "say", "--run-id", "r1").returncode == 0
+    words = [sys.executable, "-c", _LOADED, "run", "status", "r1"]
+    done = subprocess.run(words, cwd=world / "project", env=ops_env(), capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("r1  "), done.stderr
+    loaded = set(done.stderr.split())
+    assert "podops.sharing.ask" in loaded
+    assert not loaded & {"asyncio", "asyncssh", "yaml", "sqlite3", "podops.config.load", "podops.fleet.fleet"}
 
 
 def test_the_socket_is_for_this_user_and_project_alone_and_goes_with_its_holder(

@@ -10,7 +10,7 @@ import pytest
 HEAVY = {"asyncssh", "textual", "wandb", "docker", "requests", "jmespath", "mlflow", "boto3", "pynvml", "cryptography"}
 
 #: Needed to work, not to tell the options.
-WORK = {"asyncio", "yaml", "ssl", "podops.fleet.fleet", "podops.plan", "podops.config.load"}
+WORK = {"asyncio", "yaml", "ssl", "sqlite3", "podops.fleet.fleet", "podops.plan", "podops.config.load"}
 
 _SCRIPT = """
 import sys

@@ -17,6 +17,7 @@ from podops.errors import RefusedActionError
 if TYPE_CHECKING:
     import asyncio
 
+    from podops.config.model import ProjectConfig
     from podops.fleet.fleet import Fleet
     from podops.fleet.snapshot import PodSnapshot
 
@@ -30,16 +31,15 @@ def watch(options: Options) -> int:
     They need none of their own then, and what the pods tell is remembered. Prints each change of a pod's state; with
     --json one object a line. Goes on until ctrl-c or SIGTERM.
     """
-    return run_async(_watch(options))
+    return run_async(_watch(options, options.project()))
 
 
-async def _watch(options: Options) -> int:
+async def _watch(options: Options, config: ProjectConfig) -> int:
     import asyncio
 
     from podops.fleet.fleet import Fleet
     from podops.history.keep import history_of
 
-    config = options.project()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -47,20 +47,21 @@ async def _watch(options: Options) -> int:
     fleet = Fleet(config, connect_timeout=options.timeout_s, memory=history)
     try:
         await fleet.recall()
-        await _hold(options, fleet, ended)
+        await _hold(options, config, fleet, ended)
     finally:
         if history is not None:
             history.close()
     return 0
 
 
-async def _hold(options: Options, fleet: Fleet, ended: asyncio.Event) -> None:
+async def _hold(options: Options, config: ProjectConfig, fleet: Fleet, ended: asyncio.Event) -> None:
     import asyncio
 
+    from podops.cli.passphrase import settled
     from podops.history.collect import collect_ends
     from podops.sharing.holder import HeldElsewhere, Holder
 
-    holder = Holder(fleet, options.project(), os.environ, "ops watch")
+    holder = Holder(fleet, config, os.environ, "ops watch")
     try:
         await holder.start()
     except HeldElsewhere:
@@ -73,12 +74,17 @@ async def _hold(options: Options, fleet: Fleet, ended: asyncio.Event) -> None:
         async with fleet:
             say(f"holding the links of {len(fleet.snapshot.pods)} pods for other commands; ctrl-c ends it")
             stop = _tell_changes(options, fleet)
-            collecting = asyncio.create_task(collect_ends(fleet))
+            beside = [
+                asyncio.create_task(collect_ends(fleet)),
+                asyncio.create_task(settled(fleet, options.timeout_s)),
+            ]
             try:
                 await ended.wait()
             finally:
-                collecting.cancel()
                 stop()
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
     finally:
         await holder.stop()
 
@@ -88,8 +94,8 @@ def _tell_changes(options: Options, fleet: Fleet) -> Callable[[], None]:
 
     def changed(pods: frozenset[str]) -> None:
         for name in sorted(pods):
-            seen = fleet.snapshot.pods[name]
-            if told.get(name) != (seen.state, seen.reason):
+            seen = fleet.snapshot.pods.get(name)
+            if seen is not None and told.get(name) != (seen.state, seen.reason):
                 told[name] = (seen.state, seen.reason)
                 try:
                     click.echo(_line(seen, options.json))

@@ -24,7 +24,9 @@ async def collect_ends(fleet: Fleet) -> None:
 
     def changed(pods: frozenset[str]) -> None:
         for name in pods:
-            seen = fleet.snapshot.pods[name]
+            seen = fleet.snapshot.pods.get(name)
+            if seen is None:
+                continue
             before = active.get(name, set())
             if seen.listed and seen.as_of is None:
                 for run_id in before:

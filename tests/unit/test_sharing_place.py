@@ -1,0 +1,82 @@
+"""Whose socket is asked, and when it is another project's."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from podops.sharing.peer import is_same_user
+from podops.sharing.place import project_files, project_key, socket_dir
+
+PROJECT = "project: {name: x, remote_outputs_dir: '${ROOT}/runs'}\npods: {a: {ssh: host, ssh_config: ~/own}}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "configs/ops/project.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(PROJECT)
+    return file
+
+
+def key(file: Path, home: Path, **environ: str) -> str:
+    return project_key(project_files(file), {"HOME": str(home), "ROOT": "/mnt", **environ})
+
+
+def test_the_key_is_the_same_for_the_same_project_and_another_after_any_change(file: Path, tmp_path: Path) -> None:
+    seen = {key(file, tmp_path)}
+
+    def is_new() -> bool:
+        found = key(file, tmp_path)
+        fresh = found not in seen
+        seen.add(found)
+        return fresh
+
+    assert not is_new()
+    assert key(file, tmp_path, TERM="vt100", OPS_TIMEOUT="3") in seen, "this does not concern the project"
+    assert key(Path(os.path.relpath(file)), tmp_path) in seen
+    for name, value in (("ROOT", "/data"), ("REMOTE_OUTPUTS_DIR", "/x"), ("OPS_TMUX__SOCKET", "mine"), ("HOME", "/")):
+        assert key(file, tmp_path, **{name: value}) not in seen, name
+    (file.with_name("project.local.yaml")).write_text("pods: {b: {local: true}}\n")
+    assert is_new()
+    file.write_text(PROJECT + "# a comment\n")
+    assert is_new()
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/config").write_text("Host host\n  HostName elsewhere\n")
+    assert is_new()
+    (tmp_path / "own").write_text("Host host\n")
+    assert is_new()
+
+
+def test_the_socket_lies_in_the_runtime_directory_where_there_is_one() -> None:
+    assert socket_dir({"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/podops")
+    assert socket_dir({"OPS_STATE_DIR": "/state"}) == Path("/state/run")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_socket_of_another_user_is_not_trusted() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX)
+    assert is_same_user(near)
+    with socket.socket(socket.AF_UNIX) as server:
+        name = f"\0podops-test-{os.getpid()}"
+        server.bind(name)
+        server.listen()
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(name)
+                # Whether root's socket is taken for one's own, as this other user sees it.
+                client.sendall(struct.pack("?", is_same_user(client)))
+            os._exit(0)
+        connection, _ = server.accept()
+        with connection:
+            assert not is_same_user(connection)
+            assert connection.recv(1) == struct.pack("?", False)
+        os.waitpid(child, 0)
+    near.close()
+    far.close()
