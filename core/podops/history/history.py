@@ -15,7 +15,7 @@ from podops.fleet.snapshot import LogChunk, PodSnapshot
 from podops.history import recall
 from podops.history.batch import Batch, KnownRows
 from podops.history.facts import HistoryFacts, facts_of
-from podops.history.limit import give_back, prune
+from podops.history.limit import prune
 from podops.history.notes import Notes
 from podops.history.recall import RememberedRun
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from podops.history.store import Store
 
 #: How long notes wait to be written together, and how often the file is pruned, seconds.
-WRITE_S, PRUNE_S = 1.0, 600.0
+WRITE_S, PRUNE_S = 1.0, 60.0
 
 #: How long closing waits for the last notes to be written, seconds.
 _CLOSE_S = 5.0
@@ -120,7 +120,7 @@ class History:
             self._notes.put_back(batch)
         if not last and (self._pruned_at is None or time.monotonic() - self._pruned_at > PRUNE_S):
             self._pruned_at = time.monotonic()
-            self._use(self._prune)
+            self._use(lambda database: prune(database, self._limit))
 
     def _put(self, database: Database, batch: Batch) -> bool:
         # Filled in a copy: what is rolled back must not be taken for known.
@@ -130,11 +130,6 @@ class History:
             batch.write(connection, self._project, known)
         self._known = known
         return True
-
-    def _prune(self, database: Database) -> None:
-        with database.transaction() as connection:
-            prune(connection, self._limit)
-        give_back(database.connection)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         return self._use(lambda database: work(database.connection))

@@ -10,11 +10,16 @@ from podops.history.samples import thin_out
 if TYPE_CHECKING:
     import sqlite3
 
+    from podops.history.database import Database
+
 #: Runs whose directory has been gone from their pod for so long are dropped, seconds.
 _GONE_S = 90 * 86400.0
 
 #: When the file is too large it shrinks to this part of its limit, so that it need not at each look.
 _TARGET = 0.9
+
+#: So many free pages are given back at a time.
+_PAGES = 1000
 
 #: What is taken away in one step, until the file is small enough: in this order, so many rows at a time.
 _STEPS = (
@@ -25,25 +30,44 @@ _STEPS = (
 )
 
 
-def prune(connection: sqlite3.Connection, limit: int, now: float | None = None) -> None:
-    """Thin out old samples and bring the data under `limit` bytes. Part of a transaction."""
+def prune(database: Database, limit: int, now: float | None = None) -> None:
+    """Thin out old samples and bring the data under `limit` bytes, in many short transactions.
+
+    Other processes want to write meanwhile. Raises `sqlite3.Error`.
+    """
     now = time.time() if now is None else now
-    thin_out(connection, now)
+    for (pod,) in database.connection.execute("SELECT id FROM pods").fetchall():
+        with database.transaction() as connection:
+            thin_out(connection, pod, now)
     gone = "SELECT pod, project, run_id FROM runs WHERE gone_at < ?"
-    for table in ("logs", "runs"):
-        connection.execute(f"DELETE FROM {table} WHERE (pod, project, run_id) IN ({gone})", (now - _GONE_S,))
-    if used_bytes(connection) <= limit:
-        return
+    with database.transaction() as connection:
+        for table in ("logs", "runs"):
+            connection.execute(f"DELETE FROM {table} WHERE (pod, project, run_id) IN ({gone})", (now - _GONE_S,))
+    if used_bytes(database.connection) > limit:
+        _shrink(database, limit * _TARGET)
+    _give_back(database.connection)
+
+
+def _shrink(database: Database, target: float) -> None:
     for step in _STEPS:
-        while used_bytes(connection) > limit * _TARGET:
-            if connection.execute(step).rowcount == 0:
+        while used_bytes(database.connection) > target:
+            with database.transaction() as connection:
+                done = connection.execute(step).rowcount == 0
+            if done:
                 break
 
 
-def give_back(connection: sqlite3.Connection) -> None:
-    """Return what pruning freed to the file system; outside a transaction."""
-    # Each step of the statement frees one page, and only `executescript` steps to its end.
-    connection.executescript("PRAGMA incremental_vacuum")
+def _give_back(connection: sqlite3.Connection) -> None:
+    """Return what is free to the file system."""
+    free, before = _free_pages(connection), 0
+    while free and free != before:
+        # Each step of the statement frees one page, and only `executescript` steps to its end.
+        connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+        free, before = _free_pages(connection), free
+
+
+def _free_pages(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -51,21 +51,21 @@ def put_samples(connection: sqlite3.Connection, samples: Iterable[tuple[int, int
     )
 
 
-def thin_out(connection: sqlite3.Connection, now: float) -> None:
-    """Make old samples coarser, and drop the oldest. Part of a transaction."""
+def thin_out(connection: sqlite3.Connection, pod: int, now: float) -> None:
+    """Make a pod's old samples coarser, and drop the oldest. Part of a transaction."""
     for (fine, kept), (coarse, _) in pairwise(STEPS):
-        _merge(connection, fine, coarse, int(now - kept) // coarse * coarse)
+        _merge(connection, pod, fine, coarse, int(now - kept) // coarse * coarse)
     last, kept = STEPS[-1]
-    connection.execute("DELETE FROM samples WHERE step = ? AND time < ?", (last, int(now - kept)))
+    connection.execute("DELETE FROM samples WHERE pod = ? AND step = ? AND time < ?", (pod, last, int(now - kept)))
 
 
-def _merge(connection: sqlite3.Connection, fine: int, coarse: int, until: int) -> None:
+def _merge(connection: sqlite3.Connection, pod: int, fine: int, coarse: int, until: int) -> None:
     """Turn the fine samples before `until` into coarse ones."""
-    groups: dict[tuple[int, int], list[tuple[int, Figures]]] = {}
-    query = "SELECT pod, time, weight, data FROM samples WHERE step = ? AND time < ?"
-    for pod, time, weight, data in connection.execute(query, (fine, until)):
-        groups.setdefault((pod, time // coarse * coarse), []).append((weight, json.loads(data)))
-    for (pod, time), group in groups.items():
+    groups: dict[int, list[tuple[int, Figures]]] = {}
+    query = "SELECT time, weight, data FROM samples WHERE pod = ? AND step = ? AND time < ?"
+    for time, weight, data in connection.execute(query, (pod, fine, until)):
+        groups.setdefault(time // coarse * coarse, []).append((weight, json.loads(data)))
+    for time, group in groups.items():
         # A coarse sample may be there already: another process was late with its part.
         query = "SELECT weight, data FROM samples WHERE pod = ? AND step = ? AND time = ?"
         group += [(weight, json.loads(data)) for weight, data in connection.execute(query, (pod, coarse, time))]
@@ -73,7 +73,7 @@ def _merge(connection: sqlite3.Connection, fine: int, coarse: int, until: int) -
             "INSERT OR REPLACE INTO samples (pod, step, time, weight, data) VALUES (?, ?, ?, ?, ?)",
             (pod, coarse, time, sum(weight for weight, _ in group), json.dumps(_mean(group), separators=(",", ":"))),
         )
-    connection.execute("DELETE FROM samples WHERE step = ? AND time < ?", (fine, until))
+    connection.execute("DELETE FROM samples WHERE pod = ? AND step = ? AND time < ?", (pod, fine, until))
 
 
 def read_samples(connection: sqlite3.Connection, pod: int, since: float) -> list[Sample]:

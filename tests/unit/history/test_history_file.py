@@ -16,7 +16,7 @@ from podops.fleet.snapshot import GpuReport, GpuSample, HostInfo, HostSample, Lo
 from podops.history import schema
 from podops.history.database import open_database
 from podops.history.history import History
-from podops.history.limit import give_back, prune, used_bytes
+from podops.history.limit import prune, used_bytes
 from podops.history.record import put_log, put_pod, put_run
 from podops.history.samples import figures_of, put_samples, read_samples
 
@@ -171,18 +171,15 @@ def test_samples_become_coarser_with_age_and_keep_their_means(tmp_path: Path) ->
         put_samples(connection, [(1, second, figures_of(HostSample(0.0, cpu_percent=float(second % 60)), gpus))])
     # Asked often, as the app does, and at odd moments: each sample counts once all the same.
     for moment in (now - 3000, now - 1234, now, now):
-        with database.transaction():
-            prune(connection, 2**30, moment)
+        prune(database, 2**30, moment)
     kept = read_samples(connection, 1, 0.0)
     assert {(sample.step, sample.weight) for sample in kept} == {(60, 60), (1, 1)}
     assert sum(sample.weight for sample in kept) == 7200
     assert sum(sample.step == 1 for sample in kept) == 600
     assert all(s.figures["cpu"] == 29.5 and s.figures["gpus"][0][0] == 29.5 for s in kept if s.step == 60)
-    with database.transaction():
-        prune(connection, 2**30, now + 2 * 86400)
+    prune(database, 2**30, now + 2 * 86400)
     assert {(sample.step, sample.weight) for sample in read_samples(connection, 1, 0.0)} == {(3600, 3600)}
-    with database.transaction():
-        prune(connection, 2**30, now + 200 * 86400)
+    prune(database, 2**30, now + 200 * 86400)
     assert read_samples(connection, 1, 0.0) == []
     database.close()
 
@@ -198,9 +195,7 @@ def test_the_file_stays_within_its_limit_and_what_is_active_is_kept(tmp_path: Pa
             put_log(connection, row, ("p", f"r{number}"), 0, b"x" * 9000, True, 1.0 + number)
     limit = 2**20
     assert used_bytes(connection) > 4 * limit
-    with database.transaction():
-        prune(connection, limit)
-    give_back(connection)
+    prune(database, limit)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     assert (tmp_path / "history.db").stat().st_size <= limit
     kept = {run_id for (run_id,) in connection.execute("SELECT run_id FROM runs")}
