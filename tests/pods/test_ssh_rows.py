@@ -18,7 +18,7 @@ from podops.config.model import PodConfig
 from podops.errors import RefusedError, UnreachableError
 from podops.fleet.fleet import Fleet
 from podops.transport import locked_keys
-from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps
+from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops
 from tests.pods.fleet_config import fleet_config, pod_config
 from tests.pods.loopback import SshPod, link_processes, make_key, wait_for
 from tests.pods.test_transports import failure, started
@@ -152,6 +152,19 @@ def test_ops_asks_on_its_terminal_for_the_passphrase(
     terminal.press("a long passphrase\n")
     assert terminal.ended() == 0
     assert b'"live"' in terminal.output and b"a long passphrase" not in terminal.output
+
+
+def test_a_command_is_carried_by_openssh_and_never_waits_for_another_ssh_to_load(
+    ssh_pod: MakeSshPod, project: MakeProject, ops: Ops
+) -> None:
+    pod = ssh_pod()
+    project(pod)
+    told = ops("pod", "list", "--json", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert told.json["pods"][0]["state"] == "live"
+    assert "podops.transport.openssh" in told.stderr and "asyncssh" not in told.stderr
+    pod.known_hosts.write_text("")
+    refused = ops("pod", "list", "--json").json["pods"][0]
+    assert (refused["state"], "is not in known_hosts" in refused["reason"]) == ("refused", True)
 
 
 async def test_identities_only_keeps_the_keys_of_an_agent_to_itself(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from podops.transport.ssh_config import Destination, resolve
+from podops.transport.destination import Destination
+from podops.transport.ssh_config import resolve
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ async def open_remembering(
     from podops.fleet.fleet import Fleet
     from podops.history.keep import history_of
     from podops.sharing.shared_pod import SharedLinks
+    from podops.transport.choose import transport_for_a_command
 
     # Not in this loop: sources may have to be asked for a pod by that name.
     config = await asyncio.to_thread(options.project, pods[0] if pods else None)
@@ -105,7 +106,8 @@ async def open_remembering(
     sharer = SharedLinks(config, os.environ).open if options.share else None
     waits = {"connect_timeout": patience, "answer_timeout": patience}
     try:
-        async with Fleet(config, pods=pods, **waits, memory=history, sharer=sharer) as fleet:
+        choose = transport_for_a_command(len(config.pods if pods is None else pods))
+        async with Fleet(config, pods=pods, **waits, memory=history, sharer=sharer, choose=choose) as fleet:
             await settled(fleet, patience + _TOLD_S)
             yield fleet, history
     finally:

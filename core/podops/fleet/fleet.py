@@ -8,9 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from podops.config.model import ProjectConfig
+from podops.config.model import PodConfig, ProjectConfig
 from podops.config.reader import nearest
 from podops.errors import NotFoundError
 from podops.fleet import wire
@@ -24,11 +24,14 @@ from podops.fleet.pod_link import PodLink, Sharer
 from podops.fleet.port_forward import PortForward
 from podops.fleet.roster import Roster
 from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
-from podops.fleet.source_watch import SourceWatch
 from podops.link.client import LinkClient
 from podops.link.local_changes import watch_network, watch_sleep
-from podops.plan import SubmitPlan
-from podops.sources.answers import with_pods
+from podops.transport.base import Transport
+from podops.transport.choose import transport_for
+
+if TYPE_CHECKING:
+    from podops.fleet.source_watch import SourceWatch
+    from podops.plan import SubmitPlan
 
 #: So many pods are connected to at the same time: the first ones shall be there before the last ones have begun.
 CONNECTS_AT_ONCE = 20
@@ -75,12 +78,13 @@ class Fleet:
         answer_timeout: float | None = None,
         memory: Memory | None = None,
         sharer: Sharer | None = None,
+        choose: Callable[[PodConfig], Transport] = transport_for,
     ) -> None:
         """`pods` limits the fleet to these names. Raises `NotFoundError` for one the config does not have.
 
         `answer_timeout`, in seconds, is how long somebody waits for one answer, and for a sign of life on a broken
         link; without it, as long as each kind of request may take. `memory` is told everything the pods tell.
-        Links that `sharer` has are used before others are made.
+        Links that `sharer` has are used before others are made, by the transports that `choose` gives.
         """
         names = list(config.pods) if pods is None else list(dict.fromkeys(pods))
         for name in names:
@@ -92,10 +96,15 @@ class Fleet:
         self._ask, self._change = asking.ask, asking.change
         self._roster = Roster(
             [config.pods[name] for name in names],
-            lambda pod: PodLink(config, pod, self._pod_changed, gate, connect_timeout, answer_timeout, sharer),
+            lambda pod: PodLink(config, pod, self._pod_changed, gate, connect_timeout, answer_timeout, sharer, choose),
         )
         self._noting = Noting(memory, self._roster.links)
-        self._sources = SourceWatch(config, self._sources_told) if pods is None and config.pod_sources else None
+        self._sources: SourceWatch | None = None
+        if pods is None and config.pod_sources:
+            # Here, as whoever has no sources shall not wait for what asks them.
+            from podops.fleet.source_watch import SourceWatch
+
+            self._sources = SourceWatch(config, self._sources_told)
         self._left_out: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._callbacks: list[Callback] = []
@@ -305,6 +314,8 @@ class Fleet:
         if self._sources is None:
             return
         before = set(self._links)
+        from podops.sources.answers import with_pods
+
         self._config, self._left_out = with_pods(self._config, self._sources.answers)
         self._roster.follow(dict(self._config.pods))
         self._changed_now(before ^ set(self._links))

@@ -59,6 +59,7 @@ class PodLink:
         connect_timeout: float,
         silence_s: float | None = None,
         sharer: Sharer | None = None,
+        choose: Callable[[PodConfig], Transport] = transport_for,
     ) -> None:
         """`silence_s`: how long the pod may say nothing before the link counts as lost, seconds.
 
@@ -73,6 +74,7 @@ class PodLink:
         patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
         self._silence_s = patience if silence_s is None else min(silence_s, patience)
         self._sharer = sharer
+        self._choose = choose
         self._way: Transport | None = None
         self._alone_until = 0.0
         # Whether the pod has told all its runs on the link there is.
@@ -279,7 +281,7 @@ class PodLink:
                 return *found, True
         # Here, because whoever shares a link needs neither.
         archive, sha256 = await asyncio.to_thread(pod_archive)
-        self._way = self._way or transport_for(self.pod)
+        self._way = self._way or self._choose(self.pod)
         started = await start_link(self._way, self.pod.name, archive, sha256)
         return started.process, started.early, False
 

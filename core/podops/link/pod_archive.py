@@ -6,8 +6,11 @@ import functools
 import hashlib
 import importlib.util
 import io
-import zipfile
+import os
+import threading
 from pathlib import Path
+
+from podops.state_dir import private_directory, state_dir
 
 _MAIN = """\
 import sys
@@ -22,27 +25,59 @@ sys.exit(main(sys.argv[1:]))
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+#: So many archives are kept besides the newest: of other versions that are still in use.
+_KEPT = 3
+
+
 @functools.cache
 def pod_archive() -> tuple[bytes, str]:
     """The archive and its SHA-256 in hex. It needs no installation: `python3 -I -S <file> link`."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        _add(archive, "__main__.py", _MAIN.encode())
-        root = _directory_of("podops_runners")
-        for source in sorted(root.rglob("*.py")):
-            _add(archive, f"podops_runners/{source.relative_to(root).as_posix()}", source.read_bytes())
-        pynvml = _module_file("pynvml")
-        if pynvml is not None:
-            _add(archive, "pynvml.py", pynvml.read_bytes())
-    data = buffer.getvalue()
+    sources = _sources()
+    try:
+        data = _kept(sources)
+    except OSError:
+        data = _built(sources)
     return data, hashlib.sha256(data).hexdigest()
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    entry = zipfile.ZipInfo(name, _EPOCH)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
-    archive.writestr(entry, data)
+def _sources() -> list[tuple[str, Path]]:
+    """What goes into the archive, by the names it has there."""
+    root = _directory_of("podops_runners")
+    found = [(f"podops_runners/{path.relative_to(root).as_posix()}", path) for path in sorted(root.rglob("*.py"))]
+    pynvml = _module_file("pynvml")
+    return found if pynvml is None else [*found, ("pynvml.py", pynvml)]
+
+
+def _kept(sources: list[tuple[str, Path]]) -> bytes:
+    """The archive as it was built before from the same files, else built and kept. Raises `OSError`."""
+    stats = [(name, str(path), found.st_mtime_ns, found.st_size) for name, path in sources if (found := path.stat())]
+    key = hashlib.sha256(f"{_MAIN}{stats}".encode()).hexdigest()[:32]
+    directory = private_directory(state_dir(os.environ) / "pod-side")
+    for file in directory.glob(f"{key}-*.pyz"):
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() == file.stem.partition("-")[2]:
+            return data
+    data = _built(sources)
+    for older in sorted(directory.glob("*.pyz"), key=lambda file: file.stat().st_mtime)[:-_KEPT]:
+        older.unlink(missing_ok=True)
+    fresh = directory / f".{os.getpid()}-{threading.get_ident()}"
+    fresh.write_bytes(data)
+    fresh.rename(directory / f"{key}-{hashlib.sha256(data).hexdigest()}.pyz")
+    return data
+
+
+def _built(sources: list[tuple[str, Path]]) -> bytes:
+    # Here, because a command finds the archive built.
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in [("__main__.py", _MAIN.encode()), *((name, path.read_bytes()) for name, path in sources)]:
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    return buffer.getvalue()
 
 
 def _directory_of(package: str) -> Path:

@@ -64,7 +64,7 @@ def read_settings(host: str, user: str | None, port: int | None, ssh_config: str
     program = shutil.which("ssh")
     if program is None:
         return None
-    command = [program, "-G", *_config_flags(ssh_config)]
+    command = [program, "-G", *config_flags(ssh_config)]
     command += ["-l", user] if user else []
     command += ["-p", str(port)] if port else []
     values = _run([*command, "--", host])
@@ -78,7 +78,7 @@ def default_values() -> Mapping[str, tuple[str, ...]]:
     return {} if program is None else _run([program, "-G", "-F", "none", "--", "podops"])
 
 
-def _config_flags(ssh_config: str | None) -> list[str]:
+def config_flags(ssh_config: str | None) -> list[str]:
     """Elsewhere in podops `~` is `$HOME`; OpenSSH asks the account database, so it is told where they differ."""
     if ssh_config:
         return ["-F", str(Path(ssh_config).expanduser())]

@@ -16,9 +16,10 @@ import asyncssh
 from podops.config.model import PodConfig
 from podops.errors import RefusedError, UnreachableError
 from podops.transport import locked_keys
+from podops.transport.destination import Destination
 from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
-from podops.transport.ssh_config import MAX_JUMPS, Destination, ResolvedHost, resolve
+from podops.transport.ssh_config import MAX_JUMPS, ResolvedHost, resolve
 from podops.transport.ssh_errors import explain, is_encrypted
 
 #: A peer that misses three of these is gone, seconds.

@@ -18,36 +18,13 @@ from asyncssh.known_hosts import SSHKnownHosts
 from asyncssh.mac import get_mac_algs
 from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 
+from podops.transport.destination import Destination
 from podops.transport.openssh_config import Settings, default_values, known_hosts_files, read_settings
 
 #: Jump hosts may have jump hosts of their own; a chain longer than this is a loop.
 MAX_JUMPS = 8
 
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """A place as a person names it, before any configuration file is read."""
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Destination:
-        """Read `alias`, `user@host`, `user@host:port` or `ssh://user@host:port`. Raises `ValueError`."""
-        rest = text.strip().removeprefix("ssh://")
-        user, _, place = rest.rpartition("@")
-        host, port = place, ""
-        if place.startswith("["):
-            host, _, port = place[1:].partition("]")
-            port = port.removeprefix(":")
-        elif place.count(":") == 1:
-            host, _, port = place.partition(":")
-        if not host or host.startswith("-") or user.startswith("-"):
-            raise ValueError(f"{text!r} is not an SSH destination")
-        return cls(host, user or None, int(port) if port else None)
 
 
 @dataclass
