@@ -6,16 +6,26 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from podops.demo.demo import prepare_demo
 from podops_runners import process
 from tests.pods.loopback import processes_with_env, wait_for
 
 
-def test_every_run_of_the_demo_ends_as_it_should_and_nothing_is_left_running(tmp_path: Path) -> None:
-    demo, sockets = tmp_path / "demo", tmp_path / "sockets"
-    sockets.mkdir()
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """A folder for tmux, whose sockets must not lie as deep as a test's own folder does."""
+    with tempfile.TemporaryDirectory(prefix="podops-test-") as folder:
+        yield Path(folder)
+
+
+def test_every_run_of_the_demo_ends_as_it_should_and_nothing_is_left_running(tmp_path: Path, sockets: Path) -> None:
+    demo = tmp_path / "demo"
     command = [sys.executable, "-m", "podops.cli.main", "demo", "--headless", "--json", "--dir", str(demo)]
     command += ["max_iters=60", "eval_interval=30"]
     env = {**os.environ, "TMUX_TMPDIR": str(sockets)}
