@@ -51,6 +51,7 @@ def test_a_run_is_told_as_old_while_its_pod_is_away_and_the_exit_code_says_so(se
     assert ops("run", "list", "--json").json["runs"] == []
     listed = ops("run", "list", "--all", "--json")
     assert listed.returncode == 4
+    assert "shown with --all" in ops("run", "list").stderr
     (run,) = listed.json["runs"]
     assert (run["run_id"], run["state"], run["source"], bool(run["as_of"])) == ("r1", "succeeded", "history", True)
     assert "as of " in ops("run", "list", "--all").stdout
@@ -59,6 +60,11 @@ def test_a_run_is_told_as_old_while_its_pod_is_away_and_the_exit_code_says_so(se
     (pod,) = status.json["pods"]
     assert (pod["state"], pod["source"], bool(pod["as_of"])) == ("unreachable", "history", True)
     assert pod["last_seen"] and pod["host"]["python"]
+    page = ops("pod", "status", "a100")
+    assert page.returncode == 4 and "tools    python" in page.stdout and "run      r1  succeeded" in page.stdout
+    (sample, *_) = ops("pod", "history", "a100", "--json").json["samples"]
+    assert sample["memory_used_bytes"] > 0 and sample["over_s"] == 1
+    assert "OVER" in ops("pod", "history", "a100", "--since", "2h").stdout
     shown = ops("status").stdout
     assert "last seen" in shown and "as of " in shown
 

@@ -45,13 +45,10 @@ _DRAW_S, _AGE_S = 0.2, 1.0
 
 
 def run_app(
-    config: ProjectConfig, *, read_only: bool = False, keep: bool = False, on_start: OnStart | None = None
+    config: ProjectConfig, *, read_only: bool = False, keeping: Keeping | None = None, on_start: OnStart | None = None
 ) -> int:
-    """Run the app until the user leaves; returns the exit code. `on_start` gets the fleet once it is shown.
-
-    With `keep` it keeps the project's history, and lets commands use its links.
-    """
-    app = OpsApp(config, read_only=read_only, keeping=Keeping(config) if keep else None, on_start=on_start)
+    """Run the app until the user leaves; returns the exit code. `on_start` gets the fleet once it is shown."""
+    app = OpsApp(config, read_only=read_only, keeping=keeping, on_start=on_start)
     app.run()
     return app.return_code or 0
 

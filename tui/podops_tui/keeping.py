@@ -20,15 +20,19 @@ _AGAIN_S = 5.0
 class Keeping:
     """From `start` to `stop`."""
 
-    def __init__(self, config: ProjectConfig) -> None:
+    def __init__(self, config: ProjectConfig, share: bool = True) -> None:
+        """Without `share` no command can use the app's links."""
         #: What a person should know, oldest first; filled from any thread.
         self.told: deque[str] = deque(maxlen=20)
         self.history = history_of(config, os.environ, self.told.append)
         self._config = config
+        self._shares = share
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, fleet: Fleet) -> None:
-        self._tasks = [asyncio.create_task(collect_ends(fleet)), asyncio.create_task(self._share(fleet))]
+        self._tasks = [asyncio.create_task(collect_ends(fleet))]
+        if self._shares:
+            self._tasks.append(asyncio.create_task(self._share(fleet)))
 
     async def stop(self) -> None:
         """Before the fleet ends: whoever uses its links goes on with links of its own."""

@@ -10,6 +10,7 @@ import click
 from podops.cli.context import Options, json_option, open_fleet, run_async
 from podops.cli.output import ago, iso, print_json, say, size, table
 from podops.cli.pod_forward import forward
+from podops.cli.pod_history import pod_history
 from podops.cli.pod_page import gpu_note, pod_page
 from podops.cli.pod_ssh import ssh
 from podops.cli.project_names import complete_pods
@@ -52,6 +53,7 @@ def pod() -> None:
 
 
 pod.add_command(forward)
+pod.add_command(pod_history)
 pod.add_command(ssh)
 
 

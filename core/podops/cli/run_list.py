@@ -58,16 +58,21 @@ def list_runs(
         async with open_remembering(options, pods_of(pod)) as (fleet, history):
             told = fleet.snapshot.told()
             known = {(run.project, run.run_id) for run in told.runs()}
-            remembered = history.runs() if everything and history else []
+            silent = unreachable(fleet)
+            remembered = history.runs() if (everything or silent) and history else []
             more = [one for one in remembered if (one.run.project, one.run.run_id) not in known]
-            return told, unreachable(fleet), [one for one in more if pod in (None, one.run.pod)]
+            return told, silent, [one for one in more if pod in (None, one.run.pod)]
 
     fleet, silent, more = run_async(look())
+    hidden = 0 if everything else sum(one.run.pod in {quiet.name for quiet in silent} for one in more)
+    more = more if everything else []
     old = {(one.run.project, one.run.run_id): one for one in more}
     runs = [run for run in (*fleet.runs(), *(one.run for one in more)) if _wanted(run, states, preset, active)]
     runs = sorted(runs, key=lambda run: (run.created_at or 0.0, run.run_id), reverse=True)[:limit]
     for quiet in silent:
         say(f"pod {quiet.name} is {quiet.state}: {quiet.reason or 'no answer yet'}")
+    if hidden:
+        say(f"what is remembered of {'a run' if hidden == 1 else f'{hidden} runs'} there is shown with --all")
     if options.json:
         told = [{"name": quiet.name, "state": quiet.state, "reason": quiet.reason} for quiet in silent]
         shown = [run_summary(run, one.as_of if (one := old.get((run.project, run.run_id))) else None) for run in runs]

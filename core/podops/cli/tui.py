@@ -14,5 +14,6 @@ def tui(options: Options, read_only: bool = False) -> int:
     """Open the app: every pod, every run, live."""
     config = options.project()
     from podops_tui.app import run_app
+    from podops_tui.keeping import Keeping
 
-    return run_app(config, read_only=read_only, keep=True)
+    return run_app(config, read_only=read_only, keeping=Keeping(config, share=options.share))

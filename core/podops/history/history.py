@@ -18,6 +18,7 @@ from podops.history.facts import HistoryFacts, facts_of
 from podops.history.limit import prune
 from podops.history.notes import Notes
 from podops.history.recall import RememberedRun
+from podops.history.samples import Sample
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,6 +60,11 @@ class History:
     def recall_log(self, pod: PodConfig, project: str, run_id: str) -> RecalledLog | None:
         identity = pod_identity(pod)
         return self._read(lambda db: recall.recall_log(db, self._project, identity, project, run_id))
+
+    def samples(self, pod: PodConfig, since: float) -> list[Sample]:
+        """A pod's figures from `since` (Unix time) on, oldest first."""
+        identity = pod_identity(pod)
+        return self._read(lambda db: recall.pod_samples(db, self._project, identity, since)) or []
 
     def facts(self) -> HistoryFacts | None:
         """Where the file is and what is in it, of all projects."""

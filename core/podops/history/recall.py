@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from podops.fleet import wire
 from podops.fleet.memory import Recalled, RecalledLog
 from podops.fleet.snapshot import RunSnapshot
+from podops.history.samples import Sample, read_samples
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,6 +60,14 @@ def recall_pod(connection: sqlite3.Connection, project: str, identity: str, name
         gpus=wire.gpu_report(facts.get("gpus")),
         runs=runs,
     )
+
+
+def pod_samples(connection: sqlite3.Connection, project: str, identity: str, since: float) -> list[Sample]:
+    """Of the machine that was last seen under this identity, from `since` on, oldest first."""
+    row = connection.execute(
+        "SELECT id FROM pods WHERE project = ? AND identity = ? ORDER BY last_seen DESC LIMIT 1", (project, identity)
+    ).fetchone()
+    return [] if row is None else read_samples(connection, int(row[0]), since)
 
 
 def find_runs(connection: sqlite3.Connection, project: str, prefix: str) -> list[RememberedRun]:

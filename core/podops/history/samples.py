@@ -84,6 +84,26 @@ def read_samples(connection: sqlite3.Connection, pod: int, since: float) -> list
     return [Sample(time, step, weight, json.loads(data)) for time, step, weight, data in rows]
 
 
+def merged(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """At most so many samples that cover the same time, oldest first."""
+    if not samples:
+        return []
+    start, end = samples[0].time, samples[-1].time + samples[-1].step
+    step = max(1, -(-(end - start) // most))
+    groups: dict[int, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault((sample.time - start) // step, []).append(sample)
+    return [
+        Sample(
+            group[0].time,
+            group[-1].time + group[-1].step - group[0].time,
+            sum(sample.weight for sample in group),
+            _mean([(sample.weight, sample.figures) for sample in group]),
+        )
+        for group in groups.values()
+    ]
+
+
 def _mean(group: Sequence[tuple[int, Figures]]) -> Figures:
     merged: Figures = {name: _average([(w, f.get(name)) for w, f in group]) for name in ("cpu", "memory")}
     count = max(len(f.get("gpus", ())) for _, f in group)

@@ -18,7 +18,7 @@ from podops.history.database import open_database
 from podops.history.history import History
 from podops.history.limit import prune, used_bytes
 from podops.history.record import put_log, put_pod, put_run
-from podops.history.samples import figures_of, put_samples, read_samples
+from podops.history.samples import figures_of, merged, put_samples, read_samples
 
 POD = PodConfig("a100", ssh="host", outputs_dir="/runs")
 
@@ -176,6 +176,9 @@ def test_samples_become_coarser_with_age_and_keep_their_means(tmp_path: Path) ->
     assert {(sample.step, sample.weight) for sample in kept} == {(60, 60), (1, 1)}
     assert sum(sample.weight for sample in kept) == 7200
     assert sum(sample.step == 1 for sample in kept) == 600
+    few = merged(kept, 10)
+    assert len(few) <= 10 and sum(sample.weight for sample in few) == 7200
+    assert (few[0].time, few[-1].time + few[-1].step) == (kept[0].time, now)
     assert all(s.figures["cpu"] == 29.5 and s.figures["gpus"][0][0] == 29.5 for s in kept if s.step == 60)
     prune(database, 2**30, now + 2 * 86400)
     assert {(sample.step, sample.weight) for sample in read_samples(connection, 1, 0.0)} == {(3600, 3600)}
