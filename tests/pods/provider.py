@@ -1,50 +1,87 @@
-"""A stand-in for a provider's own command: it tells of the pods that a file lists, and how often it was asked."""
+"""A stand-in for a provider's own command: it lists, makes and removes loopback pods, and notes what it was asked."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
-from tests.pods.loopback import SshPod
+from tests.pods.loopback import SSHD, SshPod
 
 _SCRIPT = """#!/bin/sh
-echo asked >> '{folder}/asked'
-[ -e '{folder}/broken' ] && {{ cat '{folder}/broken' >&2; exit 7; }}
-cat '{folder}/pods.json'
+cd '{folder}'
+printf '%s\\n' "$*" >> asked
+[ -e broken ] && {{ cat broken >&2; exit 7; }}
+ask=$1; shift
+value() {{ wanted=$1; shift; while [ $# -gt 0 ]; do [ "$1" = "$wanted" ] && {{ echo "$2"; return; }}; shift; done; }}
+case $ask in
+  ps) printf '{{"pods": ['; sep=
+      for file in there/*; do [ -e "$file" ] && printf '%s' "$sep" && cat "$file" && sep=,; done
+      echo ']}}' ;;
+  price) echo "about 2.50 an hour" ;;
+  rm) kill "$(cat offers/$1/pid)" && rm there/$1 ;;
+  up) name=$(value --name "$@"); echo "renting $(value --gpu "$@")" >&2
+      [ -d "offers/$name" ] || {{ echo "no capacity for $name" >&2; exit 3; }}
+      {sshd} -f "$(cat offers/$name/sshd)" && ln offers/$name/entry there/$name; echo "ordered $name" ;;
+esac
 """
 
 
 class Provider:
-    """`list` says which pods there are from now on; `fail` lets the command fail with these words."""
+    """`tell` says which pods there are from now on; `fail` lets every command fail with these words."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir()
+        for name in ("there", "offers"):
+            (folder / name).mkdir(parents=True)
         self.program = folder / "cloud"
-        self.program.write_text(_SCRIPT.format(folder=folder))
+        self.program.write_text(_SCRIPT.format(folder=folder, sshd=SSHD))
         self.program.chmod(0o755)
-        self.list()
 
-    def list(self, *pods: SshPod, **names: Any) -> None:
+    def tell(self, *pods: SshPod, **names: Any) -> None:
         """These pods, and by name what stands in place of their way."""
-        entries = [{"name": pod.name, "login": f"ssh {pod.alias} -p {pod.port}", "price": 1.25} for pod in pods]
-        entries += [{"name": name, "login": way} for name, way in names.items()]
-        temporary = self._folder / "new.json"
-        temporary.write_text(json.dumps({"pods": entries}))
-        temporary.rename(self._folder / "pods.json")
+        entries = {pod.name: _entry(pod.name, f"ssh {pod.alias} -p {pod.port}") for pod in pods}
+        entries |= {name: _entry(name, way) for name, way in names.items()}
         (self._folder / "broken").unlink(missing_ok=True)
+        for old in (self._folder / "there").iterdir():
+            old.unlink()
+        for name, entry in entries.items():
+            # What is told is in the file, whatever the name is.
+            (self._folder / "there" / name.replace("/", "_")).write_text(json.dumps(entry))
+
+    def offer(self, pod: SshPod) -> None:
+        """Let `up --name` start this pod; it is not running yet."""
+        pod.start()
+        pod.stop()
+        folder = self._folder / "offers" / pod.name
+        folder.mkdir()
+        (folder / "entry").write_text(json.dumps(_entry(pod.name, f"ssh {pod.alias} -p {pod.port}")))
+        (folder / "sshd").write_text(str(pod.root / "sshd_config"))
+        (folder / "pid").symlink_to(pod.root / "sshd.pid")
 
     def fail(self, words: str) -> None:
         (self._folder / "broken").write_text(words)
 
     @property
-    def asked(self) -> int:
-        """How often it was asked."""
+    def asked(self) -> list[str]:
+        """The words of each command it was asked."""
         path = self._folder / "asked"
-        return len(path.read_text().splitlines()) if path.exists() else 0
+        return path.read_text().splitlines() if path.exists() else []
 
     def source(self, ssh_config: Path, **keys: Any) -> dict[str, Any]:
         """The entry for `pod_sources`."""
         mapping = {"items": "pods[]", "name": "name", "ssh": "login", "price_per_hour": "price"}
-        return {"command": str(self.program), **mapping, "pod": {"ssh_config": str(ssh_config)}, **keys}
+        return {"command": f"{self.program} ps", **mapping, "pod": {"ssh_config": str(ssh_config)}, **keys}
+
+    def end(self) -> None:
+        """End the servers it started."""
+        for file in (self._folder / "offers").glob("*/pid"):
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(file.read_text()), signal.SIGTERM)
+
+
+def _entry(name: str, way: Any) -> dict[str, Any]:
+    return {"name": name, "login": way, "price": 1.25}

@@ -25,7 +25,7 @@ def provider(world: Path) -> Provider:
 @pytest.fixture
 def rented(ssh_pod: MakeSshPod, provider: Provider) -> SshPod:
     pod = ssh_pod("rented")
-    provider.list(pod)
+    provider.tell(pod)
     return pod
 
 
@@ -39,8 +39,8 @@ def test_a_rented_pod_is_there_like_any_other_and_stays_known_when_it_is_gone(
     (pod,), (source,) = listed["pods"], listed["sources"]
     assert (pod["name"], pod["state"], pod["pod_source"], pod["price_per_hour"]) == ("rented", "live", "cloud", 1.25)
     assert (source["name"], source["state"], source["pods"]) == ("cloud", "ok", 1)
-    assert provider.asked == 1, "within its interval a source is asked once, however many commands there are"
-    provider.list()
+    assert len(provider.asked) == 1, "within its interval a source is asked once, however many commands there are"
+    provider.tell()
     project(pod_sources=[provider.source(rented.ssh_config, interval="5s")])
     (gone,) = asked_again(ops)
     assert (gone["name"], gone["state"], gone["reason"]) == ("rented", "gone", "cloud tells of it no more")
@@ -76,7 +76,7 @@ def test_a_source_that_fails_changes_nothing_and_says_why(
 def test_a_configured_pod_counts_before_one_of_a_source_and_odd_names_are_told(
     ops: Ops, project: MakeProject, provider: Provider, rented: SshPod
 ) -> None:
-    provider.list(rented, **{"here": "elsewhere", "a/b": "h", "soon": None})
+    provider.tell(rented, **{"here": "elsewhere", "a/b": "h", "soon": None})
     project("here", pod_sources=[provider.source(rented.ssh_config)])
     done = ops("pod", "list")
     for part in ("pod here is left out: the project file has one", "'a/b' cannot be a name", "not ready yet: soon"):
@@ -97,17 +97,17 @@ async def test_pods_come_and_go_in_an_open_fleet(
     async with Fleet(config) as fleet:
         await fleet.settled(20)
         assert {name: pod.state for name, pod in fleet.snapshot.pods.items()} == {"here": "live", "rented": "live"}
-        provider.list(rented, second)
+        provider.tell(rented, second)
         await appears(fleet, "second")
         await shows(fleet, "second", lambda pod: pod.state == "live", "the new pod to be live")
         runs = fleet.snapshot.pods["rented"].host
-        provider.list(second)
+        provider.tell(second)
         gone = await shows(fleet, "rented", lambda pod: pod.state == "gone", "the pod to be gone")
         assert gone.host == runs, "what is known of it stays"
         provider.fail("the provider is down")
         await tells(fleet, "the provider is down")
         assert fleet.snapshot.pods["second"].state == "live"
-        provider.list(rented, second)
+        provider.tell(rented, second)
         await shows(fleet, "rented", lambda pod: pod.state == "live", "the pod to be back")
         assert fleet.snapshot.sources[0].problem == ""
         assert "second" in fleet.config.pods

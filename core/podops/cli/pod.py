@@ -12,7 +12,9 @@ from podops.cli.output import ago, iso, print_json, say, size, table
 from podops.cli.pod_forward import forward
 from podops.cli.pod_history import pod_history
 from podops.cli.pod_page import gpu_note, pod_page
+from podops.cli.pod_rm import rm
 from podops.cli.pod_ssh import ssh
+from podops.cli.pod_up import up
 from podops.cli.project_names import complete_pods
 from podops.cli.run_view import run_rows, run_summary
 from podops.cli.source_view import source_view, tell_sources
@@ -55,6 +57,8 @@ def pod() -> None:
 pod.add_command(forward)
 pod.add_command(pod_history)
 pod.add_command(ssh)
+pod.add_command(up)
+pod.add_command(rm)
 
 
 @pod.command("list")

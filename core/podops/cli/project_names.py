@@ -23,6 +23,26 @@ def complete_pods(context: click.Context, _: click.Parameter, incomplete: str) -
     return _matching({name: ", ".join((pod.transport, *pod.tags)) for name, pod in pods.items()}, incomplete)
 
 
+def complete_providers(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Providers of `provision:` that begin with what has been typed."""
+    project = _project(context)
+    providers = project.provision if project else {}
+    return _matching({name: f"pods of {one.source}" for name, one in providers.items()}, incomplete)
+
+
+def inputs_of(context: click.Context, provider: str, incomplete: str) -> list[CompletionItem[str]]:
+    """The inputs of a provider as `KEY=`, and after that its choices."""
+    project = _project(context)
+    if project is None or provider not in project.provision:
+        return []
+    inputs = project.provision[provider].inputs
+    key, sign, _ = incomplete.partition("=")
+    if not sign:
+        return _matching({f"{name}=": one.description or one.type for name, one in inputs.items()}, incomplete)
+    choices = inputs[key].choices if key in inputs else ()
+    return _matching({f"{key}={choice}": "" for choice in choices}, incomplete)
+
+
 def complete_presets(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
     """Presets that begin with what has been typed."""
     project = _project(context)

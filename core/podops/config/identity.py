@@ -9,7 +9,17 @@ from dataclasses import asdict
 from podops.config.model import PodConfig
 
 #: What may change without the pod becoming another one.
-_COSMETIC = ("name", "price_per_hour", "tags", "repo_dir", "venv_python", "identity_file", "source", "gone_since")
+_COSMETIC = (
+    "name",
+    "price_per_hour",
+    "tags",
+    "repo_dir",
+    "venv_python",
+    "identity_file",
+    "source",
+    "source_id",
+    "gone_since",
+)
 
 
 def pod_identity(pod: PodConfig) -> str:

@@ -12,6 +12,7 @@ OnStall = Literal["flag", "kill", "retry"]
 OnMaxLog = Literal["punch", "end"]
 OnNan = Literal["flag", "stop"]
 OnUnhealthy = Literal["flag", "restart"]
+InputType = Literal["string", "int", "float", "bool", "choice"]
 WandbMode = Literal["auto", "online", "offline", "disabled"]
 Scalar = str | int | float | bool | None
 #: What an override may hold: a scalar, or a list or mapping of them (written as a Python or JSON literal).
@@ -129,6 +130,8 @@ class PodConfig:
     venv_python: str | None = None
     #: The pod source that told of it; empty for one of the project file.
     source: str = ""
+    #: What its provider calls it, where that is not its name.
+    source_id: str | None = None
     #: Unix time since which its source tells of it no more.
     gone_since: float | None = None
     #: Set by the demo alone: shows this many simulated GPUs, labelled as simulated everywhere.
@@ -198,6 +201,44 @@ class PodSource:
 
 
 @dataclass(frozen=True, slots=True)
+class InputConfig:
+    """A value that making a pod takes; `default` of `None` and no `optional` means that it must be given."""
+
+    name: str
+    type: InputType = "string"
+    default: str | int | float | bool | None = None
+    #: May be left out: its words then stand in no command.
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    #: The option that stands in front of it: `--gpu`; of a bool, the option itself.
+    flag: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionConfig:
+    """How pods are made at one provider: words of commands, with `{input}`, `{name}`, `{id}` and the time to live."""
+
+    name: str
+    up: tuple[str, ...]
+    rm: tuple[str, ...]
+    #: The pod source that tells of what was made.
+    source: str
+    inputs: Mapping[str, InputConfig] = field(default_factory=dict)
+    #: How long a pod lives; `None`: until it is removed.
+    ttl_s: float | None = None
+    price_per_hour: float | None = None
+    #: Prints what a pod with these inputs costs for an hour.
+    price: tuple[str, ...] = ()
+    #: A script run on the pod once it answers.
+    bootstrap: str | None = None
+    timeout_s: float = 900.0
+    ready_timeout_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectConfig:
     name: str
     #: The project's outputs root; a pod may have its own (`PodConfig.outputs_dir` is always filled in).
@@ -215,6 +256,7 @@ class ProjectConfig:
     #: The files it was read from, in the order they were merged.
     sources: tuple[Path, ...] = ()
     pod_sources: tuple[PodSource, ...] = ()
+    provision: Mapping[str, ProvisionConfig] = field(default_factory=dict)
 
     def plain_pod(self) -> PodConfig:
         """A pod with nothing of its own, for what can be said before one is chosen."""

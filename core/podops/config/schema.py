@@ -26,13 +26,10 @@ from podops.config.model import (
 )
 from podops.config.pod_keys import check_pod_path, read_pod
 from podops.config.policy_keys import read_policies, read_service
+from podops.config.provision_keys import read_provision
 from podops.config.reader import Section, is_name
 from podops.config.source_keys import read_sources
 from podops.errors import ConfigFault, UsageError
-
-#: Keys of the design that this version does not know yet.
-_LATER = {"provision": "making pods"}
-
 
 _OVERRIDE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
@@ -42,7 +39,6 @@ def build_project(
 ) -> ProjectConfig:
     """The typed project. Every fault found is added to `faults`; the result is only good when there are none."""
     top = Section(document, "", faults, environ)
-    _refuse_later(top, ("provision",))
     project = top.section("project")
     name = project.name("name", "")
     if not name and not project.has("name"):
@@ -73,6 +69,7 @@ def build_project(
         sources=sources,
         pod_sources=read_sources(top, places),
     )
+    config = replace(config, provision=read_provision(top.section("provision"), config))
     config = replace(config, presets=_presets(top.section("presets"), policies, config))
     top.done()
     return config
@@ -87,13 +84,6 @@ def _entries(section: Section) -> list[tuple[str, Section]]:
         else:
             entry.fault(entry.value, f"{key!r} cannot be a name in {section.path}", "use letters, digits, . _ -")
     return found
-
-
-def _refuse_later(section: Section, names: tuple[str, ...]) -> None:
-    for name in names:
-        value = section.raw(name)
-        if value is not None:
-            section.fault(value, f"{name!r} ({_LATER[name]}) is not supported by this version yet")
 
 
 def _storage(section: Section) -> StorageConfig:

@@ -12,7 +12,7 @@ from podops.config.pod_keys import read_common
 from podops.config.reader import Section
 
 #: Keys of a source whose values are JMESPath on one item.
-FIELDS = ("name", "ssh", "host", "port", "user", "identity_file", "docker", "tags", "gpu", "price_per_hour")
+FIELDS = ("name", "id", "ssh", "host", "port", "user", "identity_file", "docker", "tags", "gpu", "price_per_hour")
 
 INTERVAL_S, TIMEOUT_S, KEEP_GONE_S = 60.0, 30.0, 24 * 3600.0
 

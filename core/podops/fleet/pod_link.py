@@ -88,7 +88,8 @@ class PodLink:
         # Whether the next attempt may well succeed: the first one, and the one after a link that had held.
         self._hopeful = True
         self._problem = ("", "")
-        self._error_code = ""
+        #: Of the last failure.
+        self.error_code = ""
         self._state_changed = asyncio.Event()
         #: Set once the pod is live with its full run list, or has failed for the first time.
         self.settled = asyncio.Event()
@@ -212,7 +213,7 @@ class PodLink:
     def _not_connected(self) -> errors.UnreachableError:
         kind = errors.RefusedError if self.snapshot.state == "refused" else errors.UnreachableError
         message = f"pod {self.pod.name} cannot be reached: {self.snapshot.reason or 'not connected'}"
-        return kind(message, self.snapshot.hint, code=self._error_code)
+        return kind(message, self.snapshot.hint, code=self.error_code)
 
     async def state_change(self) -> None:
         """Wait for the next change of state, or the next failure."""
@@ -356,7 +357,7 @@ class PodLink:
             self.settled.set()
 
     def _fail(self, state: PodState, error: errors.PodopsError, retry_at: float | None) -> None:
-        self._error_code = error.error_code
+        self.error_code = error.error_code
         self._set(state=state, reason=error.message, hint=error.hint, retry_at=retry_at, latency_s=None)
         self._tell_state()
         self.settled.set()

@@ -21,9 +21,10 @@ from podops.errors import SourceError
 from podops.sources.ask import ask
 from podops.sources.mapping import Mapped
 from podops.sources.ssh_words import parse_ssh
+from podops.state_dir import state_dir
 
 #: What of a pod its source decides; the rest comes from the project file each time.
-_KEPT = ("name", "ssh", "docker", "port", "identity_file", "price_per_hour", "tags", "gone_since")
+_KEPT = ("name", "ssh", "docker", "port", "identity_file", "price_per_hour", "tags", "source_id", "gone_since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,5 @@ def _pod(source: PodSource, entry: dict[str, Any]) -> PodConfig:
 
 def _path(config: ProjectConfig) -> Path:
     """One file for each project file."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(cache) if cache.startswith("/") else Path("~/.cache").expanduser()
     name = hashlib.sha256(str(config.sources[0].resolve() if config.sources else "").encode()).hexdigest()[:16]
-    return root / "podops" / f"sources-{name}.json"
+    return state_dir(os.environ) / f"sources-{name}.json"

@@ -126,7 +126,9 @@ def _pod(source: PodSource, item: Any, name: str) -> PodConfig | None:
     """The pod an item tells of; `None` while it does not tell how to reach it."""
     tags = (*source.pod.tags, *_tags(_value(source, "tags", item)), *_tags(_value(source, "gpu", item)))
     price = _price(_value(source, "price_per_hour", item))
-    pod = replace(source.pod, name=name, source=source.name, tags=tuple(dict.fromkeys(tags)), price_per_hour=price)
+    number = _text(source, "id", item) or None
+    pod = replace(source.pod, name=name, source=source.name, source_id=number, price_per_hour=price)
+    pod = replace(pod, tags=tuple(dict.fromkeys(tags)))
     container = _text(source, "docker", item)
     if container:
         if not is_container(container):

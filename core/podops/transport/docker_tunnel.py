@@ -17,6 +17,9 @@ from podops.transport.ssh import SshTransport
 
 _CHUNK = 64 * 1024
 
+#: How long the reason for an end may take to come, seconds.
+_WHY_S = 2.0
+
 
 class EngineTunnel:
     """A socket of ours, in a directory nobody else can enter, whose connections end at the engine."""
@@ -64,7 +67,7 @@ class EngineTunnel:
             process = process or await SshTransport(self._hop).start(self._command)
             await self._join(process, reader, writer)
         except UnreachableError as error:
-            self._problem = error
+            self._problem = self._problem or error
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -93,8 +96,12 @@ class EngineTunnel:
         ways = [asyncio.ensure_future(there()), asyncio.ensure_future(back())]
         try:
             done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in done:
-                way.result()
+            if ways[0] in done and ways[0].exception() is not None:
+                # A client that has ended takes nothing more; why it did comes by the other way.
+                await asyncio.wait(ways[1:], timeout=_WHY_S)
+            for way in ways:
+                if way.done():
+                    way.result()
         finally:
             for way in ways:
                 way.cancel()

@@ -168,7 +168,9 @@ NESTED = {"presets.<name>.service", "presets.<name>.retries", "defaults.retries"
 
 
 def _general(path: str) -> str:
-    return re.sub(r"^pod_sources\.\d+", "pod_sources.<n>", re.sub(r"^(pods|presets)\.\w+", r"\1.<name>", path))
+    for own, name in (("pods|presets|provision", "<name>"), ("pod_sources", "<n>")):
+        path = re.sub(rf"^({own})\.\w+", rf"\1.{name}", path)
+    return re.sub(r"\.inputs\.\w+", ".inputs.<input>", path)
 
 
 def known_keys(monkeypatch: pytest.MonkeyPatch) -> set[str]:
@@ -184,7 +186,11 @@ def known_keys(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(Section, "done", collect)
     load_project(path=EXAMPLE, environ={})
     tables = {"storage.wandb", *NESTED}
-    return {key for key in asked if key not in tables and not re.fullmatch(r"(pods|presets)\.<name>", key)}
+    return {
+        key
+        for key in asked
+        if key not in tables and not re.fullmatch(r"(pods|presets|provision)\.<name>(\.inputs(\.<input>)?)?", key)
+    }
 
 
 def test_every_key_is_documented_and_stands_in_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,10 +205,13 @@ def keys_of(document: dict[str, Any]) -> set[str]:
     found: set[str] = set()
     for top, section in document.items():
         listed = isinstance(section, list)
-        groups = section if listed else section.values() if top in ("pods", "presets") else [section]
-        prefix = f"{top}.<n>" if listed else f"{top}.<name>" if top in ("pods", "presets") else top
+        groups = section if listed else section.values() if top in ("pods", "presets", "provision") else [section]
+        prefix = f"{top}.<n>" if listed else f"{top}.<name>" if groups != [section] else top
         for group in groups:
             for key, value in group.items():
+                if key == "inputs":
+                    found |= {f"{prefix}.inputs.<input>.{name}" for entry in value.values() for name in entry}
+                    continue
                 nested = isinstance(value, dict) and key in ("wandb", "service", "retries", "pod")
                 # YAML 1.1 reads an unquoted `on` as true; podops does not.
                 inner = ["on" if name is True else name for name in value] if nested else []
@@ -264,6 +273,23 @@ EFFECTS = {
     "pod_sources.0.pod.tags": ["x"],
     **{f"pod_sources.0.pod.{key}": "/somewhere" for key in ("identity_file", "ssh_config", "venv_python")},
     **{f"pod_sources.0.pod.{key}": "/somewhere" for key in ("remote_outputs_dir", "remote_repo_dir")},
+    "provision.cloud.source": "cloud-2",
+    "provision.cloud.up": "cloud up {name}{ttl_s}",
+    "provision.cloud.rm": "cloud remove {name}",
+    "provision.cloud.ttl": "1h",
+    "provision.cloud.price_per_hour": 2,
+    "provision.cloud.price": "cloud price",
+    "provision.cloud.bootstrap": "apt-get install -y tmux",
+    "provision.cloud.timeout": "1m",
+    "provision.cloud.ready_timeout": "1m",
+    "provision.cloud.inputs.n.type": "float",
+    "provision.cloud.inputs.n.default": 2,
+    "provision.cloud.inputs.n.optional": True,
+    "provision.cloud.inputs.n.min": 1,
+    "provision.cloud.inputs.n.max": 9,
+    "provision.cloud.inputs.n.flag": "--n",
+    "provision.cloud.inputs.n.description": "how many",
+    "provision.cloud.inputs.c.choices": ["x", "y"],
     "pods.p.price_per_hour": 1.5,
     "pods.p.tags": ["a100"],
     "pods.p.remote_outputs_dir": "/pod/runs",
@@ -305,7 +331,16 @@ EFFECTS = {
 BASE: dict[str, Any] = {
     "project": {"name": "x"},
     "pods": {"p": {"ssh": "host"}, "c": {"docker": "box"}},
-    "pod_sources": [{"command": "cloud ps", "name": "name", "ssh": "login"}],
+    "pod_sources": [{"command": "cloud ps", "name": "name", "ssh": "login"} for _ in range(2)],
+    "provision": {
+        "cloud": {
+            "source": "cloud",
+            "up": "cloud up {name} {until}",
+            "rm": "cloud rm {name}",
+            "ttl": "2h",
+            "inputs": {"n": {"type": "int"}, "c": {"type": "choice", "choices": ["x"]}},
+        }
+    },
     "presets": {
         "t": {"kind": "train", "command": "{python} t.py {overrides}", "overrides": {"lr": 1, "wandb_log": "auto"}},
         "n": {"kind": "nanogpt_train", "config": "config/c.py", "overrides": {"a": 1}},
@@ -324,7 +359,7 @@ def outcome(tmp_path: Path, document: dict[str, Any]) -> str:
         plan.spec.pop("created_at")
     return (
         repr([asdict(plan) for plan in specs])
-        + repr((config.pods, config.history, config.pod_sources))
+        + repr((config.pods, config.history, config.pod_sources, config.provision))
         + repr([p.description for p in config.presets.values()])
     )
 

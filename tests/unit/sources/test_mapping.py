@@ -168,7 +168,7 @@ def test_a_pod_of_the_project_file_counts_before_one_of_a_source() -> None:
 def test_what_was_told_is_there_for_the_next_process_unless_the_question_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("OPS_STATE_DIR", str(tmp_path))
     config = ProjectConfig("x", "/o", pod_sources=(SOURCE,))
     answer = SourceAnswer("cloud").after(mapped({"pods": [{"n": "a", "s": "ssh me@h -p 2"}]}), SOURCE, 5.0)
     keep(config, {"cloud": answer})
@@ -176,7 +176,7 @@ def test_what_was_told_is_there_for_the_next_process_unless_the_question_changed
     keep(config, {"cloud": replace(answer, asked_at=1.0, pods=())})
     assert recall(config) == {"cloud": answer}, "an older answer does not replace a newer one"
     assert recall(replace(config, pod_sources=(replace(SOURCE, command=("other",)),))) == {}
-    (stored,) = tmp_path.glob("podops/sources-*.json")
+    (stored,) = tmp_path.glob("sources-*.json")
     assert stored.stat().st_mode & 0o077 == 0
     stored.write_text(stored.read_text().replace('"me@h"', '"-oProxyCommand=x"'))
     assert recall(config) == {}

@@ -1,0 +1,120 @@
+"""What is asked of a provider: the inputs in their types, the words of its commands, and what it will cost."""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from podops.config.inputs import InputValue, checked
+from podops.config.model import InputConfig, ProvisionConfig
+from podops.config.provision_keys import PLACE
+from podops.config.reader import is_name, nearest
+from podops.errors import SourceError, UsageError
+from podops.sources.program import run_program
+
+#: How long the command for the price may take, seconds.
+_PRICE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One pod to be made. `ttl_s` of `None`: it lives until it is removed."""
+
+    provider: ProvisionConfig
+    name: str
+    values: Mapping[str, InputValue]
+    ttl_s: float | None
+
+    @property
+    def words(self) -> list[str]:
+        """The command that makes it."""
+        return fill(self.provider.up, self.provider.inputs, self.values, self._more())
+
+    @property
+    def rm_words(self) -> list[str]:
+        """The command that removes it, as far as that is known before it was made."""
+        return fill(self.provider.rm, self.provider.inputs, self.values, {"name": self.name, "id": self.name})
+
+    async def price_per_hour(self) -> float | None:
+        """What it costs, or `None` when nobody says. Raises `SourceError` when the command that says it fails."""
+        if not self.provider.price:
+            return self.provider.price_per_hour
+        words = fill(self.provider.price, self.provider.inputs, self.values, self._more())
+        done = await run_program(words, _PRICE_S)
+        found = re.findall(r"\d+(?:\.\d+)?", done.stdout)
+        if done.status != 0 or not found:
+            told = f"{words[0]} did not tell a price: {done.last_words or 'it said nothing'}"
+            raise SourceError(told, "correct `price`, or leave it out")
+        return float(found[-1])
+
+    def _more(self) -> dict[str, str]:
+        ttl = 0.0 if self.ttl_s is None else self.ttl_s
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ttl))
+        # A pod that lives a little longer is better than one that ends before its time.
+        whole = {"ttl_s": 1, "ttl_m": 60, "ttl_h": 3600}
+        return {"name": self.name, "until": until, **{key: str(math.ceil(ttl / unit)) for key, unit in whole.items()}}
+
+
+def make_order(provider: ProvisionConfig, name: str | None, typed: Sequence[str], ttl_s: float | None) -> Order:
+    """The order for what was typed as `KEY=VALUE`. Raises `UsageError`."""
+    if name is not None and not is_name(name):
+        raise UsageError(f"{name!r} cannot be a pod's name", "use letters, digits, . _ - and at most 64 of them")
+    given: dict[str, str] = {}
+    for word in typed:
+        key, sign, value = word.partition("=")
+        if not sign or key not in provider.inputs:
+            raise UsageError(f"{provider.name} has no input {word.partition('=')[0]!r}", _inputs(provider, key))
+        given[key] = value
+    values = {key: _value(config, given.get(key)) for key, config in provider.inputs.items()}
+    return Order(provider, name or f"{provider.name}-{secrets.token_hex(2)}", values, ttl_s)
+
+
+def _inputs(provider: ProvisionConfig, key: str) -> str:
+    return nearest(key, provider.inputs) if provider.inputs else "it takes none"
+
+
+def _value(config: InputConfig, typed: str | None) -> InputValue:
+    if typed is None and config.default is None:
+        if config.optional or config.type == "bool":
+            return None
+        choices = f": one of {', '.join(config.choices)}" if config.choices else ""
+        raise UsageError(f"{config.name} must be given{choices}", f"write {config.name}=…")
+    try:
+        return checked(config, config.default if typed is None else typed)
+    except ValueError as error:
+        raise UsageError(f"{config.name} {error}") from None
+
+
+def fill(
+    words: Sequence[str], inputs: Mapping[str, InputConfig], values: Mapping[str, InputValue], more: Mapping[str, str]
+) -> list[str]:
+    """The words of a command with its placeholders filled in; what stands in a value never becomes a second word.
+
+    A word that is one placeholder alone becomes its option and value, or nothing when there is no value.
+    """
+    filled: list[str] = []
+    for word in words:
+        alone = PLACE.fullmatch(word)
+        if alone and alone[1] in inputs:
+            filled += _alone(inputs[alone[1]], values[alone[1]])
+        else:
+            filled.append(PLACE.sub(lambda match: more.get(match[1]) or _text(values.get(match[1])), word))
+    return filled
+
+
+def _alone(config: InputConfig, value: InputValue) -> list[str]:
+    if value is None or (config.type == "bool" and config.flag and not value):
+        return []
+    if config.flag is None:
+        return [_text(value)]
+    return [config.flag] if config.type == "bool" else [config.flag, _text(value)]
+
+
+def _text(value: InputValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)

@@ -1,0 +1,70 @@
+"""Removing a pod at its provider."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Callable
+
+from podops.config.model import PodConfig, ProjectConfig, ProvisionConfig
+from podops.errors import NotFoundError, RefusedActionError, SourceError
+from podops.provision.made import Made, forget
+from podops.provision.order import fill
+from podops.provision.up import here, listed
+from podops.sources.program import run_program
+
+#: How often and how often at most the provider is asked whether it is gone.
+_ASK_S, _MOST = 2.0, 15
+
+
+def provider_of(
+    config: ProjectConfig, name: str, made: dict[str, Made], chosen: str | None
+) -> tuple[ProvisionConfig, PodConfig | None]:
+    """Who can remove pod `name`, and what is known of it. Raises `NotFoundError` and `RefusedActionError`."""
+    pod = config.pods.get(name)
+    if pod is not None and not pod.source:
+        told = f"pod {name} stands in the project file; only what a provider made is removed"
+        raise RefusedActionError(told, "take it out of the file instead")
+    if chosen is not None:
+        if chosen not in config.provision:
+            there = ", ".join(config.provision) or "none"
+            raise NotFoundError(f"there is no provision {chosen!r}", f"there are: {there}")
+        return config.provision[chosen], pod
+    if name in made and made[name].provider in config.provision:
+        return config.provision[made[name].provider], pod
+    fitting = [one for one in config.provision.values() if pod is not None and one.source == pod.source]
+    if len(fitting) == 1:
+        return fitting[0], pod
+    if pod is None:
+        raise NotFoundError(f"no provider tells of a pod {name!r}, and none was made here", "see `ops pod list`")
+    names = ", ".join(one.name for one in fitting)
+    hint = f"name one with --provider: {names}" if names else "add one under `provision:` with this source"
+    raise NotFoundError(f"pod {name} comes from {pod.source}; which provision removes it is not clear", hint)
+
+
+def rm_words(provider: ProvisionConfig, name: str, pod: PodConfig | None, made: Made | None) -> list[str]:
+    """The command that removes it. Raises `SourceError` when what it needs is not known."""
+    wanted = " ".join(provider.rm)
+    number = pod.source_id if pod is not None else None
+    if "{id}" in wanted and not number:
+        raise SourceError(f"what {provider.source} calls pod {name} is not known", "map `id` in its pod source")
+    values = {key: config.default for key, config in provider.inputs.items()} | dict(made.values if made else {})
+    return fill(provider.rm, provider.inputs, values, {"name": name, "id": number or name})
+
+
+async def remove(
+    config: ProjectConfig, provider: ProvisionConfig, name: str, words: list[str], tell: Callable[[str], None]
+) -> None:
+    """Have the provider remove the pod, and make sure that it tells of it no more. Raises `SourceError`."""
+    done = await run_program(words, provider.timeout_s, tell)
+    if done.status != 0:
+        told = f"{words[0]} ended with status {done.status}: {done.last_words}"
+        raise SourceError(told, f"pod {name} may still be there: {shlex.join(words)}")
+    source = next(source for source in config.pod_sources if source.name == provider.source)
+    for _ in range(_MOST):
+        answer = await listed(config, source)
+        if name not in here(answer) and name not in answer.coming:
+            await asyncio.to_thread(forget, config, name)
+            return
+        await asyncio.sleep(_ASK_S)
+    raise SourceError(f"{source.name} still tells of pod {name}", "look again with `ops pod list`; it may cost money")
