@@ -49,6 +49,7 @@ async def measure(world: World) -> list[Row]:
             "ms",
         ),
         median(f"{what}, on the pod itself", f"`{by_hand}`", warm[NEAR], warm["tmux"], "ms"),
+        Row("the same, fastest of twenty", f"`{by_hand}`", min(warm[NEAR]), min(warm["tmux"]), "ms"),
     ]
 
 
@@ -56,7 +57,10 @@ async def _through_podops(world: World, fleet: Fleet, pod: str, run_id: str) -> 
     plan = plan_submit(world.config, "stamp", pod, run_id=run_id)
     asked = time.time()
     await fleet.submit(plan)
-    return await _first_instruction(world.run_dir(pod, run_id) / "stdout.log", asked)
+    took = await _first_instruction(world.run_dir(pod, run_id) / "stdout.log", asked)
+    # The end of a run costs its pod some work, which is not the next one's.
+    await file_text(world.run_dir(pod, run_id) / "summary.json")
+    return took
 
 
 async def _by_hand(log: Path, *command: str) -> float:

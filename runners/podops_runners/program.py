@@ -26,28 +26,44 @@ def command(*arguments: str) -> List[str]:
 
 
 def unpack() -> None:
-    """Make the unpacked copy beside the zipapp unless there is one. Never raises: without it all works, but slower."""
+    """Make the unpacked copy beside the zipapp unless there is one. Never raises: without it all works, but slower.
+
+    The caller must be single-threaded: it forks.
+    """
     place = archive()
     copy = _copy_of(place)
     if not copy or os.path.isdir(copy):
         return
-    # Only where it is used: every supervisor would pay for it.
+    try:
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+            return
+    except OSError:
+        return
+    # In a process of its own, as what a compiler takes of memory is never given back.
+    try:
+        # A lock that its parent holds must end with its parent.
+        os.closerange(3, 1024)
+        _make(place, copy)
+    finally:
+        os._exit(0)
+
+
+def _copy_of(place: str) -> str:
+    return place[: -len(_SUFFIX)] if place.endswith(_SUFFIX) else ""
+
+
+def _make(place: str, copy: str) -> None:
     import shutil
     import tempfile
 
-    try:
-        fresh = tempfile.mkdtemp(prefix=".unpacking-", dir=os.path.dirname(copy))
-    except OSError:
-        return
+    fresh = tempfile.mkdtemp(prefix=".unpacking-", dir=os.path.dirname(copy))
     try:
         _unpack(place, fresh, copy)
         os.rename(fresh, copy)
     except Exception:  # a full disk, or another agent that was quicker
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _copy_of(place: str) -> str:
-    return place[: -len(_SUFFIX)] if place.endswith(_SUFFIX) else ""
 
 
 def _unpack(place: str, fresh: str, final: str) -> None:
