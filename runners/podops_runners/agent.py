@@ -25,9 +25,19 @@ _LEAVE_S = 600.0
 
 def main() -> int:
     """Look after this machine until there has been nothing to do for a while. Returns 0, also when another one does."""
-    held = machine.take_lock(agent_process.LOCK)
-    if held is None:
-        return 0
+    agent = Agent()
+    while True:
+        held = machine.take_lock(agent_process.LOCK)
+        if held is None:
+            return 0
+        _attend(agent)
+        os.close(held)
+        # Whoever came while it was about to leave has found an agent, and started none.
+        if not agent.look():
+            return 0
+
+
+def _attend(agent: "Agent") -> None:
     me = process.identity(os.getpid())
     records.write_record(
         machine.path_of(agent_process.RECORD),
@@ -35,11 +45,9 @@ def main() -> int:
         durable=False,
     )
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
-    agent = Agent()
     agent.look()
     program.unpack()
     agent.run()
-    return 0
 
 
 class Agent:

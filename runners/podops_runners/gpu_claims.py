@@ -5,16 +5,12 @@ the volume its directory is on.
 """
 
 import os
-import time
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional
 
 from podops_runners import machine, process, records
 from podops_runners.order import Gpus
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import layout_of
-
-#: A claim may stand this long before its run has a claim of its own, seconds.
-_STARTING_S = 60.0
 
 _LOCK = "gpus"
 
@@ -26,12 +22,14 @@ def claims(simulated: bool = False) -> Dict[int, str]:
 
 def claim(indices: Iterable[int], run_dir: str, simulated: bool = False) -> None:
     """Claim these GPUs for a run. Raises `ValueError` when one of them is held by another run, else `OSError`."""
+    me = process.identity(os.getpid())
+    launcher = None if me is None else me._asdict()
     with machine.locked(_LOCK):
         held = _live(_load(simulated))
         for index in indices:
             if index in held and held[index]["run_dir"] != run_dir:
                 raise ValueError("GPU {} is held by {}".format(index, held[index]["run_id"]))
-            held[index] = {"run_id": os.path.basename(run_dir), "run_dir": run_dir, "time": time.time(), "owners": []}
+            held[index] = {"run_id": os.path.basename(run_dir), "run_dir": run_dir, "by": launcher, "owners": []}
         _store(held, simulated)
 
 
@@ -84,7 +82,8 @@ def _holds(entry: Dict[str, Any]) -> bool:
         return False
     stored, _ = records.read_record(run.claim)
     if stored is None:
-        return bool(time.time() - entry["time"] < _STARTING_S)
+        # It is being started, unless whoever does so has died.
+        return process.is_alive(entry["by"])
     # Without a summary somebody will take the run over, and it may need its GPUs for another attempt.
     return bool(stored.get("boot_id") == process.boot_id())
 
@@ -99,7 +98,7 @@ def _load(simulated: bool) -> Dict[int, Dict[str, Any]]:
             found[int(key)] = {
                 "run_id": str(entry.get("run_id")),
                 "run_dir": entry["run_dir"],
-                "time": records.number(entry.get("time")) or 0.0,
+                "by": entry.get("by"),
                 "owners": owners if isinstance(owners, list) else [],
             }
     return found

@@ -12,8 +12,9 @@ from podops_runners.run_queue import runs_under
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 
-#: A started supervisor may take this long to take its claim, seconds.
-_COMING_S = 30.0
+#: A started supervisor may take this long to take its claim; when whoever starts it has gone, perhaps before it did,
+#: only so long, seconds.
+_COMING_S, _PERHAPS_COMING_S = 30.0, 5.0
 
 #: After so many take-overs of one run each further one waits, seconds.
 _PATIENT_AFTER, _PATIENCE_S = 5, 60.0
@@ -58,7 +59,8 @@ def _look_after(run: RunDir, claim: Dict[str, Any], root: Root) -> None:
 
 def _take_over(run: RunDir, claim: Dict[str, Any]) -> None:
     age = time.time() - (records.number(claim.get("time")) or 0.0)
-    if claim.get("supervisor") is None and 0 <= age < _COMING_S:
+    patience = _COMING_S if process.is_alive(claim.get("by")) else _PERHAPS_COMING_S
+    if claim.get("supervisor") is None and 0 <= age < patience:
         return
     if (records.number(claim.get("adoptions")) or 0) >= _PATIENT_AFTER and 0 <= age < _PATIENCE_S:
         return

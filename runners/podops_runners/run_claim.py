@@ -30,6 +30,7 @@ def create(run: RunDir, gpus: Sequence[int], attempt: int = 1) -> str:
             "boot_id": process.boot_id(),
             "attempt": attempt,
             "gpus": list(gpus),
+            "by": _me(),
             "supervisor": None,
             "child": None,
         },
@@ -47,7 +48,7 @@ def renew(run: RunDir, claim: Dict[str, Any]) -> Optional[str]:
         if now is None or now.get("token") != claim.get("token") or process.is_alive(now.get("supervisor")):
             return None
         adoptions = int(records.number(now.get("adoptions")) or 0) + 1
-        fresh = dict(now, token=os.urandom(8).hex(), supervisor=None, time=time.time(), adoptions=adoptions)
+        fresh = dict(now, token=os.urandom(8).hex(), supervisor=None, by=_me(), time=time.time(), adoptions=adoptions)
         records.write_record(run.claim, fresh)
         return str(fresh["token"])
 
@@ -57,8 +58,6 @@ def take(run: RunDir, token: Optional[str]) -> Optional[Dict[str, Any]]:
 
     Without a token (a start by hand) an unclaimed run is claimed.
     """
-    me = process.identity(os.getpid())
-    own = None if me is None else me._asdict()
     try:
         if token is None:
             os.makedirs(run.private, exist_ok=True)
@@ -67,7 +66,7 @@ def take(run: RunDir, token: Optional[str]) -> Optional[Dict[str, Any]]:
             claim, _ = records.read_record(run.claim)
             if claim is None or claim.get("token") != token or process.is_alive(claim.get("supervisor")):
                 return None
-            claim["supervisor"] = own
+            claim["supervisor"] = _me()
             records.write_record(run.claim, claim, durable=False)
             return claim
     except FileExistsError:
@@ -87,6 +86,11 @@ def give_up(run: RunDir, claim: Dict[str, Any]) -> bool:
             return False
         os.unlink(run.claim)
         return True
+
+
+def _me() -> Optional[Dict[str, Any]]:
+    identity = process.identity(os.getpid())
+    return None if identity is None else identity._asdict()
 
 
 def _gpus_of(run: RunDir) -> List[int]:

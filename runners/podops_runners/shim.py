@@ -21,9 +21,9 @@ from podops_runners.rundir import RunDir
 #: How long the shim goes on trying to store the exit status on a volume that does not take it, seconds.
 _KEEP_TRYING_S = 24 * 3600.0
 
-#: How often a shim without its supervisor looks whether there is an agent: while there was one, and while none was,
-#: seconds.
-_AGENT_LOOK_S, _NO_AGENT_LOOK_S = 5.0, 0.5
+#: A shim without its supervisor looks so soon again whether there is an agent, since one that was killed with the
+#: supervisor may have looked alive for a moment; and so often from then on, seconds.
+_SECOND_LOOK_S, _AGENT_LOOK_S = 0.5, 5.0
 
 #: What wakes a shim: the end of a child of its own, and the end of its supervisor.
 _WAKING = (signal.SIGCHLD, signal.SIGUSR1)
@@ -260,6 +260,7 @@ def _spawn(run: RunDir, environment: Dict[str, str]) -> "subprocess.Popen[bytes]
 
 def _wait_for(child: int, run: RunDir, supervisor: int) -> int:
     """The wait status of `child`. Without a supervisor there must be an agent, to take the run over."""
+    pause = _SECOND_LOOK_S
     while True:
         signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
         status = _reap_until(child)
@@ -275,7 +276,8 @@ def _wait_for(child: int, run: RunDir, supervisor: int) -> int:
         status = _reap_until(child)
         if status is not None:
             return status
-        signal.sigtimedwait(_WAKING, _AGENT_LOOK_S if agent_process.status() else _NO_AGENT_LOOK_S)
+        signal.sigtimedwait(_WAKING, pause)
+        pause = _AGENT_LOOK_S
 
 
 def _reap_until(child: int) -> Optional[int]:

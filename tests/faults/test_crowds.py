@@ -12,7 +12,7 @@ import pytest
 from podops_runners import process, program
 from podops_runners.rundir import RunDir
 from tests.faults.fault_pod import FaultPod, all_pids, eventually, kill
-from tests.faults.invariants import check
+from tests.faults.invariants import check, told_by
 from tests.pods.pod_side import PodSide
 
 
@@ -104,3 +104,15 @@ def test_of_supervisors_started_together_for_one_run_one_works(pod: FaultPod) ->
     pod.finish(run)
     assert pod.summary(run)["ok"]
     check(pod)
+
+
+def test_eight_runs_on_eight_gpus_work_at_once_each_on_its_own(pod: FaultPod) -> None:
+    pod.simulate_gpus = 8
+    for _ in range(8):
+        pod.submit(gpus={"count": 1})
+    eventually(lambda: len([1 for run in pod.runs if pod.told(run)]) == 8, "all of them at once")
+    for run in pod.runs:
+        pod.finish(run)
+    check(pod)
+    given = [told_by(path).gpus for path in pod.witness.glob("*.told")]
+    assert sorted(given, key=min) == [frozenset({index}) for index in range(8)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from podops_runners import process
+from podops_runners import agent_process, process
 from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, kill_tmux
 from tests.faults.invariants import check
 
@@ -95,8 +96,6 @@ def test_the_run_outlives_the_tmux_server_and_so_does_the_agent(pod: FaultPod) -
 
 
 def test_the_agent_comes_back_when_its_tmux_server_dies(pod: FaultPod) -> None:
-    from podops_runners import agent_process
-
     run = pod.started(gpus={"all": True})
     waiting = pod.submit("--lines 3", gpus={"count": 1})
     pod.agent()
@@ -167,4 +166,40 @@ def test_supervisors_killed_at_any_moment_leave_one_true_end(pod: FaultPod) -> N
             kill(supervisor["pid"])
     for run in pod.runs:
         assert pod.summary(run)["ok"]
+    check(pod)
+
+
+def test_agents_killed_at_any_moment_start_no_run_twice_and_forget_none(pod: FaultPod) -> None:
+    for number in range(8):
+        pod.submit("--lines 5 --every 0.02", gpus={"count": 1 + number % 4})
+    for number in range(15):
+        pod.start_agent()
+        deadline = time.monotonic() + number * 0.02
+        while time.monotonic() < deadline:
+            time.sleep(0.001)
+        agent = agent_process.status()
+        if agent:
+            kill(agent["agent"]["pid"])
+            await_end_of(agent["agent"]["pid"])
+    pod.start_agent()
+    for run in pod.runs:
+        assert pod.summary(run)["ok"]
+    check(pod)
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", "{", "[]", '{"schema": 1}', '{"token": 7, "time": "x", "gpus": 3, "child": []}']
+)
+def test_a_record_that_was_spoiled_costs_its_own_run_at_most(pod: FaultPod, rubbish: str) -> None:
+    spoiled = pod.started()
+    waiting = pod.submit("--lines 3", queue={"hold": True})
+    for path in (waiting.ticket, waiting.metadata, waiting.spec, spoiled.claim, spoiled.child):
+        Path(path).write_text(rubbish)
+    kill(pod.agent())
+    fine = pod.submit("--lines 3", gpus={"count": 1})
+    assert pod.summary(fine)["ok"]
+    pod.agent()
+    pod.finish(spoiled, 0)
+    assert pod.summary(spoiled)["ok"]
+    pod.runs[:] = [fine]
     check(pod)
