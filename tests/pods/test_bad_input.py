@@ -142,6 +142,7 @@ def test_a_wrong_option_value_is_told_with_the_right_ones(ops: Ops, project: Mak
         ("run", "submit", "--preset", "evaluate", "num_examples=few"): "num_examples",
         ("run", "submit"): "--preset",
         ("run", "sbmit"): "submit",
+        ("doctr",): "doctor",
     }
     for words, named in mistakes.items():
         error = told(ops, 2, *words)

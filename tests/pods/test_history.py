@@ -109,7 +109,7 @@ def test_a_history_that_cannot_be_read_is_kept_aside_and_begun_anew(
     assert answer.returncode == 0 and answer.json["ok"]
     assert "a new one begun" in answer.stderr
     checks = {check["what"]: check for check in ops("doctor", "--json").json["checks"]}
-    assert str(file) in checks["history"]["message"] and "1 pods" in checks["history"]["message"]
+    assert str(file) in checks["history"]["message"] and "pods 1," in checks["history"]["message"]
     (aside,) = file.parent.glob(f"history.{kind}-*.db")
     assert aside.read_bytes() == content
     assert ops("run", "list").stderr == ""

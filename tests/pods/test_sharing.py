@@ -44,7 +44,7 @@ def watch(start_ops: StartOps, pod: SshPod) -> PipedOps:
 
 
 def sockets(home: Path) -> list[Path]:
-    return list((home / ".local/state/podops/run").glob("*.sock"))
+    return list((home / ".local/state/podops").glob("run-*/*.sock"))
 
 
 def logins(pod: SshPod) -> int:

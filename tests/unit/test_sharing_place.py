@@ -52,9 +52,11 @@ def test_the_key_is_the_same_for_the_same_project_and_another_after_any_change(f
     assert is_new()
 
 
-def test_the_socket_lies_in_the_runtime_directory_where_there_is_one() -> None:
-    assert socket_dir({"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/podops")
-    assert socket_dir({"OPS_STATE_DIR": "/state"}) == Path("/state/run")
+def test_the_socket_lies_in_the_runtime_directory_where_there_is_one(tmp_path: Path) -> None:
+    own = f"run-{os.uname().nodename}"
+    assert socket_dir({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "podops"
+    assert socket_dir({"OPS_STATE_DIR": "/state"}) == Path("/state") / own
+    assert socket_dir({"OPS_STATE_DIR": "/state", "XDG_RUNTIME_DIR": str(tmp_path / "none")}) == Path("/state") / own
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

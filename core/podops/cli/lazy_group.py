@@ -27,6 +27,20 @@ class LazyGroup(click.Group):
             # click would leave with 1, which says that what was asked about has failed.
             raise ReaderGone from error
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            # click looks for what was meant among commands that are loaded, of which there are none.
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], self._commands_in)
+            if not close or args[0].startswith("-"):
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", ctx) from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self._commands_in)
 

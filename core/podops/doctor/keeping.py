@@ -28,6 +28,6 @@ def _history(config: ProjectConfig, environ: Mapping[str, str]) -> Check:
         why = told[-1] if told else "another process is writing to it and does not end"
         return Check("warn", "this machine", "history", why, "OPS_STATE_DIR names another folder for it")
     size, most = facts.size / 2**20, config.history.max_bytes / 2**20
-    rows = ", ".join(f"{count} {what}" for what, count in facts.rows.items())
+    rows = ", ".join(f"{what} {count}" for what, count in facts.rows.items())
     shown = f"{facts.path}, {size:.1f} of {most:.0f} MiB: {rows}"
     return Check("warn" if told else "ok", "this machine", "history", "; ".join([shown, *told]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -41,9 +42,21 @@ def project_key(files: Sequence[Path], environ: Mapping[str, str]) -> str:
 
 
 def socket_dir(environ: Mapping[str, str]) -> Path:
-    """`$XDG_RUNTIME_DIR/podops`, else a folder of the state directory; it need not exist."""
+    """`$XDG_RUNTIME_DIR/podops` where that is this user's, else a folder of the state directory; it need not exist."""
     runtime = environ.get("XDG_RUNTIME_DIR", "")
-    return Path(runtime) / "podops" if runtime.startswith("/") else state_dir(environ) / "run"
+    # After `sudo` it is often still that of the user before.
+    if runtime.startswith("/") and _is_own_directory(runtime):
+        return Path(runtime) / "podops"
+    # Several machines may share a home: a socket is of use on its own only.
+    return state_dir(environ) / f"run-{os.uname().nodename}"
+
+
+def _is_own_directory(path: str) -> bool:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def socket_address(directory: int, path: Path) -> str:
