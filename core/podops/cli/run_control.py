@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
+from podops.cli.link_breaks import told_breaks
 from podops.cli.output import drop_stdout, json_text, print_json, say
 from podops.cli.project_names import complete_living_runs
 from podops.cli.question import confirmed
@@ -98,7 +99,8 @@ def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str |
     async def work() -> list[RunSnapshot]:
         async with open_fleet(options, pods_of(pod)) as fleet, asyncio.timeout(timeout_s):
             chosen = [find_run(fleet, text) for text in wanted]
-            return await wait_until_ended(fleet, chosen, _tell_json if options.json else _tell_person)
+            with told_breaks(fleet, [run.pod for run in chosen]):
+                return await wait_until_ended(fleet, chosen, _tell_json if options.json else _tell_person)
 
     try:
         ended = run_async(work())
@@ -157,7 +159,8 @@ def kill(
                 say(f"asked {run.run_id} on {run.pod} to stop")
             if no_wait or not alive:
                 return chosen
-            ended = await wait_until_ended(fleet, alive, _tell_person)
+            with told_breaks(fleet, [run.pod for run in alive]):
+                ended = await wait_until_ended(fleet, alive, _tell_person)
             return [*(run for run in chosen if run.ended), *ended]
 
     ended = run_async(work())

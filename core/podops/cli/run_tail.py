@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_remembering, run_async
+from podops.cli.link_breaks import told_breaks
 from podops.cli.output import iso, json_text, say, size
 from podops.cli.remembered import recalled_run
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
@@ -79,8 +80,9 @@ def tail(
                 within=within,
                 lossless=True,
             )
-            async with chosen as chunks:
-                await _print(chunks, printer, attempt, stop_at)
+            with told_breaks(fleet, [run.pod]):
+                async with chosen as chunks:
+                    await _print(chunks, printer, attempt, stop_at)
             return 0
 
     try:

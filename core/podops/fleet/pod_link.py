@@ -37,6 +37,9 @@ _HELD_S = 3.0
 #: Where SSH itself finds out that the way is broken, a pod side that says nothing is only slow for this long, seconds.
 _SLOW_S = 20.0
 
+#: A link is never given up for less silence, however short somebody's patience is, seconds.
+_LEAST_SILENCE_S = 3.0
+
 #: How soon a link must show life after this machine's network changed or it slept for a moment, seconds.
 _PROBE_S = 3.0
 
@@ -72,7 +75,7 @@ class PodLink:
         self._gate = gate
         self._connect_timeout = connect_timeout
         patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
-        self._silence_s = patience if silence_s is None else min(silence_s, patience)
+        self._silence_s = patience if silence_s is None else max(_LEAST_SILENCE_S, min(silence_s, patience))
         self._sharer = sharer
         self._choose = choose
         self._way: Transport | None = None

@@ -12,8 +12,8 @@ import pytest
 from podops.errors import UnreachableError
 from podops.fleet.fleet import Fleet
 from tests.faults.network.bad_network import BadNetwork
-from tests.pods.conftest import MakeProject, Ops
-from tests.pods.fleet_config import fleet_config, shows, submit_plan
+from tests.pods.conftest import MakeProject, Ops, StartOps
+from tests.pods.fleet_config import end_by_hand, fleet_config, hand_made_run, shows, submit_plan
 from tests.pods.loopback import SshPod, wait_for
 
 Behind = tuple[SshPod, BadNetwork]
@@ -85,3 +85,24 @@ async def test_ops_says_within_its_timeout_that_a_pod_does_not_answer(
     took = time.monotonic() - begun
     assert done.returncode == 4 and "did not answer within 2 s" in done.stderr
     assert took < 6.0
+
+
+async def test_ops_that_follows_a_log_says_that_the_link_broke_and_prints_every_byte_all_the_same(
+    pod_behind: Behind, project: MakeProject, start_ops: StartOps
+) -> None:
+    pod, network = pod_behind
+    project(pod)
+    log = hand_made_run(pod.outputs_dir, "long")
+    log.write_bytes(b"first\n")
+    tail = start_ops("--timeout", "4", "run", "tail", "-f", "long")
+    assert await asyncio.to_thread(tail.read_line) == b"first\n"
+    network.stop()
+    with log.open("ab") as stream:
+        stream.write(b"second\n")
+    await asyncio.to_thread(wait_for, lambda: "pod pod does not answer" in tail.stderr, "the word of the break", 10.0)
+    network.go()
+    assert await asyncio.to_thread(tail.read_line) == b"second\n"
+    await asyncio.to_thread(wait_for, lambda: "pod pod answers again" in tail.stderr, "the word of its end", 10.0)
+    end_by_hand(log)
+    assert await asyncio.to_thread(tail.rest) == b""
+    assert tail.process.returncode == 0
