@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -294,3 +296,15 @@ async def test_submit_shows_the_exact_command_and_faults_as_they_are_typed() -> 
         await pilot.press(*["backspace"] * 8, "enter", "enter")
         await pilot.pause()
         assert [done[:3] for done in fleet.done] == [("submit", "train-small", "cpu-1")]
+
+
+async def test_a_locked_key_is_asked_for_in_a_dialog_that_shows_no_passphrase() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "Runs")
+        asking = asyncio.create_task(app._ask_passphrase(Path("/home/me/.ssh/pod"), False))
+        await until_drawn(pilot, app, "Passphrase for /home/me/.ssh/pod")
+        await pilot.press(*"secret")
+        assert "secret" not in drawn(app)
+        await pilot.press("enter")
+        assert await asking == "secret"

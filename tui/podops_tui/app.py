@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App, SuspendNotSupported, SystemCommand
@@ -19,6 +20,7 @@ from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
+from podops.transport import locked_keys
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
 from podops_tui.keeping import Keeping
@@ -27,6 +29,7 @@ from podops_tui.queue_deeds import QueueDeeds
 from podops_tui.screens.fleet import FleetScreen
 from podops_tui.screens.help import HelpScreen
 from podops_tui.screens.kill import KillScreen
+from podops_tui.screens.passphrase import PassphraseScreen
 from podops_tui.screens.pod import PodScreen
 from podops_tui.screens.run import RunScreen
 from podops_tui.screens.submit import SubmitScreen
@@ -91,6 +94,7 @@ class OpsApp(QueueDeeds, App[None]):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
         if self._keeping is not None:
             await self.fleet.recall()
+        locked_keys.ask_with(self._ask_passphrase)
         await self.fleet.__aenter__()
         if self._keeping is not None:
             self._keeping.start(self.fleet)
@@ -101,7 +105,13 @@ class OpsApp(QueueDeeds, App[None]):
         if self._on_start is not None:
             self._do(self._on_start(self.fleet), "")
 
+    async def _ask_passphrase(self, key: Path, again: bool) -> str | None:
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        await self.push_screen(PassphraseScreen(key, again), answer.set_result)
+        return await answer
+
     async def on_unmount(self) -> None:
+        locked_keys.ask_with(None)
         self._stop()
         if self._keeping is not None:
             await self._keeping.stop()

@@ -75,7 +75,7 @@ def _identity(path: Path, agent_keys: int) -> Check:
         message = f"{path} has mode {mode & 0o777:o}: ssh refuses a key that others can read"
         return _check("fail", "identity", message, f"chmod 600 {path}")
     if is_encrypted(path) and not agent_keys:
-        message = f"{path} has a passphrase and no agent holds it: the app cannot use it, a command asks"
+        message = f"{path} has a passphrase and no agent holds it: it is asked for each time"
         return _check("warn", "identity", message, f"ssh-add {path}")
     return _check("ok", "identity", f"{path}")
 

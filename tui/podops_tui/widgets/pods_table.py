@@ -22,6 +22,9 @@ _MARKS = {
 }
 
 
+#: A pod whose answers take this long is shown to be slow, seconds.
+SLOW_S = 0.5
+
 #: From this width on what waits has a column of its own.
 _WIDE = 110
 
@@ -60,6 +63,8 @@ def _facts(pod: PodSnapshot, wide: bool) -> Text:
         memory = ratio(sample.memory_used_bytes, sample.memory_total_bytes)
         cpu = None if sample.cpu_percent is None else sample.cpu_percent / 100
         text.append(f"cpu {bar(cpu, 6)}  mem {bar(memory, 6)}  ")
+    if pod.latency_s is not None and pod.latency_s >= SLOW_S:
+        text.append(f"slow: {pod.latency_s:.1f} s  ", "yellow")
     text.append(clean(pod.host.hostname or pod.address), "dim")
     return text
 
@@ -78,6 +83,8 @@ def _trouble(pod: PodSnapshot) -> Text:
         parts.append(f"retry in {age(pod.retry_at - now)}")
     if pod.hint:
         parts.append(clean(pod.hint))
+    if pod.state == "refused":
+        parts.append("then press R")
     seen = pod.last_seen
     parts.append("never seen" if seen is None else f"seen {age(now - seen)} ago")
     return Text(" · ".join(parts))
