@@ -35,14 +35,14 @@ def engine_host(configured: str | None, environ: Mapping[str, str]) -> str:
         return configured
     if environ.get("DOCKER_HOST") and not environ.get("DOCKER_CONTEXT"):
         return environ["DOCKER_HOST"]
-    return _context_host() or DEFAULT_HOST
+    return _context_host(environ.get("DOCKER_CONTEXT")) or DEFAULT_HOST
 
 
-def _context_host() -> str | None:
+def _context_host(name: str | None) -> str | None:
     from docker.context import ContextAPI
 
     try:
-        context = ContextAPI.get_current_context()
+        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
         host = context.Host if context is not None else None
     except Exception:  # a broken ~/.docker is told by docker itself; without it the usual socket is tried
         return None
@@ -69,12 +69,13 @@ class Engine:
     def client(self) -> APIClient:
         """The SDK's client; the first call asks the engine for its version. Raises `UnreachableError`s."""
         if self._client is None:
-            from docker import APIClient
             from docker.utils import kwargs_from_env
+
+            from podops.transport.docker_client import Client
 
             tls = kwargs_from_env(os.environ).get("tls") if self._host.startswith("tcp://") else None
             with explain(self.shown):
-                self._client = APIClient(self._host, version="auto", timeout=int(ANSWER_S), tls=tls or False)
+                self._client = Client(self._host, version="auto", timeout=int(ANSWER_S), tls=tls or False)
         return self._client
 
     def version(self) -> str:

@@ -7,6 +7,7 @@ import getpass
 import os
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,10 @@ def unreachable(error: BaseException, engine: str) -> UnreachableError:
     chain = list(_chain(error))
     if any(isinstance(link, TimeoutError) or "timed out" in type(link).__name__.lower() for link in chain):
         return UnreachableError(f"the engine at {engine} did not answer in time", "is its host well?")
+    broken = next((link for link in chain if isinstance(link, ssl.SSLError)), None)
+    if broken is not None:  # its errno is a number of OpenSSL's own
+        hint = "check DOCKER_CERT_PATH (ca.pem, cert.pem, key.pem) and DOCKER_TLS_VERIFY"
+        return RefusedError(f"no TLS with the engine at {engine}: {broken.reason or broken}", hint, code="engine_tls")
     number = next((link.errno for link in chain if isinstance(link, OSError) and link.errno), None)
     if any(isinstance(link, socket.gaierror) for link in chain):
         return UnreachableError(f"the name of {engine} cannot be resolved", "correct `docker_host`")
