@@ -20,10 +20,11 @@ from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.memory import Memory, RecalledLog
 from podops.fleet.noting import Noting
 from podops.fleet.pacing import Gate
-from podops.fleet.pod_link import PodLink, Sharer
+from podops.fleet.pod_link import PodLink
 from podops.fleet.port_forward import PortForward
 from podops.fleet.roster import Roster
 from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
+from podops.fleet.way import Sharer
 from podops.link.client import LinkClient
 from podops.link.local_changes import watch_network, watch_sleep
 from podops.transport.base import Transport

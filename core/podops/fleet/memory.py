@@ -20,6 +20,17 @@ class Recalled:
     gpus: GpuReport
     runs: Mapping[str, RunSnapshot]
 
+    def fills(self, seen: PodSnapshot) -> dict[str, Any]:
+        """The fields of `seen` that the pod has not told itself."""
+        return {
+            "runs": self.runs,
+            "as_of": self.as_of,
+            "host": seen.host if seen.host.hostname else self.host,
+            "sample": seen.sample or self.sample,
+            "gpus": seen.gpus if seen.gpus.gpus else self.gpus,
+            "last_seen": seen.last_seen or self.as_of,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class RecalledLog:

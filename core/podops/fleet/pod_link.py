@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +17,9 @@ from podops.fleet.listeners import Listeners
 from podops.fleet.memory import Recalled
 from podops.fleet.pacing import Backoff, Gate
 from podops.fleet.snapshot import PodSnapshot, PodState, RunSnapshot
-from podops.link.bootstrap import start_link
+from podops.fleet.way import Sharer, Way
 from podops.link.client import SILENCE_S, LinkClient
-from podops.link.pod_archive import pod_archive
-from podops.transport.base import Lockable, PodProcess, Transport
+from podops.transport.base import Transport
 from podops.transport.choose import transport_for
 from podops_runners.frames import Frame
 from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
@@ -42,12 +41,6 @@ _LEAST_SILENCE_S = 3.0
 
 #: How soon a link must show life after this machine's network changed or it slept for a moment, seconds.
 _PROBE_S = 3.0
-
-#: After a shared link was lost the next ones are our own for this long, seconds.
-_ALONE_S = 30.0
-
-#: A share of the named pod's link in another process, and what it has said already; `None` when there is none.
-Sharer = Callable[[PodConfig], Awaitable[tuple[PodProcess, bytes] | None]]
 
 
 class PodLink:
@@ -76,10 +69,7 @@ class PodLink:
         self._connect_timeout = connect_timeout
         patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
         self._silence_s = patience if silence_s is None else max(_LEAST_SILENCE_S, min(silence_s, patience))
-        self._sharer = sharer
-        self._choose = choose
-        self._way: Transport | None = None
-        self._alone_until = 0.0
+        self._way = Way(sharer, choose)
         # Whether the pod has told all its runs on the link there is.
         self._told = False
         self._client: LinkClient | None = None
@@ -115,7 +105,7 @@ class PodLink:
             self._hurry.clear()
             error, held = await self._attempt()
             if isinstance(error, errors.RefusedError):
-                if isinstance(self._way, Lockable) and await self._way.unlock():
+                if await self._way.unlock():
                     continue
                 # Asked again and again, a pod with a wrong key locks its user out; a person knows when it is mended.
                 self._hopeful = self._hurry.is_set()
@@ -175,13 +165,8 @@ class PodLink:
 
     def recall(self, known: Recalled) -> None:
         """Show what was known of the pod before, until it tells its runs itself."""
-        seen = self.snapshot
-        if not seen.listed:
-            sample = seen.sample or known.sample
-            gpus = seen.gpus if seen.gpus.gpus else known.gpus
-            host = seen.host if seen.host.hostname else known.host
-            last_seen = seen.last_seen or known.as_of
-            self._set(runs=known.runs, as_of=known.as_of, host=host, sample=sample, gpus=gpus, last_seen=last_seen)
+        if not self.snapshot.listed:
+            self._set(**known.fills(self.snapshot))
 
     @property
     def tells_itself(self) -> bool:
@@ -246,7 +231,7 @@ class PodLink:
             if client is not None:
                 await client.close()
         if client is not None and client.shared:
-            self._alone_until = time.monotonic() + _ALONE_S
+            self._way.lost_share()
             return error, True
         return error, client is not None and time.monotonic() - begun >= _HELD_S
 
@@ -264,7 +249,7 @@ class PodLink:
                 self._connecting = None
 
     async def _connect(self) -> LinkClient:
-        process, early, shared = await self._process()
+        process, early, shared = await self._way.open(self.pod)
         client = LinkClient(process, self.pod.name, self._take_push, early, silence_s=self._silence_s, shared=shared)
         try:
             client.start()
@@ -276,18 +261,6 @@ class PodLink:
                 await client.close()
             raise
         return client
-
-    async def _process(self) -> tuple[PodProcess, bytes, bool]:
-        """What to speak with, what it has said already, and whether it is another process's link."""
-        if self._sharer is not None and time.monotonic() >= self._alone_until:
-            found = await self._sharer(self.pod)
-            if found is not None:
-                return *found, True
-        # Here, because whoever shares a link needs neither.
-        archive, sha256 = await asyncio.to_thread(pod_archive)
-        self._way = self._way or self._choose(self.pod)
-        started = await start_link(self._way, self.pod.name, archive, sha256)
-        return started.process, started.early, False
 
     def _take_hello(self, answer: Frame, client: LinkClient) -> None:
         if answer.header.get("protocol") != PROTOCOL_VERSION:

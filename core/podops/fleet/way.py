@@ -1,0 +1,49 @@
+"""The way to one pod: a share of another process's link to it, or a connection of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from podops.config.model import PodConfig
+from podops.link.bootstrap import start_link
+from podops.link.pod_archive import pod_archive
+from podops.transport.base import Lockable, PodProcess, Transport
+
+#: After a shared link was lost the next ones are our own for this long, seconds.
+_ALONE_S = 30.0
+
+#: A share of a pod's link in another process, and what it has said already; `None` when there is none.
+Sharer = Callable[[PodConfig], Awaitable[tuple[PodProcess, bytes] | None]]
+
+
+class Way:
+    def __init__(self, sharer: Sharer | None, choose: Callable[[PodConfig], Transport]) -> None:
+        self._sharer = sharer
+        self._choose = choose
+        self._transport: Transport | None = None
+        self._alone_until = 0.0
+
+    async def open(self, pod: PodConfig) -> tuple[PodProcess, bytes, bool]:
+        """What to speak with, what it has said already, and whether it is another process's link.
+
+        Raises `UnreachableError` and its kinds.
+        """
+        if self._sharer is not None and time.monotonic() >= self._alone_until:
+            found = await self._sharer(pod)
+            if found is not None:
+                return *found, True
+        # Only now: whoever shares a link needs neither.
+        archive, sha256 = await asyncio.to_thread(pod_archive)
+        self._transport = self._transport or self._choose(pod)
+        started = await start_link(self._transport, pod.name, archive, sha256)
+        return started.process, started.early, False
+
+    def lost_share(self) -> None:
+        """The process whose link was shared may be gone, or have lost it."""
+        self._alone_until = time.monotonic() + _ALONE_S
+
+    async def unlock(self) -> bool:
+        """Open what keeps the way shut, such as a key, by asking a person; whether it is open now."""
+        return isinstance(self._transport, Lockable) and await self._transport.unlock()
