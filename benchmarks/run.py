@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cold_status, idle, log_latency, printing, queue_scale, shared_link, start_time, submit_time
+from benchmarks import app, cold_status, idle, log_latency, printing, queue_scale, shared_link, start_time, submit_time
 from benchmarks.measure import Row
 from benchmarks.world import World, world
 
@@ -25,6 +25,7 @@ MEASURES: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "idle": idle.measure,
     "start": start_time.measure,
     "shared": shared_link.measure,
+    "app": app.measure,
     # Last, because whatever is measured while a thousand runs wait pays for them.
     "queue": queue_scale.measure,
 }

@@ -93,14 +93,13 @@ class RunScreen(LiveScreen, LogActions):
         self._arrange()
 
     def show_snapshot(self, snapshot: FleetSnapshot) -> None:
-        for run in snapshot.runs():
-            if (run.project, run.run_id) == (self._run.project, self._run.run_id):
-                self._run = run
+        self._run = _newest(snapshot, self._run)
         now = time.monotonic()
         pod = snapshot.pods.get(self._run.pod)
-        self.query_one("#head", Static).update(_head(self._run, pod, now))
+        # Its height is one line, whatever stands in it.
+        self.query_one("#head", Static).update(_head(self._run, pod, now), layout=False)
         self.query_one("#run", TextPane).show(facts(self._run, self._story, now))
-        if pod is not None:
+        if pod is not None and self._pane == "gpu":
             self.query_one("#gpu", TextPane).show(gpus(pod, self._run, full=True))
 
     @property
@@ -114,6 +113,7 @@ class RunScreen(LiveScreen, LogActions):
     def go_to(self, pane: str) -> None:
         self._pane = pane
         self._arrange()
+        self.show_snapshot(self.ops.snapshot)
         inner = {"log": "#log-view", "metrics": "#metric-list", "files": "#file-list"}
         self.query_one(inner.get(pane, f"#{pane}")).focus()
         self._read_pane()
@@ -234,6 +234,15 @@ class RunScreen(LiveScreen, LogActions):
     @on(RowList.Selected, "#file-list")
     def _chosen(self) -> None:
         self.run_worker(self._show_chosen(), group="file", exclusive=True, exit_on_error=False)
+
+
+def _newest(snapshot: FleetSnapshot, run: RunSnapshot) -> RunSnapshot:
+    """What the fleet says of `run` now; the run itself when it says nothing."""
+    pod = snapshot.pods.get(run.pod)
+    found = None if pod is None else pod.runs.get(run.run_id)
+    if found is not None and found.project == run.project and found.owned:
+        return found
+    return next((one for one in snapshot.runs() if (one.project, one.run_id) == (run.project, run.run_id)), run)
 
 
 def _head(run: RunSnapshot, pod: PodSnapshot | None, now: float) -> Text:

@@ -33,6 +33,7 @@ class LogPane(Vertical):
         super().__init__(id="log")
         self._number = number
         self._others = ""
+        self._told = ("", "")
 
     def compose(self) -> ComposeResult:
         yield LogView(id="log-view")
@@ -76,9 +77,12 @@ class LogPane(Vertical):
 
     @on(LogView.Changed)
     def _title(self) -> None:
-        # Square brackets of a search would be read as markup.
-        self.border_title = escape(f"{self._number} {clean(self.view.title)}")
-        self.border_subtitle = escape(self.view.trouble[:200] or self._others)
+        told = (f"{self._number} {clean(self.view.title)}", self.view.trouble[:200] or self._others)
+        # To set the same again would draw the whole pane anew.
+        if told != self._told:
+            self._told = told
+            # Square brackets of a search would be read as markup.
+            self.border_title, self.border_subtitle = map(escape, told)
 
 
 class LogActions(Screen[None]):

@@ -205,9 +205,9 @@ class LogView(ScrollView, can_focus=True):
             width = max(1, self.scrollable_content_region.width)
             rows = (max(1, -(-parse_line(line).cell_len // width)) for line in self._lines)
             self._ends = list(accumulate(rows))
-            self.virtual_size = Size(0, self._ends[-1] if self._ends else 0)
+            self._set_extent(Size(0, self._ends[-1] if self._ends else 0))
         else:
-            self.virtual_size = Size(self._widest, len(self._lines))
+            self._set_extent(Size(self._widest, len(self._lines)))
         self._jumping = False
         if self.follow:
             self._jump(self.max_scroll_y)
@@ -215,6 +215,14 @@ class LogView(ScrollView, can_focus=True):
         if self.reader is not None:
             self.reader.shown()
         self.post_message(self.Changed())
+
+    def _set_extent(self, size: Size) -> None:
+        """Take a new size of what scrolls; one that scrolls already needs no new layout of the screen."""
+        if self.show_vertical_scrollbar and size.height > self.size.height:
+            self.set_reactive(LogView.virtual_size, size)
+            self.vertical_scrollbar.window_virtual_size = size.height
+        else:
+            self.virtual_size = size
 
     def _row_of(self, index: int) -> int:
         return (self._ends[index - 1] if index else 0) if self.wrap else index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.style import Style
@@ -14,6 +15,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 T = TypeVar("T")
+
+#: Rows that tell an age are as old as this at most, seconds.
+_AGES_S = 0.9
 
 
 class RowList(ScrollView, Generic[T], can_focus=True):
@@ -47,6 +51,8 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         self.empty = ""
         #: The key of an item to select as soon as it is there.
         self.awaited: object | None = None
+        self._drawn_at = 0.0
+        self._look: object = None
 
     def key_of(self, item: T) -> object:
         raise NotImplementedError
@@ -59,21 +65,49 @@ class RowList(ScrollView, Generic[T], can_focus=True):
     def selected(self) -> T | None:
         return self.items[self.cursor] if self.cursor < len(self.items) else None
 
+    def look(self) -> object:
+        """What the rows show beside their items: when it is another, every row is drawn again."""
+        return None
+
     def show(self, items: list[T]) -> None:
         """Replace the items, keeping the cursor on the same one where it is still there."""
+        old, index = self.items, self.cursor
         before = None if self.selected is None else self.key_of(self.selected)
         self.items = items
-        keys = [self.key_of(item) for item in items]
-        if self.awaited is not None and self.awaited in keys:
-            self.cursor, self.awaited = keys.index(self.awaited), None
-        else:
-            self.cursor = keys.index(before) if before in keys else max(0, min(self.cursor, len(items) - 1))
+        self.cursor = self._place_of(before)
         self.virtual_size = Size(0, len(items) + 1)
-        self.refresh()
         after = None if self.selected is None else self.key_of(self.selected)
         self._keep_in_view()
+        self._refresh_changed(old, index)
         if after != before:
             self.post_message(self.Selected(self))
+
+    def _place_of(self, before: object) -> int:
+        """Where the cursor goes: to the awaited item, else to that with the key `before`, else it stays."""
+        if self.awaited is not None:
+            for index, item in enumerate(self.items):
+                if self.key_of(item) == self.awaited:
+                    self.awaited = None
+                    return index
+        if before is None:
+            return 0
+        if self.selected is not None and self.key_of(self.selected) == before:
+            return self.cursor
+        found = (index for index, item in enumerate(self.items) if self.key_of(item) == before)
+        return next(found, max(0, min(self.cursor, len(self.items) - 1)))
+
+    def _refresh_changed(self, old: list[T], cursor: int) -> None:
+        """Draw anew the rows in view whose item is another; all of them once a second, because they tell ages."""
+        now, look = time.monotonic(), self.look()
+        same = len(old) == len(self.items) and cursor == self.cursor and look == self._look
+        if not same or now - self._drawn_at >= _AGES_S:
+            self._drawn_at, self._look = now, look
+            self.refresh()
+            return
+        top = int(self.scroll_offset.y)
+        for index in range(top, min(len(self.items), top + self.size.height)):
+            if self.items[index] is not old[index]:
+                self.refresh_line(index + 1)
 
     def action_move(self, by: int) -> None:
         self._go(self.cursor + by)
@@ -98,7 +132,8 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         self._keep_in_view()
 
     def _keep_in_view(self) -> None:
-        if not self.size.height:
+        above = self.cursor - int(self.scroll_offset.y)
+        if not self.size.height or 0 <= above < self.size.height - 1:
             return
         # The header always covers the first line, so one more row has to be in view.
         self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)

@@ -32,6 +32,7 @@ class RunPanes(Horizontal):
         super().__init__()
         self._number = first_number
         self._shown = "log"
+        self._gpus: object = None
 
     def compose(self) -> ComposeResult:
         yield LogPane(number=self._number)
@@ -52,7 +53,12 @@ class RunPanes(Horizontal):
         self.query_one(LogPane).show_run(fleet, run)
         nothing = Text("no run selected", "dim")
         self.query_one("#heartbeat", TextPane).show(nothing if run is None else _beat(pod, run))
-        self.query_one("#gpu", TextPane).show(Text("no pod selected", "dim") if pod is None else gpus(pod, run))
+        mine = None if run is None else (run.run_id, run.ended, run.gpus)
+        shown = (None if pod is None else (pod.name, pod.state, pod.gpus), mine)
+        # A pod tells of its GPUs once a second; between that nothing of theirs has to be put together again.
+        if shown != self._gpus:
+            self._gpus = shown
+            self.query_one("#gpu", TextPane).show(Text("no pod selected", "dim") if pod is None else gpus(pod, run))
 
     def _arrange(self) -> None:
         wide = self.size.width >= WIDE

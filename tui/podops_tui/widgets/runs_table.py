@@ -39,6 +39,7 @@ class RunsTable(RowList[RunSnapshot]):
         #: How many runs there are, shown or not.
         self.known = 0
         self._longest = 0
+        self._words: list[str] = []
 
     def show_runs(self, runs: list[RunSnapshot], pods: Mapping[str, PodSnapshot]) -> None:
         """Show those of `runs` (newest first) that hold the filter text, in the chosen order.
@@ -53,18 +54,21 @@ class RunsTable(RowList[RunSnapshot]):
         self.known = len(runs)
         self._longest = max((len(run.run_id) for run in runs), default=0)
         wanted = self.text_filter.lower().split()
-        shown = [run for run in runs if all(word in _searched(run) for word in wanted)]
+        shown = [run for run in runs if all(word in _searched(run) for word in wanted)] if wanted else list(runs)
         if self.sort == "queue":
             shown.sort(key=_queue_order)
         elif self.sort != "newest":
             shown.sort(key=lambda run: str(getattr(run, self.sort)))
-        self.marked &= {run_key(run) for run in runs}
+        if self.marked:
+            self.marked &= {run_key(run) for run in runs}
         words = [f"{self._number} Runs {len(shown)}/{len(runs)}", self.sort]
         words += [f"{len(self.marked)} marked"] if self.marked else []
         words += [f"/{self.text_filter}"] if wanted else []
         self.empty = "no run holds these words" if runs else "no runs yet: s submits one"
-        # Square brackets of the filter would be read as markup.
-        self.border_title = escape(" · ".join(words))
+        if words != self._words:
+            self._words = words
+            # Square brackets of the filter would be read as markup.
+            self.border_title = escape(" · ".join(words))
         self.show(shown)
 
     def next_sort(self) -> None:
@@ -76,6 +80,9 @@ class RunsTable(RowList[RunSnapshot]):
             self.marked ^= {run_key(self.selected)}
             self.action_move(1)
             self.refresh()
+
+    def look(self) -> object:
+        return (frozenset(self.marked), self._seen, self._longest, self.empty)
 
     def key_of(self, item: RunSnapshot) -> RunKey:
         return run_key(item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -32,7 +33,17 @@ class TextPane(VerticalScroll, can_focus=True):
         yield Static(self._text)
 
     def show(self, text: Text) -> None:
-        """Show `text`; the same text again costs nothing, since an update lays the whole screen out anew."""
+        """Show `text`; the same text again costs nothing, and the screen is laid out anew only for another height."""
         if text != self._text or text.spans != self._text.spans:
+            inside = self.query_one(Static)
+            width = inside.size.width
+            rows = _rows(text, width)
+            same = rows is not None and rows == _rows(self._text, width)
             self._text = text
-            self.query_one(Static).update(text)
+            inside.update(text, layout=not same)
+
+
+def _rows(text: Text, width: int) -> int | None:
+    """How many rows the text takes; `None` when a line is too long to tell without wrapping it."""
+    lines = text.plain.split("\n")
+    return len(lines) if all(cell_len(line) <= width for line in lines) else None
