@@ -1,6 +1,7 @@
 """What is known of a run at its end beside the reason: its status as people read it, what is told, what is missing."""
 
 import os
+import signal
 from typing import Any, Dict, List, Optional
 
 from podops_runners import records
@@ -15,6 +16,17 @@ def outcome(status: Optional[int]) -> "tuple[Optional[int], Optional[int]]":
         return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
     code = os.WEXITSTATUS(status)
     return code, code - 128 if 128 < code <= 128 + 64 else None
+
+
+def was_stopped(run: RunDir, number: Optional[int]) -> bool:
+    """Whether a supervisor that died before the child did has stopped it for a user."""
+    return number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL) and os.path.exists(run.kill_request)
+
+
+def asked_by(run: RunDir) -> str:
+    """Who wanted the run to end, as a line for a person."""
+    request, _ = records.read_record(run.kill_request)
+    return "asked for by {}".format((request or {}).get("by") or "a user")
 
 
 def tells_attempt(path: str, attempt: int) -> bool:

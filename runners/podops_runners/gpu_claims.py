@@ -23,19 +23,33 @@ def claims(simulated: bool = False) -> Dict[int, str]:
 def claim(indices: Iterable[int], run_dir: str, simulated: bool = False) -> None:
     """Claim these GPUs for a run. Raises `ValueError` when one of them is held by another run, else `OSError`."""
     me = process.identity(os.getpid())
-    launcher = None if me is None else me._asdict()
+    entry = _entry(run_dir, [], None if me is None else me._asdict())
     with machine.locked(_LOCK):
         held = _live(_load(simulated))
         for index in indices:
             if index in held and held[index]["run_dir"] != run_dir:
                 raise ValueError("GPU {} is held by {}".format(index, held[index]["run_id"]))
-            held[index] = {"run_id": os.path.basename(run_dir), "run_dir": run_dir, "by": launcher, "owners": []}
+            held[index] = entry
         _store(held, simulated)
 
 
-def confirm(run_dir: str, owners: List[Optional[Dict[str, Any]]]) -> None:
-    """Tell which processes hold the claim of a run, as stored identities. Raises `OSError`."""
-    _change(run_dir, lambda entry: dict(entry, owners=[owner for owner in owners if owner is not None]))
+def confirm(
+    indices: Iterable[int], run_dir: str, owners: List[Optional[Dict[str, Any]]], simulated: bool = False
+) -> None:
+    """Tell which processes hold the claim of a run, as stored identities. Raises `OSError`.
+
+    A claim that has been cleared away is made again, unless another run was given the GPU meanwhile.
+    """
+    mine = _entry(run_dir, [owner for owner in owners if owner is not None])
+    with machine.locked(_LOCK):
+        held = _load(simulated)
+        changed = False
+        for index in indices:
+            entry = held.get(index)
+            if (entry is None or entry["run_dir"] == run_dir) and entry != mine:
+                held[index], changed = mine, True
+        if changed:
+            _store(held, simulated)
 
 
 def release(run_dir: str) -> None:
@@ -62,6 +76,11 @@ def _change(run_dir: str, change: Any) -> None:
                     held[index] = entry
             if mine:
                 _store(held, simulated)
+
+
+def _entry(run_dir: str, owners: List[Dict[str, Any]], by: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+    """`by` is who starts the run; once it runs, its `owners` hold the claim."""
+    return {"run_id": os.path.basename(run_dir), "run_dir": run_dir, "by": by, "owners": owners}
 
 
 def _idle(sample: Dict[str, Any], busy_memory: int) -> bool:

@@ -177,9 +177,7 @@ class Supervisor:
             started_boot=round(self._started_boot, 3),
         )
         self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
-        if self._gpus:
-            owners = [self._claim.get("supervisor"), self._claim["child"], child.shim]
-            self._journal.keep(lambda: gpu_claims.confirm(self._run.path, owners))
+        self._journal.keep(self._hold_gpus)
         metadata, _ = records.read_record(self._run.metadata)
         if child.adopted and (metadata or {}).get("attempt") == self._number and (metadata or {}).get("started"):
             return
@@ -188,11 +186,20 @@ class Supervisor:
         told.update(serving.endpoint(self._claim))
         self._journal.keep_until_done("metadata", lambda: records.write_record(self._run.metadata, told))
 
+    def _hold_gpus(self) -> None:
+        """Say whose they are, again when somebody has cleared away what was said."""
+        if self._gpus:
+            owners = [self._claim.get(name) for name in ("supervisor", "child", "shim")]
+            simulated = bool((self._spec.get("gpus") or {}).get("simulated"))
+            gpu_claims.confirm(self._gpus, self._run.path, owners, simulated)
+
     def _facts(self) -> Dict[str, Any]:
         now = time.monotonic()
         if now >= self._next_agent_look:
             self._next_agent_look = now + _AGENT_LOOK_S
             agent_process.ensure_running(self._spec.get("tmux"))
+            if self._claim.get("child"):
+                self._journal.keep(self._hold_gpus)
         return {
             "attempt": self._number if self._number > 1 else None,
             "gpu": ",".join(str(index) for index in self._gpus) or None,
@@ -200,11 +207,14 @@ class Supervisor:
 
     def _judge(self, ended: Ended) -> Verdict:
         code, number = end_facts.outcome(ended.status)
+        cause, detail = ended.cause, ended.detail
+        if cause is None and end_facts.was_stopped(self._run, number):
+            cause, detail = "user_kill", end_facts.asked_by(self._run)
         ending = Ending(
             exit_code=code,
             signal=number,
-            stop_cause=ended.cause,
-            stop_detail=ended.detail,
+            stop_cause=cause,
+            stop_detail=detail,
             log_path=self._run.stdout_log,
             log_start=ended.log_start,
             log_end=ended.log_end,
@@ -249,10 +259,8 @@ class Supervisor:
         return True
 
     def _killed(self) -> Verdict:
-        request, _ = records.read_record(self._run.kill_request)
-        by = (request or {}).get("by") or "a user"
-        evidence = {"source": "supervisor"}
-        return Verdict(states.CANCELLED, "user_kill", "asked for by {}".format(by), evidence, None)
+        detail = end_facts.asked_by(self._run)
+        return Verdict(states.CANCELLED, "user_kill", detail, {"source": "supervisor"}, None)
 
     def _record_attempt(self, verdict: Verdict, ended: Ended) -> None:
         code, number = end_facts.outcome(ended.status)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from podops_runners import agent_process, process
+from podops_runners import agent_process, gpu_claims, process
 from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, kill_tmux
 from tests.faults.invariants import check
 
@@ -202,4 +202,38 @@ def test_a_record_that_was_spoiled_costs_its_own_run_at_most(pod: FaultPod, rubb
     pod.finish(spoiled, 0)
     assert pod.summary(spoiled)["ok"]
     pod.runs[:] = [fine]
+    check(pod)
+
+
+def test_a_pod_that_is_told_to_stop_ends_its_runs_gracefully_and_says_why(pod: FaultPod) -> None:
+    run = pod.started()
+    kill(pod.supervisor(run), signal.SIGTERM)
+    summary = pod.summary(run)
+    assert (summary["state"], summary["reason"], summary["signal"]) == ("cancelled", "preempted", signal.SIGINT)
+    check(pod)
+
+
+def test_a_run_that_a_user_ended_says_so_though_its_supervisor_died_over_it(pod: FaultPod) -> None:
+    run = pod.started()
+    agent, supervisor, child = pod.agent(), pod.supervisor(run), pod.child(run)
+    kill(agent, signal.SIGSTOP)
+    kill(supervisor, signal.SIGSTOP)
+    pod.kill(run)
+    kill(child, signal.SIGINT)  # what the supervisor does first
+    await_end_of(child)
+    kill(supervisor)
+    kill(agent, signal.SIGCONT)
+    assert pod.summary(run)["reason"] == "user_kill"
+    check(pod)
+
+
+def test_gpus_stay_with_their_runs_though_somebody_clears_tmp(pod: FaultPod) -> None:
+    run = pod.started(gpus={"count": 3})
+    state = Path(os.environ["PODOPS_STATE_DIR"])
+    (state / "gpus-simulated.json").unlink()
+    eventually(lambda: len(gpu_claims.claims(True)) == 3, "its claim again")
+    other = pod.submit("--lines 3", gpus={"count": 2})
+    assert pod.waits(other)
+    pod.finish(run)
+    assert pod.summary(other)["ok"]
     check(pod)
