@@ -115,6 +115,13 @@ def test_a_gpu_that_somebody_else_uses_is_not_given_until_it_is_free_again(queue
     assert queue.ended("four") == ("succeeded", "ok")
 
 
+def test_how_much_memory_is_nobody_s_is_said_by_the_project(project: MakeProject, nvml: StandInNvml, ops: Ops) -> None:
+    queue = Queue(project(POD, presets=PRESETS, queue={"gpu_busy_memory": "1GiB"}), nvml, ops)
+    nvml.say("gpus 4", "memory 1 700", "memory 2 1200")
+    assert queue.submit("ok", "three", "--gpus", "3")["state"] == "starting"
+    assert queue.submit("ok", "four", "--gpus", "4")["state"] == "queued"
+
+
 def test_what_is_asked_for_can_never_be_is_refused_at_once(queue: Queue) -> None:
     told = queue.ops("run", "submit", "--preset", "ok", "--gpus", "5", "--run-id", "r")
     assert (told.returncode, queue.file("r", ".").exists()) == (1, False)
