@@ -217,11 +217,15 @@ class LinkServer:
         before = sent or {}
         changed = [run for key, run in found.items() if _facts(run) != _facts(before.get(key))]
         gone = [list(key) for key in before if key not in found]
-        if sent is None or gone or changed:
-            # In pieces: a frame has a limit, the number of runs has none.
-            self._send({"push": "runs", "full": sent is None, "changed": changed[:_BATCH], "gone": gone})
-        for start in range(_BATCH, len(changed), _BATCH):
-            self._send({"push": "runs", "full": False, "changed": changed[start : start + _BATCH], "gone": []})
+        if not (sent is None or gone or changed):
+            return
+        # In pieces: a frame has a limit, the number of runs has none.
+        for start in range(0, max(1, len(changed)), _BATCH):
+            push = {"push": "runs", "full": sent is None and start == 0, "changed": changed[start : start + _BATCH]}
+            push["gone"] = [] if start else gone
+            if start + _BATCH < len(changed):
+                push["more"] = True
+            self._send(push)
 
     def _send(self, header: Header, payload: bytes = b"") -> None:
         data = memoryview(encode_frame(header, payload))

@@ -40,6 +40,15 @@ async def test_ssh_and_local_pods_are_live_with_samples_that_keep_coming(ssh_pod
             await shows(fleet, name, lambda pod, at=before: pod.sample != at, "a second sample")  # type: ignore[misc]
 
 
+async def test_a_pod_counts_as_listed_only_when_every_one_of_its_many_runs_is_known(client_home: Path) -> None:
+    for number in range(450):
+        hand_made_run(client_home / "runs", f"run-{number:03}")
+    async with Fleet(fleet_config("near")) as fleet:
+        await fleet.settled(20)
+        near = fleet.snapshot.pods["near"]
+        assert (near.state, near.listed, len(near.runs)) == ("live", True, 450)
+
+
 async def test_a_pod_that_is_down_is_listed_with_the_reason_while_the_other_is_live(
     ssh_pod: MakeSshPod,
 ) -> None:

@@ -49,4 +49,5 @@ def wire_runs(runs: Mapping[str, RunSnapshot], sent: Mapping[str, RunSnapshot] |
     # In pieces: a frame has a limit, the number of runs has none.
     pieces = [changed[start : start + _PIECE] for start in range(0, len(changed), _PIECE)] or [[]]
     first = {"push": "runs", "full": sent is None, "changed": pieces[0], "gone": gone}
-    return [first, *({"push": "runs", "full": False, "changed": piece, "gone": []} for piece in pieces[1:])]
+    frames = [first, *({"push": "runs", "full": False, "changed": piece, "gone": []} for piece in pieces[1:])]
+    return [*(frame | {"more": True} for frame in frames[:-1]), frames[-1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from podops.fleet.hello import hello
 from podops.fleet.listeners import Listeners
 from podops.fleet.memory import Recalled
 from podops.fleet.pacing import Backoff, Gate
-from podops.fleet.snapshot import PodSnapshot, PodState, RunSnapshot
+from podops.fleet.run_list import RunList
+from podops.fleet.snapshot import PodSnapshot, PodState
 from podops.fleet.way import Sharer, Way
 from podops.link.client import SILENCE_S, LinkClient
 from podops.transport.base import Transport
@@ -70,8 +71,7 @@ class PodLink:
         patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
         self._silence_s = patience if silence_s is None else max(_LEAST_SILENCE_S, min(silence_s, patience))
         self._way = Way(sharer, choose)
-        # Whether the pod has told all its runs on the link there is.
-        self._told = False
+        self._runs = RunList(pod.name)
         self._client: LinkClient | None = None
         #: Who gets what belongs to one log or one connection.
         self.listeners = Listeners()
@@ -171,7 +171,7 @@ class PodLink:
     @property
     def tells_itself(self) -> bool:
         """Whether what `snapshot` shows is what the pod said on this very link, which is our own."""
-        return self._told and self.snapshot.state in ("live", "stale") and not self.shared
+        return self._runs.complete and self.snapshot.state in ("live", "stale") and not self.shared
 
     @property
     def shared(self) -> bool:
@@ -226,7 +226,7 @@ class PodLink:
             error = errors.UnreachableError(f"connecting failed: {type(raised).__name__}: {raised}")
         finally:
             self._client = None
-            self._told = False
+            self._runs.lose()
             self.listeners.lose()
             if client is not None:
                 await client.close()
@@ -302,26 +302,20 @@ class PodLink:
             latency = self._client.latency_s if self._client else None
             self._set(sample=sample, gpus=gpus, last_seen=now, latency_s=latency)
         elif kind == "runs":
-            self._told = self._told or frame.header.get("full") is True
-            listed = self.snapshot.listed or self._told
-            as_of = None if listed else self.snapshot.as_of
-            self._set(runs=self._merge_runs(frame), listed=listed, as_of=as_of, last_seen=now)
-            self._settle()
+            self._take_runs(frame.header, now)
         elif kind == "problem":
             self._problem = (wire.text(frame.header.get("message")), "")
             self._set(reason=self._problem[0])
         if self.snapshot.state == "stale":
             self._go_live()
 
-    def _merge_runs(self, frame: Frame) -> dict[str, RunSnapshot]:
-        received = time.monotonic()
-        runs = {} if frame.header.get("full") is True else dict(self.snapshot.runs)
-        for item in wire.items(frame.header.get("changed"), wire.MANY_RUNS):
-            if (run := wire.run(item, self.pod.name, received)) is not None:
-                runs[run.run_id] = run
-        for run_id in wire.gone_run_ids(frame.header.get("gone")):
-            runs.pop(run_id, None)
-        return runs
+    def _take_runs(self, push: Mapping[str, Any], now: float) -> None:
+        runs = self._runs.take(push, self.snapshot.runs)
+        if runs is not None:
+            listed = self.snapshot.listed or self._runs.complete
+            as_of = None if listed else self.snapshot.as_of
+            self._set(runs=runs, listed=listed, as_of=as_of, last_seen=now)
+            self._settle()
 
     def _go_live(self) -> None:
         self._set(state="live", reason=self._problem[0], hint=self._problem[1], retry_at=None)
