@@ -52,6 +52,8 @@ class LinkServer:
         self._heard = time.monotonic()
         self._write_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="request")
+        # Changes have threads of their own: a volume that hangs those who read it must not keep a run from its end.
+        self._changes = ThreadPoolExecutor(_WORKERS, thread_name_prefix="change")
         self._pongs = ThreadPoolExecutor(1, thread_name_prefix="pong")
         self._changing = 0
         self._completed = threading.Condition()
@@ -91,7 +93,7 @@ class LinkServer:
         elif op == "ping":
             self._pongs.submit(self._answer, number, lambda _: {"time": time.time()}, request)
         elif op == "rate":
-            self._answer(number, self._rate, request)
+            self._pongs.submit(self._answer, number, self._rate, request)
         elif self._ops is None:
             self._fail(number, protocol.E_PROTOCOL, "the first request must be hello")
         elif op == "follow":
@@ -99,9 +101,11 @@ class LinkServer:
         else:
             work = self._ops.find(op)
             if work is None:
-                self._fail(number, protocol.E_USAGE, "unknown request {!r}".format(op))
+                self._pongs.submit(self._fail, number, protocol.E_USAGE, "unknown request {!r}".format(op))
+            elif op in CHANGING:
+                self._changes.submit(self._answer, number, self._counted(work), request)
             else:
-                self._pool.submit(self._answer, number, self._counted(work) if op in CHANGING else work, request)
+                self._pool.submit(self._answer, number, work, request)
 
     def _counted(self, work: Callable[[Header], Any]) -> Callable[[Header], Any]:
         """`work`, which the end of this process waits for from now on."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from podops.link.pod_archive import pod_archive
+from tests.pods.loopback import end_leftovers
 from tests.pods.pod_side import PodSide, pythons
 
 
@@ -137,3 +138,37 @@ def test_simulated_gpus_say_so(pyz: Path, tmp_path: Path, sides: list[PodSide]) 
     report = side.push("sample").header["gpus"]
     assert (report["source"], len(report["gpus"])) == ("simulated", 2)
     assert all(gpu["name"].startswith("Simulated") for gpu in report["gpus"])
+
+
+def test_a_submit_cut_in_half_is_completed_when_it_is_asked_again(
+    pyz: Path, tmp_path: Path, sides: list[PodSide]
+) -> None:
+    side = PodSide(sys.executable, pyz, env={"PODOPS_STATE_DIR": str(tmp_path / "state")})
+    sides.append(side)
+    side.hello(tmp_path / "runs", tmux={"enabled": False})
+    spec = {
+        "run_id": "r",
+        "preset": "p",
+        "kind": "command",
+        "pod": "x",
+        "outputs_dir": str(tmp_path / "runs"),
+        "command_parts": ["true"],
+        "tmux": {"enabled": False},
+        "queue": {"hold": True},
+    }
+
+    def submit(number: int, request_id: str) -> dict[str, object]:
+        side.send(id=number, op="submit", spec=spec, request_id=request_id)
+        return side.wait_for(lambda frame: frame.header.get("id") == number).header
+
+    assert submit(2, "request-1")["state"] == "held"
+    # As if the pod side had been killed between making the run and answering.
+    (tmp_path / "state/answers/request-1").write_bytes(b"")
+    again = submit(3, "request-1")
+    assert (again["ok"], again["state"]) == (True, "held")
+    events = (tmp_path / "runs/r/events.jsonl").read_text()
+    assert events.count('"submitted"') == 1
+    assert submit(4, "request-2")["ok"] is False
+    side.process.kill()
+    side.process.wait(10)
+    end_leftovers(tmp_path)
