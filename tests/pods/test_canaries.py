@@ -103,10 +103,11 @@ def state_of(directory: Path) -> dict[str, object]:
 
 
 def our_processes(root: Path) -> Iterator[tuple[int, str]]:
-    """Pid and command line of each process of this test but for sshd and `ops`, whose environment is the user's."""
+    """Pid and command line of each process of this test; those with the user's own environment are left out: `ops`
+    itself, the `ssh` it starts, and sshd."""
     for pid in processes_with_env(str(root)):
         line = command_line(pid)
-        if "podops.cli.main" not in line and not line.startswith("sshd"):
+        if "podops.cli.main" not in line and not line.startswith(("ssh ", "sshd")):
             yield pid, line
 
 

@@ -29,7 +29,10 @@ STRAYS = {
 def test_a_run_finds_exactly_what_is_declared(
     transport: str, ssh_pod: MakeSshPod, project: MakeProject, ops: Ops, client_home: Path, world: Path
 ) -> None:
-    pod = ssh_pod("here", env=STRAYS) if transport == "ssh" else None
+    pod = ssh_pod("here", env=STRAYS, options=("AcceptEnv LANG LC_*",)) if transport == "ssh" else None
+    if pod:
+        with pod.ssh_config.open("a") as stream:
+            stream.write("  SendEnv LANG LC_*\n")
     home = pod.home if pod else client_home
     (home / "common.env").write_text("# for all\nSHARED=of the project\nexport TOKEN='a b'\n\nBOTH=storage\n")
     (home / "preset.env").write_text('BOTH="preset"\nWINS=file\n')

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 from asyncio.subprocess import PIPE
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +98,13 @@ class OpenSshTransport:
         """The running command, or `None` when `ssh` could not connect or log in."""
         try:
             started = await asyncio.create_subprocess_exec(
-                *_words(self._pod), command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+                *_words(self._pod),
+                command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                start_new_session=True,
+                env=_environment(os.environ),
             )
         except (OSError, ValueError):
             return None
@@ -110,6 +118,11 @@ class OpenSshTransport:
             raise
         await process.close()
         return None
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Ours but for the locale, which most configurations send along: the pod's runs must not depend on who asks."""
+    return {name: value for name, value in environ.items() if name != "LANG" and not name.startswith("LC_")}
 
 
 def _words(pod: PodConfig) -> list[str]:
