@@ -120,7 +120,7 @@ def test_the_socket_is_for_this_user_and_project_alone_and_goes_with_its_holder(
     assert logins(pod) == before + 1
     watch.process.send_signal(signal.SIGTERM)
     watch.rest()
-    assert watch.process.returncode == 0 and not sockets(client_home)
+    assert watch.process.returncode == 0 and not list(path.parent.iterdir())
 
 
 def test_a_holder_that_dies_ends_no_command(

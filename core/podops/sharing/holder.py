@@ -75,6 +75,8 @@ class Holder:
         self._server.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
+        with contextlib.suppress(OSError):
+            self.path.with_suffix(".lock").unlink()  # while we hold it: whoever waits for it looks again
         for client in list(self._clients):
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
@@ -98,7 +100,6 @@ class Holder:
         return listener
 
     def _let_go(self) -> None:
-        """The lock file stays: whoever removed it could take it from a holder that has just begun."""
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors.clear()
@@ -197,21 +198,33 @@ async def _read_all(reader: asyncio.StreamReader, decoder: FrameDecoder, early: 
 
 def _sole_holder(path: Path) -> int:
     """A descriptor that holds the lock of the one process that may bind the socket. Raises `HeldElsewhere`."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise HeldElsewhere from None
+        if _is_still(descriptor, path):
+            return descriptor
+        # Its last holder removed the file between our opening and our locking it.
         os.close(descriptor)
-        raise HeldElsewhere from None
-    return descriptor
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _sweep(directory: Path) -> None:
-    """Remove sockets of holders that are gone: of project files as they were."""
-    for path in directory.glob("*.sock"):
+    """Remove what holders that were killed left behind: of project files as they were."""
+    for path in directory.glob("*.lock"):
         with contextlib.suppress(OSError, HeldElsewhere):
-            lock = _sole_holder(path.with_suffix(".lock"))
+            lock = _sole_holder(path)
             try:
+                path.with_suffix(".sock").unlink(missing_ok=True)
                 path.unlink()
             finally:
                 os.close(lock)
