@@ -80,6 +80,7 @@ class RealEngine:
     """`docker` or `podman` on a socket, with storage and containers of its own, without network."""
 
     def __init__(self, folder: Path, kind: str) -> None:
+        self.kind = kind
         self._folder = folder
         socket = folder / "engine.sock"
         self.host = f"unix://{socket}"
@@ -92,7 +93,7 @@ class RealEngine:
         self.client = self._connect()
         write_image(folder / "image.tar")
         self.client.import_image_from_file(str(folder / "image.tar"), repository="podops-test", tag="1")
-        self._image = self.client.images()[0]["Id"]
+        self.image = self.client.images()[0]["Id"]
 
     def _connect(self) -> Any:
         import docker
@@ -119,7 +120,7 @@ class RealEngine:
         # podman would ask for more open files than a sandbox may have.
         limits = [{"Name": "nofile", "Soft": 1024, "Hard": 1024}, {"Name": "nproc", "Soft": 4096, "Hard": 4096}]
         config = self.client.create_host_config(network_mode="none", ulimits=limits)
-        made = self.client.create_container(self._image, ["sleep", "infinity"], name=name, host_config=config)
+        made = self.client.create_container(self.image, ["sleep", "infinity"], name=name, host_config=config)
         self._containers.append(made["Id"])
         self.client.start(made["Id"])
         places = ["/usr/bin/" + program for program in without]

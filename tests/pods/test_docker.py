@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from podops.config.model import PodConfig
 from podops.errors import PodSetupError, RefusedError, UnreachableError
@@ -23,7 +24,7 @@ from podops.transport.base import PodProcess
 from podops.transport.choose import transport_for
 from podops.transport.docker import DockerTransport
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
-from tests.pods.engines import ContainerEngine, StandIn, start_engine
+from tests.pods.engines import ContainerEngine, RealEngine, StandIn, start_engine
 from tests.pods.loopback import wait_for
 
 PRESETS = {
@@ -184,6 +185,25 @@ def test_a_shell_in_a_container_gets_the_words_and_passes_its_exit_code_on(
     project(container, presets=PRESETS)
     done = ops("pod", "ssh", container.name, "echo $((6 * 7)); exit 3")
     assert (done.returncode, done.stdout) == (3, "42\n"), done
+
+
+def test_a_container_is_made_used_and_removed_like_a_rented_pod(
+    engine: ContainerEngine, project: MakeProject, ops: Ops
+) -> None:
+    if not isinstance(engine, RealEngine) or engine.kind != "docker":
+        pytest.skip("it is the docker command that makes it")
+    example = yaml.safe_load((Path(__file__).parents[2] / "configs/sources/docker-ps.yaml").read_text())
+    example["pod_sources"][0] |= {"interval": "1h", "pod": {"docker_host": engine.host}}
+    project(presets=PRESETS, **example)
+    env = {"DOCKER_HOST": engine.host}
+    made = ops("pod", "up", "box", f"image={engine.image}", "--name", "made", "--yes", "--json", env=env)
+    assert made.returncode == 0, made.stderr
+    assert (made.json["name"], made.json["ttl_s"]) == ("made", 43200.0)
+    assert ops("run", "submit", "--preset", "many", "--pod", "made", "--run-id", "m1", env=env).returncode == 0
+    assert ops("run", "wait", "m1", env=env).returncode == 0
+    removed = ops("pod", "rm", "made", "--yes", env=env)
+    assert removed.returncode == 0, removed.stderr
+    assert [pod["state"] for pod in ops("pod", "list", "--json", env=env).json["pods"]] == ["gone"]
 
 
 async def test_a_container_that_is_missing_stopped_or_paused_says_how_to_get_it(

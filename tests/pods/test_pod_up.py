@@ -27,6 +27,9 @@ def provider(world: Path) -> Iterator[Provider]:
 def offered(world: Path, client_home: Path, provider: Provider) -> SshPod:
     pod = SshPod("rented", world / "pod-rented", free_port())
     pod.create()
+    # Nobody has ever seen the host key of a pod that was just made.
+    pod.known_hosts.write_text("")
+    pod.ssh_config.write_text(pod.ssh_config.read_text() + "  StrictHostKeyChecking accept-new\n")
     provider.offer(pod)
     return pod
 

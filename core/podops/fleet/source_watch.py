@@ -10,11 +10,11 @@ from dataclasses import replace
 from podops.config.model import PodSource, ProjectConfig
 from podops.errors import SourceError
 from podops.fleet.snapshot import SourceSnapshot
-from podops.sources.answers import SourceAnswer, keep, recall
+from podops.sources.answers import SourceAnswer, keep, recall, stamp
 from podops.sources.ask import ask
 
-#: However often a source should be asked, other `ops` processes are looked at no more often than this, seconds.
-_SHORTEST_S = 1.0
+#: How soon what another `ops` process was told is taken over, seconds.
+_LOOK_S = 2.0
 
 
 class SourceWatch:
@@ -23,6 +23,7 @@ class SourceWatch:
     def __init__(self, config: ProjectConfig, told: Callable[[], None]) -> None:
         self._config = config
         self._told = told
+        self._stamp = stamp(config)
         self._asking: set[str] = set()
         self._missing = {source.name for source in config.pod_sources}
         self.answers = {source.name: SourceAnswer(source.name) for source in config.pod_sources} | recall(config)
@@ -57,17 +58,23 @@ class SourceWatch:
 
     async def _keep_asking(self, source: PodSource) -> None:
         while True:
-            # Another process may have asked meanwhile.
-            answer = recall(self._config).get(source.name, self.answers[source.name])
-            if answer.asked_at > self.answers[source.name].asked_at:
-                self._take(answer)
+            self._look()
             if self.answers[source.name].due(source, time.time()):
                 await self._ask(source)
             self._missing.discard(source.name)
             if not self._missing:
                 self.settled.set()
-            left = self.answers[source.name].asked_at + source.interval_s - time.time()
-            await asyncio.sleep(min(max(left, _SHORTEST_S), source.interval_s))
+            await asyncio.sleep(_LOOK_S)
+
+    def _look(self) -> None:
+        """Take over what another process was told meanwhile."""
+        now = stamp(self._config)
+        if now == self._stamp:
+            return
+        self._stamp = now
+        for name, answer in recall(self._config).items():
+            if answer.asked_at > self.answers[name].asked_at:
+                self._take(answer)
 
     async def _ask(self, source: PodSource) -> None:
         self._asking.add(source.name)

@@ -96,6 +96,14 @@ def recall(config: ProjectConfig) -> dict[str, SourceAnswer]:
     return found
 
 
+def stamp(config: ProjectConfig) -> int:
+    """Changes whenever an answer is stored, by whatever process; 0 while there is none."""
+    try:
+        return _path(config).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def keep(config: ProjectConfig, answers: Mapping[str, SourceAnswer]) -> None:
     """Store them for the next `ops`; of one that another process asked later, its answer stays. Never raises."""
     path = _path(config)

@@ -60,6 +60,8 @@ def items_of(source: PodSource, document: Any) -> list[Any]:
     if document is None:
         return []
     found = _search(source.items, document)
+    if source.items == "@" and isinstance(found, dict):
+        found = [found]  # one object a line, and only one line
     if not isinstance(found, list):
         what = "nothing" if found is None else "something that is not a list"
         raise SourceError(f"{source.name}: items {source.items!r} finds {what} in its answer", "correct `items`")

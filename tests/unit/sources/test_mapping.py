@@ -111,6 +111,11 @@ def test_answers_come_as_one_document_as_lines_or_after_prose(text: str, documen
     assert parse_answer(text, "cloud") == document
 
 
+def test_a_single_line_is_a_single_pod() -> None:
+    source = replace(SOURCE, items="@")
+    assert [pod.name for pod in mapped(parse_answer('{"n": "a", "s": "h"}', "cloud"), source).pods] == ["a"]
+
+
 def test_an_answer_that_is_not_json_is_shown() -> None:
     with pytest.raises(SourceError) as caught:
         parse_answer("NAME  STATUS\na  up", "cloud")
