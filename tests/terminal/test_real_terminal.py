@@ -52,6 +52,37 @@ def test_a_run_is_submitted_watched_and_killed_with_keys_alone(
     assert terminal.gone()
 
 
+def test_waiting_runs_are_released_held_and_cancelled_with_keys_alone(
+    terminal: Terminal, project: MakeProject, ops: Ops, client_home: Path
+) -> None:
+    made = project("here", presets={"ticks": TICKS})
+    ops("run", "submit", "--preset", "ticks", "--run-id", "first", "--hold")
+    ops("run", "submit", "--preset", "ticks", "--run-id", "second", "--after", "first")
+    terminal.start_ops(80, 24, made.file, client_home)
+    terminal.wait_for(r"◌ queued +second +here +\S+ #1 run first")
+    terminal.wait_for(r"not started: #1 waits for run first")
+    terminal.press("h")
+    terminal.wait_for(r"◌ held +second")
+    terminal.press("H")
+    terminal.wait_for(r"◌ queued +second")
+    terminal.press("+")
+    terminal.wait_for(r"#1 run first · priority 1")
+    terminal.press("x")
+    terminal.wait_for(r"Cancel this run\?")
+    terminal.press("y")
+    terminal.wait_for(r"⊘ cancelled +second")
+    terminal.press("Down", ":")
+    terminal.wait_for(r"Search for commands")
+    terminal.type("Release")
+    terminal.wait_for(r"Let held runs start")
+    terminal.press("Enter")
+    terminal.wait_for(r"● running +first")
+    assert not (made.local_outputs_dir / "second/stdout.log").exists(), "it was cancelled before it started"
+    terminal.press("q")
+    assert terminal.gone()
+    ops("run", "kill", "first", "--yes", "--grace", "0.1")
+
+
 @pytest.mark.parametrize("place", ["local", "ssh"])
 def test_attach_opens_the_runs_tmux_session_and_comes_back_to_a_living_app(
     terminal: Terminal, project: MakeProject, ssh_pod: MakeSshPod, ops: Ops, client_home: Path, place: str

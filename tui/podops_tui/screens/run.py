@@ -84,7 +84,6 @@ class RunScreen(LiveScreen, LogActions):
 
     def on_mount(self) -> None:
         self._metrics = GrowingFile(self.ops.fleet, self._run, METRICS)
-        self.query_one(LogPane).show_run(self.ops.fleet, self._run)
         self.show_snapshot(self.ops.snapshot)
         self.go_to(self._pane)
         self.set_interval(_READ_S, self._read_pane)
@@ -99,6 +98,7 @@ class RunScreen(LiveScreen, LogActions):
         # Its height is one line, whatever stands in it.
         self.query_one("#head", Static).update(_head(self._run, pod, now), layout=False)
         self.query_one("#run", TextPane).show(facts(self._run, self._story, now))
+        self.query_one(LogPane).show_run(self.ops.fleet, self._run)
         if pod is not None and self._pane == "gpu":
             self.query_one("#gpu", TextPane).show(gpus(pod, self._run, full=True))
 

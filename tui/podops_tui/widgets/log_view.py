@@ -20,6 +20,7 @@ from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean, parse_line
 from podops_tui.log_reader import LogKey, LogReader
 from podops_tui.log_search import find, marked
+from podops_tui.run_words import waits_for
 
 #: How often what was read is drawn, seconds.
 _DRAW_S = 0.1
@@ -51,6 +52,7 @@ class LogView(ScrollView, can_focus=True):
         self._widest = 0
         self._dirty = False
         self._jumping = False
+        self._nothing = ""
 
     def on_mount(self) -> None:
         self.set_interval(_DRAW_S, self._flush)
@@ -60,7 +62,13 @@ class LogView(ScrollView, can_focus=True):
         self._flush()
 
     def show_run(self, fleet: Fleet, run: RunSnapshot | None) -> None:
-        """Follow `run` from now on; the same run again changes nothing."""
+        """Follow `run` from now on; the same run again changes nothing but what an empty log says."""
+        nothing = (
+            "nothing printed yet" if run is None or not run.waiting else f"not started: {waits_for(run) or run.state}"
+        )
+        if nothing != self._nothing:
+            self._nothing = nothing
+            self.refresh()
         key = None if run is None else (run.pod, run.project, run.run_id)
         if key == self.run:
             return
@@ -232,7 +240,7 @@ class LogView(ScrollView, can_focus=True):
         width, row = self.scrollable_content_region.width, y + top
         base = self.rich_style
         if not self._lines and y == 0:
-            said = "" if self.run is None else self.trouble or "nothing printed yet"
+            said = "" if self.run is None else self.trouble or self._nothing
             return Strip(Text(said, "dim", end="").render(self.app.console)).crop_extend(0, width, base)
         index = bisect_right(self._ends, row) if self.wrap else row
         if index >= len(self._lines) or (self.wrap and row >= self._ends[-1]):

@@ -1,0 +1,47 @@
+"""What is said of a run in a few words, whatever its pod says."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from podops.fleet.snapshot import RunSnapshot
+from podops_tui.run_words import retry, waits_for, why
+
+QUEUED = RunSnapshot("r", "p", "queued", place=2, priority=-3)
+
+
+@pytest.fixture(autouse=True)
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = os.environ.get("TZ")
+    monkeypatch.setenv("TZ", "Etc/GMT-1")
+    time.tzset()
+    yield
+    monkeypatch.setenv("TZ", before) if before is not None else monkeypatch.delenv("TZ")
+    time.tzset()
+
+
+def test_a_time_of_the_pod_is_told_as_the_clock_here_shows_it() -> None:
+    told = waits_for(replace(QUEUED, detail="not before 2020-12-31 23:30:00Z"))
+    assert told == "#2 not before 01-01 00:30 · priority -3"
+
+
+@pytest.mark.parametrize("moment", ["2026-02-31 10:00:00Z", "0000-01-01 00:00:00Z", "9999-12-31 23:59:59Z"])
+def test_a_time_that_no_calendar_has_is_told_as_it_came(moment: str) -> None:
+    assert moment in waits_for(replace(QUEUED, detail=f"not before {moment}"))
+
+
+def test_a_retry_counts_down_from_when_it_was_told() -> None:
+    run = RunSnapshot("r", "p", "starting", phase="retrying", retry_in_s=40.0, attempts_max=3, last_failure="nccl")
+    assert retry(run, run.received_at + 15) == "attempt 2/3 in 25s after nccl"
+    assert retry(run, run.received_at + 100) == "attempt 2/3 in 0s after nccl"
+
+
+def test_what_went_wrong_is_told_with_its_evidence_only_where_there_is_room() -> None:
+    run = RunSnapshot("r", "p", "failed", reason="oom_gpu", detail="CUDA out of memory")
+    assert (why(run, 0.0), why(run, 0.0, full=True)) == ("oom_gpu", "oom_gpu: CUDA out of memory")
+    assert why(RunSnapshot("r", "p", "succeeded", reason="ok"), 0.0) == ""
