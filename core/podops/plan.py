@@ -15,7 +15,7 @@ from podops.config.model import GpuRequest, PodConfig, PresetConfig, ProjectConf
 from podops.config.reader import nearest
 from podops.errors import NotFoundError, PodopsError, UsageError
 from podops.kinds.overrides import parse_overrides
-from podops.kinds.registry import KindInput, KindOutput, kinds
+from podops.kinds.registry import KindInput, KindOutput, kind_of
 from podops_runners.command_script import python_literal, torchrun
 from podops_runners.runid import is_valid_run_id, new_run_id, session_name
 
@@ -70,7 +70,7 @@ def plan_submit(
         raise UsageError(f"{run_id!r} cannot be a run id", "use letters, digits, '.', '_' and '-', no '..', up to 100")
     parsed = parse_overrides(overrides, chosen.overrides)
     values = dict(chosen.overrides) | parsed
-    output = kinds()[chosen.kind].build(KindInput(config, target, chosen, values))
+    output = kind_of(chosen.kind).build(KindInput(config, target, chosen, values))
     name = run_id or new_run_id(preset)
     run_dir = posixpath.join(target.outputs_dir, name)
     spec = _spec(config, chosen, target, output, name)

@@ -163,22 +163,22 @@ def _presets(section: Section, standard: Policies, config: ProjectConfig) -> dic
 
 def _check_command(section: Section, preset: PresetConfig, config: ProjectConfig) -> None:
     """Faults that show only when the command is made: an unknown placeholder, what its kind cannot do without."""
-    from podops.kinds.registry import KindInput, kinds
+    from podops.kinds.registry import KindInput, kind_of
 
     try:
-        kinds()[preset.kind].build(KindInput(config, config.plain_pod(), preset, preset.overrides))
+        kind_of(preset.kind).build(KindInput(config, config.plain_pod(), preset, preset.overrides))
     except UsageError as error:
         section.fault(section.raw("command"), error.message, error.hint)
 
 
 def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:
-    from podops.kinds.registry import kind_names, kind_options
+    from podops.kinds.registry import is_kind, kind_names, kind_options
 
     kind = section.text("kind")
     if kind is None:
         section.fault(None, f"{section.path}.kind is missing", f"known: {', '.join(sorted(kind_names()))}")
         kind = "command"
-    else:
+    elif not is_kind(kind):
         kind = section.choice("kind", kind_names(), "command")
     service = section.section("service") if section.has("service") else None
     preset = PresetConfig(

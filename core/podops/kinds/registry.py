@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
 from podops.config.model import OverrideStyle, PodConfig, PresetConfig, ProjectConfig, ServiceConfig
@@ -42,14 +41,12 @@ class Kind:
 
 
 @functools.cache
-def kinds() -> Mapping[str, Kind]:
-    """Every kind by name. A package's kind never replaces one of ours."""
+def _ours() -> Mapping[str, Kind]:
     from podops.kinds.nanogpt import nanogpt_train
     from podops.kinds.template import run_template
     from podops.kinds.vllm import vllm_serve
 
-    found = {entry.name: entry.load() for entry in entry_points(group="podops.kinds") if is_kind_name(entry.name)}
-    return found | {
+    return {
         "command": Kind(run_template),
         "train": Kind(run_template),
         "eval": Kind(run_template, "flags"),
@@ -58,8 +55,27 @@ def kinds() -> Mapping[str, Kind]:
     }
 
 
+@functools.cache
+def kinds() -> Mapping[str, Kind]:
+    """Every kind by name. A package's kind never replaces one of ours."""
+    # Here, because looking through all packages takes longer than reading a project file of ours alone.
+    from importlib.metadata import entry_points
+
+    found = {entry.name: entry.load() for entry in entry_points(group="podops.kinds") if is_kind_name(entry.name)}
+    return {**found, **_ours()}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of that name. Raises `KeyError` when there is none."""
+    return _ours().get(name) or kinds()[name]
+
+
 def is_kind_name(name: str) -> bool:
     return name.isidentifier()
+
+
+def is_kind(name: str) -> bool:
+    return name in _ours() or name in kinds()
 
 
 def kind_names() -> tuple[str, ...]:
@@ -67,4 +83,4 @@ def kind_names() -> tuple[str, ...]:
 
 
 def kind_options(name: str) -> tuple[str, ...]:
-    return kinds()[name].options
+    return kind_of(name).options

@@ -18,9 +18,9 @@ _KNOWN = ("python", "torchrun", "overrides", "run_dir", "run_id", "config", "res
 
 def run_template(given: KindInput) -> KindOutput:
     """The preset's `command` with its placeholders filled in; without `{overrides}` they stand at the end."""
-    from podops.kinds.registry import kinds
+    from podops.kinds.registry import kind_of
 
-    style = given.preset.override_style or kinds()[given.preset.kind].style
+    style = given.preset.override_style or kind_of(given.preset.kind).style
     overrides = write_overrides(given.overrides, style, wandb_mode=given.config.storage.wandb.mode)
     parts = fill_template(given.preset.command or "", given, overrides)
     return KindOutput(tuple(parts), workdir=given.preset.workdir or given.pod.repo_dir)
