@@ -45,13 +45,16 @@ def forward(options: Options, position: str | None, run_id: str | None, pod: str
     wanted = one_run(position, run_id)
 
     async def work() -> str:
-        # Connections have numbers of the client's choice: they need a link of their own.
-        async with open_fleet(options.alone(), pods_of(pod)) as fleet:
+        async with open_fleet(options, pods_of(pod)) as fleet:
             run = find_run(fleet, wanted)
             await _refuse_what_is_no_service(fleet, run)
-            teller = _Teller(run, options.json)
-            async with fleet.forward(run.pod, run.run_id, project=run.project, trouble=teller.trouble) as way:
-                return await _Forwarding(fleet, run, way, teller, port).until_the_end()
+        teller = _Teller(run, options.json)
+        # Connections have numbers of the client's choice: they need a link of their own, and to this pod alone.
+        async with (
+            open_fleet(options.alone(), [run.pod]) as fleet,
+            fleet.forward(run.pod, run.run_id, project=run.project, trouble=teller.trouble) as way,
+        ):
+            return await _Forwarding(fleet, run, way, teller, port).until_the_end()
 
     return int(run_async(work()) in ("failed", "lost"))
 
