@@ -93,7 +93,7 @@ class OpsApp(QueueDeeds, App[None]):
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
         if self._keeping is not None:
-            await self.fleet.recall()
+            await self._keeping.recall(self.fleet)
         locked_keys.ask_with(self._ask_passphrase)
         await self.fleet.__aenter__()
         if self._keeping is not None:

@@ -13,6 +13,9 @@ from podops.history.collect import collect_ends
 from podops.history.keep import history_of
 from podops.sharing.holder import HeldElsewhere, Holder
 
+#: How long the first picture may wait for what is remembered, seconds.
+_MOMENT_S = 0.3
+
 #: How soon the links are shared after another process that shared its own has ended, seconds.
 _AGAIN_S = 5.0
 
@@ -29,8 +32,14 @@ class Keeping:
         self._shares = share
         self._tasks: list[asyncio.Task[None]] = []
 
+    async def recall(self, fleet: Fleet) -> None:
+        """Let the fleet show what is remembered; what takes longer than a moment goes on meanwhile."""
+        recalling = asyncio.create_task(fleet.recall())
+        self._tasks.append(recalling)
+        await asyncio.wait([recalling], timeout=_MOMENT_S)
+
     def start(self, fleet: Fleet) -> None:
-        self._tasks = [asyncio.create_task(collect_ends(fleet))]
+        self._tasks.append(asyncio.create_task(collect_ends(fleet)))
         if self._shares:
             self._tasks.append(asyncio.create_task(self._share(fleet)))
 

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from podops.config.model import PodConfig
 from podops.fleet import wire
-from podops.fleet.memory import Memory, RecalledLog
+from podops.fleet.memory import Memory, Recalled, RecalledLog
 from podops.fleet.pod_link import PodLink
 from podops.fleet.snapshot import LogChunk
+
+#: So many pods are recalled at a time, so that the first are shown while others are still read.
+_AT_ONCE = 20
 
 
 class Noting:
@@ -44,10 +48,12 @@ class Noting:
         if memory is None:
             return
         wanted = [link for link in self._links.values() if not link.snapshot.listed]
-        found = await asyncio.to_thread(lambda: [memory.recall(link.pod) for link in wanted])
-        for link, known in zip(wanted, found, strict=True):
-            if known is not None and self._links.get(link.pod.name) is link:
-                link.recall(known)
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            found = await asyncio.to_thread(_recalled, memory, [link.pod for link in some])
+            for link, known in zip(some, found, strict=True):
+                if known is not None and self._links.get(link.pod.name) is link:
+                    link.recall(known)
 
     async def recall_log(self, pod: str, project: str, run_id: str) -> RecalledLog | None:
         """The end of a run's log as the memory has it."""
@@ -55,3 +61,7 @@ class Noting:
         if self._memory is None or link is None:
             return None
         return await asyncio.to_thread(self._memory.recall_log, link.pod, project, run_id)
+
+
+def _recalled(memory: Memory, pods: list[PodConfig]) -> list[Recalled | None]:
+    return [memory.recall(pod) for pod in pods]
