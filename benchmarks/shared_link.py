@@ -17,17 +17,17 @@ from podops.plan import plan_submit
 
 REPEATS = 15
 
-PRESETS = {"quiet": {"kind": "command", "command": "seq 1 1000; sleep 600"}}
+PRESETS = {"watched": {"kind": "command", "command": "seq 1 1000; sleep 600"}}
 
 
 async def measure(world: World) -> list[Row]:
     async with Fleet(world.config, pods=[FAR]) as fleet:
         await fleet.settled(20)
-        await fleet.submit(plan_submit(world.config, "quiet", FAR, run_id="quiet"))
+        await fleet.submit(plan_submit(world.config, "watched", FAR, run_id="watched"))
     ops = [sys.executable, "-m", "podops.cli.main", "--config", str(world.project_file)]
     commands = {
         "version": [*ops, "--version"],
-        "status": [*ops, "run", "status", "quiet"],
+        "status": [*ops, "run", "status", "watched"],
         "fleet": [*ops, "status"],
         "alone": [*ops, "--no-share", "status"],
     }

@@ -2,6 +2,7 @@
 
 import os
 import time
+import zlib
 from typing import Any, Dict, List, Optional, Sequence
 
 from podops_runners import gpu_claims, machine, program, protocol, records, run_claim, states, tmux
@@ -44,7 +45,7 @@ def start_supervisor(run: RunDir, spec: Dict[str, Any], token: str) -> None:
     settings = spec.get("tmux") or {}
     if settings.get("enabled", True) and tmux.available():
         session = session_name(str(settings.get("session_prefix", "run")), run.run_id)
-        _open_session(str(settings.get("socket") or "podops"), session, command, run.path)
+        _open_session(str(settings.get("socket") or "podops"), session, command, run)
     else:
         detach(command)
 
@@ -60,16 +61,30 @@ def replace_supervisor(run: RunDir, spec: Dict[str, Any], token: str) -> None:
         detach(program.command("supervise", run.path, token))
 
 
-def _open_session(socket: str, session: str, command: List[str], directory: str) -> None:
+def _open_session(socket: str, session: str, command: List[str], run: RunDir) -> None:
     deadline = time.monotonic() + _CLOSING_S
+    own = "{}-{:08x}".format(session, zlib.crc32(os.fsencode(run.path)))
     while True:
         try:
-            return tmux.new_session(socket, session, command, directory)
+            return tmux.new_session(socket, session, command, run.path)
         except tmux.TmuxError as error:
+            if session != own and tmux.directory_of(socket, session) not in ("", run.path):
+                # Another project has a run of this id, and its session the name.
+                _note_session(run, own)
+                session = own
+                continue
             passing = any(text in str(error) for text in _PASSING)
             if not passing or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def _note_session(run: RunDir, session: str) -> None:
+    metadata, _ = records.read_record(run.metadata)
+    if metadata is not None:
+        settings = metadata.get("tmux")
+        told = dict(settings if isinstance(settings, dict) else {}, session=session)
+        records.write_record(run.metadata, dict(metadata, tmux=told))
 
 
 def detach(command: List[str]) -> None:

@@ -82,6 +82,14 @@ def _session(spec: Dict[str, Any]) -> Optional[str]:
     return session_name(str(settings.get("session_prefix", "run")), spec["run_id"])
 
 
+def _session_told(run: RunDir) -> Optional[str]:
+    """The session it is in, which has another name where another project's run has taken the first."""
+    metadata, _ = records.read_record(run.metadata)
+    settings = (metadata or {}).get("tmux")
+    session = settings.get("session") if isinstance(settings, dict) else None
+    return session if isinstance(session, str) else None
+
+
 def _begun_before(run: RunDir, spec: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     """The stored spec, when this very request has made the run and its answer was lost, or half of its work."""
     stored, _ = records.read_record(run.spec)
@@ -103,7 +111,7 @@ def _begin(
     return {
         "run_id": run.run_id,
         "run_dir": run.path,
-        "session": _session(spec),
+        "session": _session_told(run),
         "command": spec["command"],
         "state": state,
         "why": why,

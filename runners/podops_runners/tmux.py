@@ -62,7 +62,15 @@ def has_session(socket: str, session: str) -> bool:
     return True
 
 
-def _tmux(socket: str, arguments: List[str], clean_server: bool = False) -> None:
+def directory_of(socket: str, session: str) -> str:
+    """The directory a session was started in; empty when there is none, or when this tmux does not tell."""
+    try:
+        return _tmux(socket, ["display-message", "-p", "-t", "={}:".format(session), "#{session_path}"]).strip()
+    except TmuxError:
+        return ""
+
+
+def _tmux(socket: str, arguments: List[str], clean_server: bool = False) -> str:
     program = available()
     if program is None:
         raise TmuxError("tmux is not installed")
@@ -72,7 +80,7 @@ def _tmux(socket: str, arguments: List[str], clean_server: bool = False) -> None
             prefix + arguments,
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=20,
         )
@@ -80,3 +88,4 @@ def _tmux(socket: str, arguments: List[str], clean_server: bool = False) -> None
         raise TmuxError("tmux did not answer: {}".format(error))
     if done.returncode != 0:
         raise TmuxError(done.stderr.decode("utf-8", "replace").strip() or "tmux failed")
+    return done.stdout.decode("utf-8", "replace")

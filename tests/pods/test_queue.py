@@ -213,6 +213,10 @@ def test_two_projects_never_share_a_gpu_nor_a_run_directory(queue: Queue, world:
         assert json.loads((run_dir / "run_metadata.json").read_text())["gpus"] == [3]
     told = queue.run_ops(*submit, "three", "--gpus", "2", cwd=elsewhere / "other", env=queue.nvml.env).json
     assert told["why"] == "waits for 2 GPUs: 1 of 4 free"
+    namesake = queue.run_ops(*submit, "wide", "--gpus", "0", cwd=elsewhere / "other", env=queue.nvml.env).json
+    assert namesake["session"].startswith("run-wide-")
+    eventually((Path(namesake["run_dir"]) / "summary.json").exists)
+    assert json.loads((Path(namesake["run_dir"]) / "summary.json").read_text())["ok"]
     refused = queue.run_ops(*submit, "wide", cwd=elsewhere / "rival", env=queue.nvml.env)
     assert (refused.returncode, refused.json["error"]["code"]) == (5, "exists")
     assert queue.file("wide", "run_spec.json").read_bytes() == mine
