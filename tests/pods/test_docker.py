@@ -18,6 +18,8 @@ import yaml
 
 from podops.config.model import PodConfig
 from podops.errors import PodSetupError, RefusedError, UnreachableError
+from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import PodSnapshot
 from podops.link.bootstrap import Started, start_link
 from podops.link.pod_archive import pod_archive
 from podops.transport.base import PodProcess
@@ -25,6 +27,7 @@ from podops.transport.choose import transport_for
 from podops.transport.docker import DockerTransport
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
 from tests.pods.engines import ContainerEngine, RealEngine, StandIn, start_engine
+from tests.pods.fleet_config import fleet_config, shows, submit_plan
 from tests.pods.loopback import wait_for
 
 PRESETS = {
@@ -219,6 +222,29 @@ async def test_a_container_that_is_missing_stopped_or_paused_says_how_to_get_it(
         engine.change(container.name, undo)
     async with linked(container) as healed:
         assert healed.process
+
+
+async def test_a_container_that_is_restarted_heals_and_its_runs_are_told_as_lost(
+    container: PodConfig, engine: ContainerEngine, tmux_socket: str
+) -> None:
+    if isinstance(engine, StandIn):
+        pytest.skip("the stand-in has no processes of its own to lose")
+    config, name = fleet_config(container, tmux_socket=tmux_socket), container.name
+
+    def run(pod: PodSnapshot) -> str:
+        return pod.runs["r1"].state if "r1" in pod.runs else ""
+
+    async with Fleet(config) as fleet:
+        await fleet.settled(30)
+        await fleet.submit(submit_plan(config, name, "r1", "sleep 600"))
+        await shows(fleet, name, lambda pod: run(pod) == "running", "the run to run")
+        await asyncio.to_thread(engine.change, name, "stop")
+        down = await shows(fleet, name, lambda pod: "is not running" in pod.reason, "it to be told as stopped")
+        assert (down.state, run(down)) == ("unreachable", "running"), "a silent pod changes no run"
+        await asyncio.to_thread(engine.change, name, "start")
+        fleet.retry(name)
+        await shows(fleet, name, lambda pod: pod.state == "live", "it to be live again")
+        await shows(fleet, name, lambda pod: run(pod) in ("lost", "failed"), "the run to be lost")
 
 
 @pytest.mark.parametrize(

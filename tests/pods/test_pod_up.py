@@ -129,6 +129,7 @@ def test_an_interrupted_wait_says_what_exists(
         (["gpus=1"], "did you mean 'gpu'?"),
         (["note=-rf"], "would take for an option"),
         (["spot=maybe"], "must be true or false"),
+        (["note=hf_" + "a" * 30], "seems to hold a Hugging Face token"),
         (["--ttl", "none"], "always have a ttl"),
         (["--name", "../x"], "cannot be a pod's name"),
     ],

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from podops.fleet.snapshot import PodSnapshot, RunSnapshot
     from podops.history.history import History
 
+#: A command about a run does not wait for a provider to say again what it said less than so many seconds ago.
+_OLD_S = 600.0
+
 #: A pod whose time is up needs this long at most to say so, seconds.
 _TOLD_S = 1.5
 
@@ -52,7 +55,7 @@ class Options:
         known = with_pods(config, recall(config))[0]
         if known.pods and (pod is None or pod in known.pods):
             return known
-        return with_pods(config, run_async(ask_all(config)))[0]
+        return with_pods(config, run_async(ask_all(config, self.timeout_s)))[0]
 
 
 def json_option(command: F) -> F:
@@ -79,15 +82,20 @@ def run_async(work: Awaitable[T]) -> T:
 
 
 @asynccontextmanager
-async def open_fleet(options: Options, pods: Sequence[str] | None = None) -> AsyncIterator[Fleet]:
-    """The fleet with every pod live or failed once, at the latest after the time limit."""
-    async with open_remembering(options, pods) as (fleet, _):
+async def open_fleet(
+    options: Options, pods: Sequence[str] | None = None, *, fresh: bool = False
+) -> AsyncIterator[Fleet]:
+    """The fleet with every pod live or failed once, at the latest after the time limit.
+
+    `fresh`: pod sources are asked as often as they want to be, else only when what they said is old.
+    """
+    async with open_remembering(options, pods, fresh=fresh) as (fleet, _):
         yield fleet
 
 
 @asynccontextmanager
 async def open_remembering(
-    options: Options, pods: Sequence[str] | None = None
+    options: Options, pods: Sequence[str] | None = None, *, fresh: bool = False
 ) -> AsyncIterator[tuple[Fleet, History | None]]:
     """Likewise, with the history that all this is noted in, unless none is kept."""
     import asyncio
@@ -104,7 +112,7 @@ async def open_remembering(
     patience = options.timeout_s
     history = history_of(config, os.environ, say)
     sharer = SharedLinks(config, os.environ).open if options.share else None
-    waits = {"connect_timeout": patience, "answer_timeout": patience}
+    waits = {"connect_timeout": patience, "answer_timeout": patience, "source_age": 0.0 if fresh else _OLD_S}
     try:
         choose = transport_for_a_command(len(config.pods if pods is None else pods))
         async with Fleet(config, pods=pods, **waits, memory=history, sharer=sharer, choose=choose) as fleet:

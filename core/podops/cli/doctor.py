@@ -88,7 +88,7 @@ async def _fleet_checks(options: Options, pods: Sequence[str], fixing: _Fixing |
     from podops.doctor.sources import source_checks
 
     checks: list[Check] = []
-    async with open_fleet(options.alone(), pods or None) as fleet:
+    async with open_fleet(options.alone(), pods or None, fresh=True) as fleet:
         config = fleet.config
         chosen = [config.pods[name] for name in fleet.snapshot.pods]
         checks += source_checks(fleet.snapshot)

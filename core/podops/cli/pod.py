@@ -97,7 +97,7 @@ def pod_status(options: Options, name: str) -> int:
 
 
 async def _snapshot(options: Options, pods: list[str] | None) -> FleetSnapshot:
-    async with open_fleet(options, pods) as fleet:
+    async with open_fleet(options, pods, fresh=True) as fleet:
         await fleet.recall()
         await _sampled(fleet)
         return fleet.snapshot

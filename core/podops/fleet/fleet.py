@@ -80,12 +80,14 @@ class Fleet:
         memory: Memory | None = None,
         sharer: Sharer | None = None,
         choose: Callable[[PodConfig], Transport] = transport_for,
+        source_age: float = 0.0,
     ) -> None:
         """`pods` limits the fleet to these names. Raises `NotFoundError` for one the config does not have.
 
         `answer_timeout`, in seconds, is how long somebody waits for one answer, and for a sign of life on a broken
         link; without it, as long as each kind of request may take. `memory` is told everything the pods tell.
-        Links that `sharer` has are used before others are made, by the transports that `choose` gives.
+        Links that `sharer` has are used before others are made, by the transports that `choose` gives. What a pod
+        source said less than `source_age` seconds ago is not asked again.
         """
         names = list(config.pods) if pods is None else list(dict.fromkeys(pods))
         for name in names:
@@ -105,7 +107,7 @@ class Fleet:
             # Here, as whoever has no sources shall not wait for what asks them.
             from podops.fleet.source_watch import SourceWatch
 
-            self._sources = SourceWatch(config, self._sources_told)
+            self._sources = SourceWatch(config, self._sources_told, source_age)
         self._left_out: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._callbacks: list[Callback] = []

@@ -20,7 +20,9 @@ _LOOK_S = 2.0
 class SourceWatch:
     """Keeps `answers` true while `run` runs; `told` is called after each answer and each failure."""
 
-    def __init__(self, config: ProjectConfig, told: Callable[[], None]) -> None:
+    def __init__(self, config: ProjectConfig, told: Callable[[], None], age: float = 0.0) -> None:
+        """An answer younger than `age`, in seconds, is new enough."""
+        self._age = age
         self._config = config
         self._told = told
         self._stamp = stamp(config)
@@ -59,7 +61,7 @@ class SourceWatch:
     async def _keep_asking(self, source: PodSource) -> None:
         while True:
             self._look()
-            if self.answers[source.name].due(source, time.time()):
+            if self.answers[source.name].due(source, time.time(), self._age):
                 await self._ask(source)
             self._missing.discard(source.name)
             if not self._missing:

@@ -13,6 +13,7 @@ from podops.config.inputs import InputValue, checked
 from podops.config.model import InputConfig, ProvisionConfig
 from podops.config.provision_keys import PLACE
 from podops.config.reader import is_name, nearest
+from podops.config.secrets import secret_kind
 from podops.errors import SourceError, UsageError
 from podops.sources.program import run_program
 
@@ -68,6 +69,11 @@ def make_order(provider: ProvisionConfig, name: str | None, typed: Sequence[str]
         key, sign, value = word.partition("=")
         if not sign or key not in provider.inputs:
             raise UsageError(f"{provider.name} has no input {word.partition('=')[0]!r}", _inputs(provider, key))
+        kind = secret_kind(value)
+        if kind is not None:
+            raise UsageError(
+                f"{key} seems to hold {kind}", "commands are seen by everybody here; log in to the provider"
+            )
         given[key] = value
     values = {key: _value(config, given.get(key)) for key, config in provider.inputs.items()}
     return Order(provider, name or f"{provider.name}-{secrets.token_hex(2)}", values, ttl_s)

@@ -41,8 +41,10 @@ class SourceAnswer:
     pods: tuple[PodConfig, ...] = ()
     coming: tuple[str, ...] = ()
 
-    def due(self, source: PodSource, now: float) -> bool:
-        return not 0 <= now - self.asked_at < source.interval_s
+    def due(self, source: PodSource, now: float, age: float = 0.0) -> bool:
+        """Whether to ask again; an answer younger than `age`, in seconds, will do."""
+        young = source.interval_s if self.answered_at is None else max(source.interval_s, age)
+        return not 0 <= now - self.asked_at < young
 
     def after(self, mapped: Mapped, source: PodSource, now: float) -> SourceAnswer:
         """What is known after an answer: pods it no longer tells of are gone, and after a while forgotten."""
@@ -121,10 +123,14 @@ def keep(config: ProjectConfig, answers: Mapping[str, SourceAnswer]) -> None:
         Path(stream.name).replace(path)
 
 
-async def ask_all(config: ProjectConfig) -> dict[str, SourceAnswer]:
-    """Ask every source now, and keep what they say. Never raises: a failure is told in the answer."""
+async def ask_all(config: ProjectConfig, within: float) -> dict[str, SourceAnswer]:
+    """Ask every source now, `within` so many seconds, and keep what they say.
+
+    Never raises: a failure is told in the answer.
+    """
     before = recall(config)
-    answers = await asyncio.gather(*(_asked(source, before) for source in config.pod_sources))
+    sources = [replace(source, timeout_s=min(source.timeout_s, within)) for source in config.pod_sources]
+    answers = await asyncio.gather(*(_asked(source, before) for source in sources))
     found = {answer.name: answer for answer in answers}
     keep(config, found)
     return found

@@ -161,6 +161,17 @@ def test_gone_pods_are_kept_for_a_while_and_failures_change_nothing() -> None:
     assert [pod.name for pod in late.pods] == ["a"]
 
 
+def test_a_source_is_asked_when_its_interval_is_over_and_by_most_commands_only_when_its_answer_is_old() -> None:
+    source = replace(SOURCE, interval_s=60.0)
+    assert SourceAnswer("cloud").due(source, 1000.0, age=600.0), "one that never answered is asked by every command"
+    answer = SourceAnswer("cloud").after(Mapped(), source, 1000.0)
+    assert [answer.due(source, 1000.0 + age) for age in (59.0, 61.0)] == [False, True]
+    assert [answer.due(source, 1000.0 + age, age=600.0) for age in (61.0, 601.0)] == [False, True]
+    assert answer.due(source, 990.0), "a clock that was set back keeps nothing young"
+    failed = SourceAnswer("cloud").after_failure(SourceError("no"), 1000.0)
+    assert [failed.due(source, 1000.0 + age, age=600.0) for age in (59.0, 61.0)] == [False, True]
+
+
 def test_a_pod_of_the_project_file_counts_before_one_of_a_source() -> None:
     config = ProjectConfig("x", "/o", pods={"a": PodConfig("a", local=True)}, pod_sources=(SOURCE,))
     answer = SourceAnswer("cloud").after(mapped({"pods": [{"n": "a", "s": "h"}, {"n": "b", "s": "h"}]}), SOURCE, 1.0)
