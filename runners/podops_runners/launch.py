@@ -34,31 +34,23 @@ def launch(run: RunDir, spec: Dict[str, Any], gpus: Sequence[int] = (), attempts
         raise
     try:
         start_supervisor(run, spec, token)
-    except (tmux.TmuxError, OSError) as error:
+    except OSError as error:
         _could_not_start(run, str(error))
         raise SubmitError(protocol.E_FAILED, "run {} could not be started: {}".format(run.run_id, error))
 
 
 def start_supervisor(run: RunDir, spec: Dict[str, Any], token: str) -> None:
-    """In a tmux session of its own, or detached where the project does without. Raises `TmuxError` or `OSError`."""
+    """In a tmux session of its own; without one where the project does without, or tmux refuses: better a run that
+    nobody can attach to than none. Raises `OSError`."""
     command = program.command("supervise", run.path, token)
     settings = spec.get("tmux") or {}
     if settings.get("enabled", True) and tmux.available():
         session = session_name(str(settings.get("session_prefix", "run")), run.run_id)
-        _open_session(str(settings.get("socket") or "podops"), session, command, run)
-    else:
-        detach(command)
-
-
-def replace_supervisor(run: RunDir, spec: Dict[str, Any], token: str) -> None:
-    """As `start_supervisor`, but for a run that runs: better without a session to attach to than without a supervisor.
-
-    Raises `OSError`.
-    """
-    try:
-        start_supervisor(run, spec, token)
-    except tmux.TmuxError:
-        detach(program.command("supervise", run.path, token))
+        try:
+            return _open_session(str(settings.get("socket") or "podops"), session, command, run)
+        except tmux.TmuxError as error:
+            event(run, "no_session", detail=str(error))
+    detach(command)
 
 
 def _open_session(socket: str, session: str, command: List[str], run: RunDir) -> None:

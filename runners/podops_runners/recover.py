@@ -70,7 +70,7 @@ def _take_over(run: RunDir, claim: Dict[str, Any]) -> None:
     token = run_claim.renew(run, claim)
     if token is not None:
         event(run, "supervisor_died", adoptions=int(records.number(claim.get("adoptions")) or 0) + 1)
-        launch.replace_supervisor(run, spec, token)
+        launch.start_supervisor(run, spec, token)
 
 
 def _lost(run: RunDir, claim: Dict[str, Any], why: str) -> None:

@@ -237,3 +237,19 @@ def test_gpus_stay_with_their_runs_though_somebody_clears_tmp(pod: FaultPod) -> 
     pod.finish(run)
     assert pod.summary(other)["ok"]
     check(pod)
+
+
+def test_a_tmux_that_refuses_keeps_no_run_from_starting(pod: FaultPod, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = pod.root / "bin" / "tmux"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho 'create window failed: fork failed' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    first = pod.started(gpus={"all": True})
+    waiting = pod.submit("--lines 3", gpus={"count": 1})
+    kill(pod.supervisor(first))
+    eventually(lambda: "adopted" in pod.events(first), "the take-over")
+    pod.finish(first, 3)
+    assert pod.summary(first)["exit_code"] == 3
+    assert pod.summary(waiting)["ok"]
+    check(pod)
