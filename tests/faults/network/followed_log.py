@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from podops.fleet.fleet import Fleet
+from podops_runners.rundir import RunDir
 from tests.pods.fleet_config import end_by_hand, hand_made_run
 from tests.pods.loopback import SshPod
 
@@ -32,16 +33,25 @@ class Writer:
             await asyncio.sleep(0.1)
 
 
+def _held_run(pod: SshPod) -> Path:
+    """The log of a run that is not taken for lost, however long nobody works on it."""
+    log = hand_made_run(pod.outputs_dir, "long")
+    held = Path(RunDir(str(log.parent)).held)
+    held.parent.mkdir(exist_ok=True)
+    held.touch()
+    return log
+
+
 @asynccontextmanager
-async def followed_log(fleet: Fleet, pod: SshPod, rate: int = 20_000) -> AsyncIterator[Writer]:
+async def followed_log(fleet: Fleet, pod: SshPod, rate: int = 20_000, name: str = "pod") -> AsyncIterator[Writer]:
     """Write a log and follow it meanwhile; after the block, all that was written must have been read, in order."""
-    writer = Writer(hand_made_run(pod.outputs_dir, "long"), rate)
+    writer = Writer(_held_run(pod), rate)
     await fleet.settled(30)
     read = bytearray()
     begun = asyncio.Event()
 
     async def follow() -> None:
-        async with fleet.follow("pod", "long", offset=0, lossless=True) as stream:
+        async with fleet.follow(name, "long", offset=0, lossless=True) as stream:
             async for chunk in stream:
                 assert chunk.offset == len(read) and not chunk.skipped
                 read.extend(chunk.data)
@@ -57,7 +67,7 @@ async def followed_log(fleet: Fleet, pod: SshPod, rate: int = 20_000) -> AsyncIt
         end_by_hand(writer.log)
         async with asyncio.timeout(60):
             await following
-        assert read == writer.written
+        assert len(read) == len(writer.written) and read == writer.written
     finally:
         writing.cancel()
         following.cancel()
