@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from podops.history.history import History
 
 _TAIL_LINES = 50
+
+#: How long the pod may take to answer whoever holds its link, seconds.
+_SHARED_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,11 @@ def run_status_command(options: Options, position: str | None, run_id: str | Non
     """
     wanted = one_run(position, run_id)
 
+    begun = time.monotonic()
     found = _shared(options, wanted, pod) if options.share else None
     if found is None:
-        found = run_async(_look(options, wanted, pod))
+        left = max(0.1, options.timeout_s - (time.monotonic() - begun))
+        found = run_async(_look(replace(options, timeout_s=left), wanted, pod))
     if options.json:
         document = run_status(found.run, found.gpus, found.summary, found.attempts, found.tail, found.as_of)
         print_json(document | (error_fields(found.error) if found.error else {}))
@@ -64,7 +70,9 @@ def _shared(options: Options, wanted: str, pod: str | None) -> _Found | None:
     """The run as whoever holds this project's links tells it; in little more time than Python needs to start."""
     from podops.sharing.ask import ask
 
-    answer = ask(options.config, os.environ, {"want": "run", "run": wanted, "pod": pod}, options.timeout_s)
+    # A pod that takes longer leaves time to ask it without help.
+    within = min(_SHARED_S, options.timeout_s / 4)
+    answer = ask(options.config, os.environ, {"want": "run", "run": wanted, "pod": pod}, within)
     if answer is None:
         return None
     from podops.fleet import wire
