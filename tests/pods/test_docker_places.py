@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -10,6 +11,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,10 @@ from podops.link.bootstrap import start_link
 from podops.link.pod_archive import pod_archive
 from podops.transport.docker import DockerTransport
 from podops.transport.docker_engine import engine_host
+from tests.pods.conftest import MakeProject, Ops
 from tests.pods.engines import StandIn
 from tests.pods.loopback import wait_for
+from tests.pods.stand_in_gpus import StandInNvml
 
 
 class Front:
@@ -83,7 +87,7 @@ def certificates(tmp_path: Path) -> Path:
 async def linked_and_ended(pod: PodConfig, engine: StandIn) -> None:
     archive, sha256 = pod_archive()
     link = await start_link(DockerTransport(pod), pod.name, archive, sha256)
-    assert link.uploaded, "the archive went through"
+    assert link.process
     await link.process.close()
     wait_for(lambda: not engine.links("box"), "the link process to end")
 
@@ -111,6 +115,37 @@ async def test_an_engine_behind_tls_carries_a_link_with_the_certificates_docker_
     monkeypatch.setenv("DOCKER_HOST", pod.docker_host or "")
     await linked_and_ended(pod, engine)
     front.close()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_attempts_and_links_leave_no_descriptor_and_no_thread_behind(engine: StandIn) -> None:
+    pod = PodConfig("box", docker="box", docker_host=engine.host)
+    missing = replace(pod, docker="no-such")
+
+    async def used() -> tuple[int, int]:
+        for _ in range(5):
+            await linked_and_ended(pod, engine)
+            with pytest.raises(UnreachableError):
+                await DockerTransport(missing).start("true")
+        await asyncio.sleep(0)
+        mine = [thread for thread in threading.enumerate() if thread.name.startswith("podops")]
+        return descriptors(), len(mine)
+
+    before = await used()
+    assert await used() <= (before[0] + 2, before[1])
+
+
+def test_the_gpus_of_a_container_are_told_as_on_any_pod(
+    engine: StandIn, nvml: StandInNvml, project: MakeProject, ops: Ops
+) -> None:
+    engine.server.containers["box"].env.update(nvml.env)
+    project(PodConfig("box", docker="box", docker_host=engine.host))
+    pod = ops("pod", "status", "box", "--json").json["pod"]
+    assert (pod["state"], pod["gpu_source"]) == ("live", "nvml")
+    assert pod["gpus"] and pod["gpus"][0]["memory_total_bytes"]
 
 
 def test_an_engine_is_looked_for_where_docker_itself_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,10 +84,14 @@ class DockerTransport:
 
     async def _start(self, engine: Engine, command: str, tunnel: EngineTunnel | None) -> DockerProcess:
         user = self._pod.user
-        started = await in_thread(
-            lambda: engine.start(self._container, command, user), lambda late: late.connection.close()
-        )
-        process = await DockerProcess.open(engine, self._container, user, started, tunnel)
+        try:
+            started = await in_thread(
+                lambda: engine.start(self._container, command, user), lambda late: late.connection.close()
+            )
+            process = await DockerProcess.open(engine, self._container, user, started, tunnel)
+        except BaseException:
+            engine.close()
+            raise
         try:
             if not await process.preface():
                 raise await in_thread(lambda: engine.shell_failure(self._container, user))
