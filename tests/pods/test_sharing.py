@@ -161,6 +161,19 @@ def test_a_link_that_its_holder_loses_costs_a_command_no_byte(
     assert tail.process.returncode == 0
 
 
+def test_a_link_that_is_silent_for_its_holder_is_not_shared(ops: Ops, watch: PipedOps, pod: SshPod) -> None:
+    assert ops("run", "submit", "--preset", "say", "--run-id", "r1").returncode == 0
+    (link,) = link_processes(pod.home)
+    os.kill(link, signal.SIGSTOP)
+    try:
+        while b"stale" not in (line := watch.read_line()):
+            assert line, watch.stderr
+        told = ops("run", "status", "r1", "--json")
+        assert told.returncode == 0 and told.json["source"] == "pod"
+    finally:
+        os.kill(link, signal.SIGCONT)
+
+
 def test_a_holder_that_hangs_is_passed_over(ops: Ops, watch: PipedOps, pod: SshPod) -> None:
     watch.process.send_signal(signal.SIGSTOP)
     try:
