@@ -63,3 +63,13 @@ class Gate:
         finally:
             lease.cancel()
             leave()
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether `event` was set within `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

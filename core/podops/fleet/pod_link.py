@@ -15,7 +15,7 @@ from podops.fleet import wire
 from podops.fleet.hello import hello
 from podops.fleet.listeners import Listeners
 from podops.fleet.memory import Recalled
-from podops.fleet.pacing import Backoff, Gate
+from podops.fleet.pacing import Backoff, Gate, set_within
 from podops.fleet.run_list import RunList
 from podops.fleet.snapshot import PodSnapshot, PodState
 from podops.fleet.way import Sharer, Way
@@ -115,7 +115,7 @@ class PodLink:
                 pause = self._backoff.after_a_link_that_held() if held else self._backoff.after_failure()
                 self._hopeful = held or self._hurry.is_set()
                 self._fail("unreachable", error, time.time() + pause)
-                await _set_within(self._hurry, pause)
+                await set_within(self._hurry, pause)
             if self._hurry.is_set():
                 self._hopeful = True
                 self._set(state="connecting", retry_at=None)
@@ -344,13 +344,3 @@ class PodLink:
     def _tell_state(self) -> None:
         self._state_changed.set()
         self._state_changed = asyncio.Event()
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether `event` was set within `seconds`."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
