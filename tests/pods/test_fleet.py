@@ -92,6 +92,17 @@ async def test_a_pod_that_refuses_is_not_asked_again_until_told(ssh_pod: MakeSsh
         await shows(fleet, "pod", live, "the pod to accept the key")
 
 
+async def test_a_pod_whose_host_key_gets_known_is_live_without_another_word(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    known = pod.known_hosts.read_text()
+    pod.known_hosts.write_text("")
+    async with Fleet(fleet_config(pod)) as fleet:
+        await fleet.settled(15)
+        assert fleet.snapshot.pods["pod"].state == "refused"
+        pod.known_hosts.write_text(known)
+        await shows(fleet, "pod", live, "the pod to be trusted")
+
+
 async def test_runs_on_the_volume_appear_and_go(ssh_pod: MakeSshPod) -> None:
     pod = ssh_pod()
     hand_made_run(pod.outputs_dir, "made-before")

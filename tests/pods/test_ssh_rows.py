@@ -48,9 +48,12 @@ def agent_with(folder: Path, *keys: Path) -> Iterator[Path]:
     path = folder / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as agent:
         try:
-            wait_for(path.exists, "the agent")
+            env = {**os.environ, "SSH_AUTH_SOCK": str(path)}
+            # 2 says that there is no agent to speak with yet.
+            ask = ["ssh-add", "-l"]
+            wait_for(lambda: subprocess.run(ask, env=env, capture_output=True).returncode != 2, "the agent")
             for key in keys:
-                subprocess.run(["ssh-add", "-q", key], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(path)})
+                subprocess.run(["ssh-add", "-q", key], check=True, env=env)
             yield path
         finally:
             agent.terminate()

@@ -28,8 +28,8 @@ from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
 #: A live pod pushes once a second; after this long without a byte what it said is old, seconds.
 STALE_S = 5.0
 
-#: How often a pod that has gone silent is looked at, seconds.
-_LOOK_S = 0.5
+#: How often a pod that has gone silent is looked at, and the cause of a refusal, seconds.
+_LOOK_S = 1.0
 
 #: A link that lived this long had held: the next attempt follows at once.
 _HELD_S = 3.0
@@ -110,7 +110,9 @@ class PodLink:
                 # Asked again and again, a pod with a wrong key locks its user out; a person knows when it is mended.
                 self._hopeful = self._hurry.is_set()
                 self._fail("refused", error, None)
-                await self._hurry.wait()
+                while not await set_within(self._hurry, _LOOK_S):
+                    if self._way.mended():
+                        self._hurry.set()
             else:
                 pause = self._backoff.after_a_link_that_held() if held else self._backoff.after_failure()
                 self._hopeful = held or self._hurry.is_set()

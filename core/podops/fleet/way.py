@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from podops.config.model import PodConfig
 from podops.link.bootstrap import start_link
 from podops.link.pod_archive import pod_archive
-from podops.transport.base import Lockable, PodProcess, Transport
+from podops.transport.base import Lockable, Mendable, PodProcess, Transport
 
 #: After a shared link was lost the next ones are our own for this long, seconds.
 _ALONE_S = 30.0
@@ -47,3 +47,7 @@ class Way:
     async def unlock(self) -> bool:
         """Open what keeps the way shut, such as a key, by asking a person; whether it is open now."""
         return isinstance(self._transport, Lockable) and await self._transport.unlock()
+
+    def mended(self) -> bool:
+        """Whether what it was refused for may be over, as far as this machine can see."""
+        return isinstance(self._transport, Mendable) and self._transport.mended()

@@ -40,3 +40,11 @@ class Lockable(Protocol):
 
     async def unlock(self) -> bool:
         """After a refusal: ask a person to unlock what was locked; whether it is worth another attempt."""
+
+
+@runtime_checkable
+class Mendable(Protocol):
+    """A transport that can see from here when a refusal may be over."""
+
+    def mended(self) -> bool:
+        """Whether what it was refused for last has been changed on this machine since."""

@@ -8,7 +8,7 @@ import functools
 import logging
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,9 @@ class SshTransport:
         self._pod = pod
         # The locked keys of the host that refused the login last.
         self._locked: list[Path] = []
+        # The files with the host keys that were not the right ones.
+        self._untrusting: tuple[Path, ...] = ()
+        self._untrusted_at: list[int] = []
         self.address = pod.address
 
     async def start(self, command: str) -> SshProcess:
@@ -146,6 +149,10 @@ class SshTransport:
         """After a refused login: ask for the passphrase of a key that was not tried; whether to try again."""
         desk = locked_keys.desk()
         return desk is not None and await desk.unlock(self._locked)
+
+    def mended(self) -> bool:
+        """Whether known_hosts has been changed since a host key was refused."""
+        return _changed_at(self._untrusting) != self._untrusted_at
 
     async def resolve(self) -> ResolvedHost:
         """What the configuration says about the pod. Raises `RefusedError` when it cannot be used."""
@@ -192,6 +199,9 @@ class SshTransport:
         except UnreachableError:
             raise
         except (asyncssh.Error, OSError, TimeoutError, ValueError) as error:
+            unknown = isinstance(error, asyncssh.HostKeyNotVerifiable)
+            self._untrusting = host.host_keys.files if unknown else ()
+            self._untrusted_at = _changed_at(self._untrusting)
             if isinstance(error, asyncssh.PermissionDenied):
                 files = (path for path in host.identity_files if path not in locked_keys.unlocked)
                 self._locked = [path for path in files if is_encrypted(path)]
@@ -199,6 +209,11 @@ class SshTransport:
                 message = f"the ProxyCommand of {host.host} failed: {said[-1][:300]}"
                 raise UnreachableError(message, f"try it by hand: {host.proxy_command}") from error
             raise explain(error, host) from error
+
+
+def _changed_at(files: Sequence[Path]) -> list[int]:
+    """When each was written last, 0 for one that is not there."""
+    return [path.stat().st_mtime_ns if path.is_file() else 0 for path in files]
 
 
 def _logins_at_once(jump: ResolvedHost) -> asyncio.Semaphore:
