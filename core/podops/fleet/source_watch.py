@@ -61,12 +61,15 @@ class SourceWatch:
     async def _keep_asking(self, source: PodSource) -> None:
         while True:
             self._look()
+            began = time.monotonic()
             if self.answers[source.name].due(source, time.time(), self._age):
                 await self._ask(source)
+            took = time.monotonic() - began
             self._missing.discard(source.name)
             if not self._missing:
                 self.settled.set()
-            await asyncio.sleep(_LOOK_S)
+            # A provider that takes longer than its interval is left alone for as long.
+            await asyncio.sleep(max(_LOOK_S, took))
 
     def _look(self) -> None:
         """Take over what another process was told meanwhile."""
@@ -81,18 +84,24 @@ class SourceWatch:
     async def _ask(self, source: PodSource) -> None:
         self._asking.add(source.name)
         self._told()
+        # What is told is as old as the question: an answer that comes late replaces no newer one.
+        asked = time.time()
         answer = self.answers[source.name]
         try:
-            answer = answer.after(await ask(source), source, time.time())
+            answer = answer.after(await ask(source), source, asked)
         except SourceError as error:
-            answer = answer.after_failure(error, time.time())
+            answer = answer.after_failure(error, asked)
         except Exception as error:
             fault = SourceError(f"asking {source.name} failed: {type(error).__name__}: {error}")
-            answer = answer.after_failure(fault, time.time())
+            answer = answer.after_failure(fault, asked)
         finally:
             self._asking.discard(source.name)
-        self._take(answer)
-        await asyncio.to_thread(keep, self._config, {source.name: answer})
+        self._look()
+        if self.answers[source.name].asked_at <= asked:
+            self._take(answer)
+            await asyncio.to_thread(keep, self._config, {source.name: answer})
+        else:
+            self._told()
 
     def _take(self, answer: SourceAnswer) -> None:
         self.answers[answer.name] = replace(answer)

@@ -41,8 +41,9 @@ def source_of(config: ProjectConfig, order: Order) -> PodSource:
 
 async def listed(config: ProjectConfig, source: PodSource) -> SourceAnswer:
     """What the provider tells now, kept for others. Raises `SourceError`."""
+    asked = time.time()
     mapped = await ask(source)
-    answer = recall(config).get(source.name, SourceAnswer(source.name)).after(mapped, source, time.time())
+    answer = recall(config).get(source.name, SourceAnswer(source.name)).after(mapped, source, asked)
     await asyncio.to_thread(keep, config, {source.name: answer})
     return answer
 

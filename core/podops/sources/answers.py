@@ -137,11 +137,12 @@ async def ask_all(config: ProjectConfig, within: float) -> dict[str, SourceAnswe
 
 
 async def _asked(source: PodSource, before: Mapping[str, SourceAnswer]) -> SourceAnswer:
+    asked = time.time()
     answer = before.get(source.name, SourceAnswer(source.name))
     try:
-        return answer.after(await ask(source), source, time.time())
+        return answer.after(await ask(source), source, asked)
     except SourceError as error:
-        return answer.after_failure(error, time.time())
+        return answer.after_failure(error, asked)
 
 
 def _question(source: PodSource) -> str:
