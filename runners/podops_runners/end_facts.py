@@ -4,7 +4,7 @@ import os
 import signal
 from typing import Any, Dict, List, Optional
 
-from podops_runners import records
+from podops_runners import records, states
 from podops_runners.rundir import RunDir
 
 
@@ -32,6 +32,18 @@ def asked_by(run: RunDir) -> str:
 def tells_attempt(path: str, attempt: int) -> bool:
     """Whether `attempts.jsonl` has this attempt already, from a supervisor that died before it wrote the summary."""
     return any(line.get("attempt") == attempt for line in records.last_lines(path))
+
+
+def end_of(run: RunDir, attempt: int) -> Optional[Dict[str, Any]]:
+    """The line of `attempts.jsonl` that tells how this attempt ended, as far as it can be used; else `None`."""
+    for line in records.last_lines(run.attempts):
+        if (
+            line.get("attempt") == attempt
+            and line.get("state") in states.ENDED
+            and line.get("reason") in states.REASONS
+        ):
+            return line
+    return None
 
 
 def tells_end(path: str) -> bool:

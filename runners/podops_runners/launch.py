@@ -5,7 +5,7 @@ import time
 import zlib
 from typing import Any, Dict, List, Optional, Sequence
 
-from podops_runners import gpu_claims, machine, program, protocol, records, run_claim, states, tmux
+from podops_runners import end_facts, gpu_claims, machine, program, protocol, records, run_claim, states, tmux
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event, iso
 from podops_runners.runid import session_name
@@ -98,7 +98,14 @@ def detach(command: List[str]) -> None:
 
 
 def end_unstarted(
-    run: RunDir, state: str, reason: str, detail: str, attempts: int = 0, ended: Optional[float] = None
+    run: RunDir,
+    state: str,
+    reason: str,
+    detail: str,
+    attempts: int = 0,
+    ended: Optional[float] = None,
+    exit_code: Optional[int] = None,
+    signal: Optional[int] = None,
 ) -> None:
     """Write the summary of a run that no supervisor brought to its end, at `ended` or now. Raises `OSError`."""
     claim, _ = records.read_record(run.claim)
@@ -106,13 +113,13 @@ def end_unstarted(
     now = time.time() if ended is None else ended
     record: Dict[str, Any] = {
         "run_id": run.run_id,
-        "ok": False,
+        "ok": state == states.SUCCEEDED,
         "state": state,
         "reason": reason,
         "detail": detail,
         "evidence": {"source": "agent"},
-        "exit_code": None,
-        "signal": None,
+        "exit_code": exit_code,
+        "signal": signal,
         "started_at": None if started is None else iso(started),
         "ended_at": iso(now),
         "started": started,
@@ -120,7 +127,8 @@ def end_unstarted(
         "elapsed_s": 0.0 if started is None else round(max(0.0, now - started), 3),
         "attempts": attempts,
     }
-    event(run, "ended", state=state, reason=reason, detail=detail)
+    if not end_facts.tells_end(run.events):
+        event(run, "ended", state=state, reason=reason, detail=detail)
     records.write_record(run.summary, record)
     gpu_claims.release(run.path)
     machine.wake_agent()

@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any, Dict, List, Optional
 
-from podops_runners import launch, process, records, run_claim, states, ticket
+from podops_runners import end_facts, launch, process, records, run_claim, states, ticket
 from podops_runners.machine import Root
 from podops_runners.policies import read_policies
 from podops_runners.record_cache import RecordCache
@@ -74,34 +74,54 @@ def _take_over(run: RunDir, claim: Dict[str, Any]) -> None:
 
 
 def _lost(run: RunDir, claim: Dict[str, Any], why: str) -> None:
-    """End it as lost with its pod, or put it back into the queue where the preset says so."""
+    """End it as lost with its pod, or put it back into the queue where the preset says so.
+
+    An end that was seen before the pod went is the true one.
+    """
     spec, _ = records.read_record(run.spec)
     attempts = int(records.number(claim.get("attempt")) or 1)
     retries = read_policies(spec or {}).retries
-    seen = _last_sign(run)
-    if spec is None or attempts > retries.max or "pod_lost" not in retries.on or os.path.exists(run.kill_request):
-        launch.end_unstarted(run, states.FAILED, "pod_lost", why, attempts, seen)
+    told = end_facts.end_of(run, attempts) or _end_with_pod(run, claim, attempts, why)
+    final = told["state"] != states.FAILED or told["reason"] not in retries.on or attempts > retries.max
+    if spec is None or final or os.path.exists(run.kill_request):
+        ended, code, number = (records.number(told.get(name)) for name in ("ended", "exit_code", "signal"))
+        launch.end_unstarted(
+            run,
+            told["state"],
+            told["reason"],
+            str(told.get("detail") or ""),
+            attempts,
+            ended,
+            None if code is None else int(code),
+            None if number is None else int(number),
+        )
         return
+    # First what the next start needs to know: whoever finds the run unclaimed starts it.
+    place = ticket.from_spec(dict(spec, queue={}))
+    before = ticket.read(run)
+    if before is not None:
+        place = before._replace(machine_id=place.machine_id, pod=place.pod, not_before=0.0)
+    ticket.write(run, place._replace(attempts=attempts))
+    if not end_facts.tells_attempt(run.attempts, attempts):
+        records.append_line(run.attempts, told)
+    if run_claim.give_up(run, claim):
+        event(run, "requeued", detail=why, attempts=attempts)
+
+
+def _end_with_pod(run: RunDir, claim: Dict[str, Any], attempts: int, why: str) -> Dict[str, Any]:
+    """A line of `attempts.jsonl` for an attempt that ended with its pod."""
     stored = claim.get("beginning")
     beginning = stored if isinstance(stored, dict) else {}
-    line = {
+    return {
         "attempt": attempts,
         "started": records.number(beginning.get("time")),
-        "ended": seen,
+        "ended": _last_sign(run),
         "state": states.FAILED,
         "reason": "pod_lost",
         "detail": why,
         "log_start": beginning.get("log_start"),
         "log_end": _size(run.stdout_log),
     }
-    if run_claim.give_up(run, claim):
-        place = ticket.from_spec(dict(spec, queue={}))
-        before = ticket.read(run)
-        if before is not None:
-            place = before._replace(machine_id=place.machine_id, pod=place.pod, not_before=0.0)
-        ticket.write(run, place._replace(attempts=attempts))
-        records.append_line(run.attempts, line)
-        event(run, "requeued", detail=why, attempts=attempts)
 
 
 def _pod_of(run: RunDir) -> str:

@@ -190,10 +190,13 @@ class FaultPod:
 
     def power_off(self) -> None:
         """Everything this pod runs dies at once, and what it held in memory is gone."""
-        victims = set(_processes_of(self.root))
-        while victims:
+        # Stopped first: none may see another die and write about it.
+        stopped: set[int] = set()
+        while new := set(_processes_of(self.root)) - stopped:
+            process.signal_all(new, signal.SIGSTOP)
+            stopped |= new
+        while victims := set(_processes_of(self.root)):
             process.signal_all(victims, signal.SIGKILL)
-            victims = set(_processes_of(self.root))
         for path in Path(machine.directory()).iterdir():
             path.unlink()
 

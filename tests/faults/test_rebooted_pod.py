@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -107,6 +108,24 @@ def test_a_run_on_a_rebooted_pod_goes_on_from_its_last_whole_checkpoint_where_th
     assert (summary["ok"], summary["attempts"]) == (True, 2)
     assert [line["reason"] for line in read_lines(run.attempts)] == ["pod_lost", "ok"]
     check(pod)
+
+
+@pytest.mark.parametrize(("state", "reason", "code"), [("succeeded", "ok", 0), ("failed", "import_error", 1)])
+def test_a_run_that_had_ended_before_the_reboot_keeps_its_end(
+    pod: FaultPod, machine: Reboots, connect: Any, state: str, reason: str, code: int
+) -> None:
+    run = pod.started("--lines 5", policies=RETRY_LOST)
+    eventually(lambda: Path(run.attempts).exists(), "its end in the records")
+    machine.reboot()
+    # As when the supervisor came no further than here.
+    Path(run.summary).unlink(missing_ok=True)
+    line = read_lines(run.attempts)[0] | {"state": state, "reason": reason, "exit_code": code}
+    Path(run.attempts).write_text(json.dumps(line) + "\n")
+    connect()
+    summary = pod.summary(run)
+    assert (summary["state"], summary["reason"], summary["exit_code"]) == (state, reason, code)
+    assert summary["ok"] is (code == 0)
+    assert len(pod.told(run)) == 1
 
 
 def test_a_pod_that_is_rebooted_again_and_again_uses_up_the_attempts_and_no_more(
