@@ -220,7 +220,7 @@ class PodLink:
             error = await self._watch(client)
         except TimeoutError:
             error = errors.UnreachableError(
-                f"{self.pod.address} did not answer within {self._connect_timeout:g} s", "is the pod up?"
+                f"{self.pod.address} did not answer within {round(self._connect_timeout, 1):g} s", "is the pod up?"
             )
         except errors.PodopsError as raised:
             error = raised
@@ -271,6 +271,7 @@ class PodLink:
         problems = [wire.text(project.get("problem")) for project in projects]
         self._problem = (next((problem for problem in problems if problem), ""), "")
         self._client = client
+        self._hurry.clear()
         self._set(host=wire.host_info(answer.header.get("host")))
         self._go_live()
 
