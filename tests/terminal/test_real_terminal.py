@@ -13,12 +13,19 @@ import pytest
 
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops, ops_environment
 from tests.pods.loopback import processes_with_env, wait_for
+from tests.pods.test_log_marks import FLOOD
 from tests.terminal.terminal import Terminal
 
 TICKS = {
     "kind": "command",
     "command": 'i=0; while :; do i=$((i+1)); echo "tick $i of the run"; sleep 0.1; done',
 }
+AGAIN = {
+    "kind": "command",
+    "command": 'echo "this is attempt $OPS_ATTEMPT"; exit 3',
+    "retries": {"max": 1, "on": ["nonzero_exit"], "backoff": "100ms"},
+}
+FLOODING = {"kind": "command", "command": FLOOD.replace("{", "{{").replace("}", "}}"), "max_log_size": "1MiB"}
 PRESETS = {"ticks": TICKS, "short": {"kind": "command", "command": "echo done at once"}}
 
 
@@ -60,6 +67,8 @@ def test_waiting_runs_are_released_held_and_cancelled_with_keys_alone(
     ops("run", "submit", "--preset", "ticks", "--run-id", "second", "--after", "first")
     terminal.start_ops(80, 24, made.file, client_home)
     terminal.wait_for(r"◌ queued +second +here +\S+ #1 run first")
+    # What was remembered of the other run may have been there first, and the cursor stays where it is.
+    terminal.press("Home")
     terminal.wait_for(r"not started: #1 waits for run first")
     terminal.press("h")
     terminal.wait_for(r"◌ held +second")
@@ -81,6 +90,38 @@ def test_waiting_runs_are_released_held_and_cancelled_with_keys_alone(
     terminal.press("q")
     assert terminal.gone()
     ops("run", "kill", "first", "--yes", "--grace", "0.1")
+
+
+def test_a_log_tells_where_attempts_begin_and_what_was_freed(
+    terminal: Terminal, project: MakeProject, ops: Ops, client_home: Path
+) -> None:
+    made = project("here", presets={"again": AGAIN, "flood": FLOODING})
+    ops("run", "submit", "--preset", "flood", "--run-id", "f1")
+    ops("run", "submit", "--preset", "again", "--run-id", "a1")
+    assert ops("run", "wait", "a1").returncode == 1
+    assert ops("run", "wait", "f1").returncode == 0
+    terminal.start_ops(100, 30, made.file, client_home)
+    terminal.wait_for(r"✗ failed +a1")
+    terminal.press("Enter")
+    terminal.wait_for(r"this is attempt 1 +│\n│── attempt 2, after nonzero_exit ── +│\n│this is attempt 2")
+    terminal.press("7")
+    terminal.wait_for(r"2 ✗ nonzero_exit \S+ +exit status 3")
+    terminal.press("Escape")
+    terminal.wait_for(r"✓ succeeded +f1")
+    terminal.press("End", "Enter")
+    terminal.wait_for(r"f1  ✓ succeeded(.|\n)*\d{15}")
+    terminal.press("l")
+    while "0" * 15 not in terminal.screen():
+        # At the top, going up reads what comes before it.
+        terminal.press("Home")
+        terminal.wait_for(r"held still")
+    terminal.press("/")
+    terminal.wait_for("search the log")
+    terminal.type("freed here")
+    terminal.press("Enter")
+    terminal.wait_for(r"⋯ \d\.\d MiB freed here by max_log_size ⋯")
+    terminal.press("q")
+    assert terminal.gone()
 
 
 @pytest.mark.parametrize("place", ["local", "ssh"])

@@ -165,8 +165,11 @@ class LogReader:
 
 
 def _from_a_line(piece: LogPiece) -> LogPiece:
-    """The piece from its first line start on; a line longer than the piece is shown from where the piece begins."""
-    cut = piece.data.find(b"\n") + 1 if piece.offset else 0
+    """The piece from its first line start on; a line longer than the piece is shown from where the piece begins.
+
+    A piece shorter than what was asked for begins where nothing stands before it.
+    """
+    cut = piece.data.find(b"\n") + 1 if piece.offset and len(piece.data) == _EARLIER_BYTES else 0
     if cut in (0, len(piece.data)):
         return piece
     return replace(piece, offset=piece.offset + cut, data=piece.data[cut:])
