@@ -21,7 +21,9 @@ from podops_runners.runfiles import layout_of
 from podops_runners.scan import Project, Scanner
 
 _WORKERS = 4
-_SCAN_S = 0.5
+
+#: How often the run list is looked at unless the client says else, and the limits of what it may say, seconds.
+_SCAN_S, _LEAST_SCAN_S, _MOST_SCAN_S = 0.5, 0.1, 60.0
 
 #: How long a link that has lost its client works on to complete a change, seconds.
 _COMPLETE_S = 5.0
@@ -60,6 +62,8 @@ class LinkServer:
         self._gpus: Optional[GpuSource] = None
         self._simulated = False
         self._interval = 1.0
+        self._scan_s = _SCAN_S
+        self._resample = threading.Event()
         self._rescan = threading.Event()
         self._ops: Optional[LinkOps] = None
 
@@ -180,10 +184,15 @@ class LinkServer:
         }
 
     def _rate(self, request: Header) -> Header:
-        interval = request.get("sample_interval_s")
-        if isinstance(interval, (int, float)) and not isinstance(interval, bool):
-            self._interval = min(60.0, max(0.1, float(interval)))
-        return {}
+        """Sample and look at the runs as often as the client wants; at once when that is more often than before."""
+        before = (self._interval, self._scan_s)
+        self._interval = _seconds(request.get("sample_interval_s"), self._interval, 0.1, 60.0)
+        self._scan_s = _seconds(request.get("runs_interval_s"), self._scan_s, _LEAST_SCAN_S, _MOST_SCAN_S)
+        if self._interval < before[0]:
+            self._resample.set()
+        if self._scan_s < before[1]:
+            self._rescan.set()
+        return {"sample_interval_s": self._interval, "runs_interval_s": self._scan_s}
 
     def _gpu_samples(self) -> List[Header]:
         """Fresh GPU samples for a submit: the pushed ones may be a second old."""
@@ -198,7 +207,8 @@ class LinkServer:
             gpus = self._gpus.report(_claims(self._simulated))
             self._send({"push": "sample", "host": sampler.sample(), "gpus": gpus})
             # The first sample has no CPU share yet; the second follows soon, so that nobody waits a second for it.
-            time.sleep(self._interval if first_done else min(0.2, self._interval))
+            self._resample.wait(self._interval if first_done else min(0.2, self._interval))
+            self._resample.clear()
             first_done = True
 
     def _push_runs(self, scanner: Scanner) -> None:
@@ -212,7 +222,7 @@ class LinkServer:
             told = dict(scanner.problems)
             self._push_changes(sent, found)
             sent = found
-            self._rescan.wait(_SCAN_S)
+            self._rescan.wait(self._scan_s)
             self._rescan.clear()
 
     def _push_changes(
@@ -264,6 +274,12 @@ class LinkServer:
         if self._gpus is not None:
             self._gpus.close()
         os._exit(0)
+
+
+def _seconds(asked: Any, before: float, least: float, most: float) -> float:
+    if not isinstance(asked, (int, float)) or isinstance(asked, bool) or asked != asked:
+        return before
+    return float(min(most, max(least, asked)))
 
 
 def _facts(run: Optional[Header]) -> Optional[Header]:

@@ -172,3 +172,28 @@ def test_a_submit_cut_in_half_is_completed_when_it_is_asked_again(
     side.process.kill()
     side.process.wait(10)
     end_leftovers(tmp_path)
+
+
+def test_a_client_says_how_often_it_wants_samples_and_runs_and_is_told_at_once_when_it_wants_more(
+    pyz: Path, tmp_path: Path, sides: list[PodSide]
+) -> None:
+    side = PodSide(sys.executable, pyz)
+    sides.append(side)
+    run = tmp_path / "runs/by-hand"
+    run.mkdir(parents=True)
+    log = run / "stdout.log"
+    log.write_text("x\n")
+    side.hello(tmp_path / "runs", runs_interval_s=60.0)
+    side.push("runs")
+    side.send(id=2, op="rate", sample_interval_s=1e9, runs_interval_s="often")
+    answer = side.wait_for(lambda frame: frame.header.get("id") == 2).header
+    assert (answer["sample_interval_s"], answer["runs_interval_s"]) == (60.0, 60.0)
+    side.push("sample")
+    log.write_text("x\ny\n")
+    side.send(id=3, op="rate", sample_interval_s=0.1, runs_interval_s=0.1)
+    begun = time.monotonic()
+    side.wait_for(lambda frame: frame.header.get("id") == 3)
+    assert side.push("runs").header["changed"][0]["log_bytes"] == 4
+    for _ in range(5):
+        side.push("sample")
+    assert time.monotonic() - begun < 15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -81,6 +81,11 @@ class RecordedFleet:
         #: What was submitted, and what is answered to it.
         self.specs: list[dict[str, Any]] = []
         self.answer: dict[str, Any] = {}
+        #: The pods in view, and how somebody looks at them.
+        self.attended: tuple[set[str], str] = (set(), "")
+
+    def attend(self, in_view: Collection[str], attention: str) -> None:
+        self.attended = (set(in_view), attention)
 
     async def __aenter__(self) -> RecordedFleet:
         return self

@@ -23,6 +23,7 @@ from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops.transport import locked_keys
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
+from podops_tui.attending import Attending
 from podops_tui.keeping import Keeping
 from podops_tui.live_screen import LiveScreen
 from podops_tui.queue_deeds import QueueDeeds
@@ -80,6 +81,7 @@ class OpsApp(QueueDeeds, App[None]):
         self._keeping = keeping
         self._on_start = on_start
         self._changed = False
+        self._attending = Attending()
         self._home = FleetScreen()
         self._stop: Callable[[], None] = lambda: None
 
@@ -100,8 +102,10 @@ class OpsApp(QueueDeeds, App[None]):
             self._keeping.start(self.fleet)
         self._stop = self.fleet.subscribe(self._fleet_changed)
         await self.push_screen(self._home)
+        # Before the links are there: hundreds of pods at the pace of those in view would hold up their own connecting.
+        self._second()
         self.set_interval(_DRAW_S, self._redraw_changed)
-        self.set_interval(_AGE_S, self._redraw)
+        self.set_interval(_AGE_S, self._second)
         if self._on_start is not None:
             self._do(self._on_start(self.fleet), "")
 
@@ -258,7 +262,8 @@ class OpsApp(QueueDeeds, App[None]):
 
     async def _open_terminal(self, argv: list[str]) -> None:
         try:
-            code = await hand_over(self, argv)
+            with self._attending.handed_over():
+                code = await hand_over(self, argv)
         except SuspendNotSupported:
             raise PodopsError("this terminal cannot be handed over", "use: ops run attach") from None
         if code:
@@ -314,7 +319,16 @@ class OpsApp(QueueDeeds, App[None]):
         self._changed = True
 
     def _redraw_changed(self) -> None:
-        if self._changed:
+        if self._changed and self.app_focus and self._attending.may_draw:
+            self._redraw()
+
+    def _second(self) -> None:
+        base = self._base
+        if not self.is_running or not base.is_running:
+            return
+        in_view = base.pods_in_view if isinstance(base, LiveScreen) else frozenset[str]()
+        self.fleet.attend(in_view, self._attending.attention(self.app_focus))
+        if self._attending.may_draw:
             self._redraw()
 
     def _redraw(self) -> None:
@@ -328,8 +342,9 @@ class OpsApp(QueueDeeds, App[None]):
         if not self.is_running:
             # While the app is taken down its screens have no widgets left to draw.
             return
-        for screen in reversed(self.screen_stack):
-            if screen.is_mounted and isinstance(screen, (LiveScreen, SubmitScreen)):
-                screen.show_snapshot(self.snapshot)
-            if not screen.is_modal:
-                return
+        with self._attending.drawing():
+            for screen in reversed(self.screen_stack):
+                if screen.is_mounted and isinstance(screen, (LiveScreen, SubmitScreen)):
+                    screen.show_snapshot(self.snapshot)
+                if not screen.is_modal:
+                    return

@@ -37,6 +37,11 @@ class LiveScreen(Screen[None]):
         return None
 
     @property
+    def pods_in_view(self) -> frozenset[str]:
+        """The pods that something on the screen is about."""
+        return frozenset() if self.selected_pod is None else frozenset({self.selected_pod.name})
+
+    @property
     def chosen_runs(self) -> list[RunSnapshot]:
         """What an action on several runs is about."""
         return [] if self.selected_run is None else [self.selected_run]

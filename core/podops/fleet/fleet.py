@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +15,7 @@ from podops.config.reader import nearest
 from podops.errors import NotFoundError
 from podops.fleet import wire
 from podops.fleet.asking import Asking
+from podops.fleet.attention import Attention, paces
 from podops.fleet.hello import who
 from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.memory import Memory, RecalledLog
@@ -187,6 +188,11 @@ class Fleet:
     async def recall_log(self, pod: str, run_id: str, *, project: str = "") -> RecalledLog | None:
         """The end of a run's log as the memory has it."""
         return await self._noting.recall_log(pod, self._project(project), run_id)
+
+    def attend(self, in_view: Collection[str], attention: Attention) -> None:
+        """Say which pods somebody looks at, and how: the others are asked to tell what is new less often."""
+        for name, pace in paces(self._links, in_view, attention):
+            self._links[name].pace(pace)
 
     def retry(self, pod: str) -> None:
         """Connect now instead of waiting for the back-off."""

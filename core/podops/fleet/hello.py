@@ -7,11 +7,12 @@ import socket
 from typing import Any
 
 from podops.config.model import PodConfig, ProjectConfig
+from podops.fleet.attention import Pace
 from podops_runners import __version__
 from podops_runners.protocol import PROTOCOL_VERSION
 
 
-def hello(config: ProjectConfig, pod: PodConfig) -> dict[str, Any]:
+def hello(config: ProjectConfig, pod: PodConfig, pace: Pace) -> dict[str, Any]:
     """The fields of the first request on a link."""
     layout = {"heartbeat": config.tmux.heartbeat_file, "completion": config.artifacts.completion_file}
     project = {"name": config.name, "outputs_dir": pod.outputs_dir, "layout": layout}
@@ -20,7 +21,7 @@ def hello(config: ProjectConfig, pod: PodConfig) -> dict[str, Any]:
         "version": __version__,
         "client": socket.gethostname(),
         "projects": [project],
-        "sample_interval_s": 1.0,
+        **pace.fields(),
         "simulate_gpus": pod.simulated_gpus,
         "pod": pod.name,
         "tmux": {"enabled": config.tmux.enabled, "socket": config.tmux.socket},

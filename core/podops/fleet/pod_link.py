@@ -12,6 +12,7 @@ from typing import Any
 from podops import errors
 from podops.config.model import PodConfig, ProjectConfig
 from podops.fleet import wire
+from podops.fleet.attention import Pace
 from podops.fleet.hello import hello
 from podops.fleet.listeners import Listeners
 from podops.fleet.memory import Recalled
@@ -72,6 +73,7 @@ class PodLink:
         self._silence_s = patience if silence_s is None else max(_LEAST_SILENCE_S, min(silence_s, patience))
         self._way = Way(sharer, choose)
         self._runs = RunList(pod.name)
+        self._pace = Pace()
         self._client: LinkClient | None = None
         #: Who gets what belongs to one log or one connection.
         self.listeners = Listeners()
@@ -128,6 +130,13 @@ class PodLink:
         if self._client is None:
             self._backoff.reset()
             self._hurry.set()
+
+    def pace(self, pace: Pace) -> None:
+        """From now on, and on every later link, the pod is asked to tell what is new this often."""
+        if pace != self._pace:
+            self._pace = pace
+            if self._client is not None:
+                self._client.tell("rate", **pace.fields())
 
     def show(self, pod: PodConfig) -> None:
         """The same pod by the same way, with another price or other tags."""
@@ -256,7 +265,9 @@ class PodLink:
         try:
             client.start()
             await client.request(
-                "hello", on_answer=lambda answer: self._take_hello(answer, client), **hello(self._config, self.pod)
+                "hello",
+                on_answer=lambda answer: self._take_hello(answer, client),
+                **hello(self._config, self.pod, self._pace),
             )
         except BaseException:
             with contextlib.suppress(Exception):

@@ -33,6 +33,8 @@ def text(value: object, limit: int = SHORT) -> str:
     """One line of printable text; anything that could steer a terminal is left out."""
     if not isinstance(value, str):
         return ""
+    if len(value) <= limit and value.isprintable():
+        return value  # nearly always; what follows costs a hundred times as much
     return "".join(c if c.isprintable() else " " if c in "\t\n\r" else "" for c in value[:limit])
 
 
@@ -40,6 +42,8 @@ def block(value: object) -> str:
     """Text of several lines, printable but for its newlines and tabs."""
     if not isinstance(value, str):
         return ""
+    if len(value) <= LONG and value.isprintable():
+        return value
     return "".join(c for c in value[:LONG] if c.isprintable() or c in "\n\t")
 
 

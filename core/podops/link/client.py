@@ -154,6 +154,11 @@ class LinkClient:
         if not self._lost.done():
             self._send({"op": op, **fields}, payload)
 
+    def tell(self, op: str, **fields: Any) -> None:
+        """Send a request whose answer nobody waits for; nothing happens on a lost link."""
+        if not self._lost.done():
+            self._send({"id": next(self._ids), "op": op, **fields})
+
     async def close(self) -> None:
         """End the link; requests in flight raise `UnreachableError`."""
         self._lose(UnreachableError(f"the link to pod {self._pod} was closed"))

@@ -61,6 +61,12 @@ class FleetScreen(LiveScreen, LogActions):
         return self.ops.snapshot.pods.get(run.pod)
 
     @property
+    def pods_in_view(self) -> frozenset[str]:
+        pods = {pod.name for pod in self.query_one(PodsTable).in_view}
+        runs = {run.pod for run in self.query_one(RunsTable).in_view}
+        return super().pods_in_view | pods | runs
+
+    @property
     def chosen_runs(self) -> list[RunSnapshot]:
         marked = self.query_one(RunsTable).marked
         if marked:

@@ -65,6 +65,12 @@ class RowList(ScrollView, Generic[T], can_focus=True):
     def selected(self) -> T | None:
         return self.items[self.cursor] if self.cursor < len(self.items) else None
 
+    @property
+    def in_view(self) -> list[T]:
+        """The items whose rows are on the screen."""
+        top = int(self.scroll_offset.y)
+        return self.items[top : top + max(0, self.size.height - 1)]
+
     def look(self) -> object:
         """What the rows show beside their items: when it is another, every row is drawn again."""
         return None
