@@ -9,6 +9,9 @@ from typing import List
 
 _SUFFIX = ".pyz"
 
+#: Stands in the copy: a line `SIZE PATH` for each of its files. The bootstrap of a link reads it, too.
+_SIZES = "sizes"
+
 
 def archive() -> str:
     """The zipapp this process was started from, also when that was its unpacked copy."""
@@ -18,21 +21,22 @@ def archive() -> str:
 
 
 def command(*arguments: str) -> List[str]:
-    """The command line that starts a process of ours: from the unpacked copy where there is one."""
+    """The command line that starts a process of ours: from the unpacked copy where there is a whole one."""
     place = archive()
     copy = _copy_of(place)
-    quick = copy and os.path.isfile(os.path.join(copy, "__main__.py"))
-    return [sys.executable or "python3", "-I", "-S", copy if quick else place] + list(arguments)
+    return [sys.executable or "python3", "-I", "-S", copy if _is_whole(copy) else place] + list(arguments)
 
 
 def unpack() -> None:
-    """Make the unpacked copy beside the zipapp unless there is one. Never raises: without it all works, but slower.
+    """Make the unpacked copy beside the zipapp unless it is there, and whole.
+
+    Never raises: without it all works, but slower.
 
     The caller must be single-threaded: it forks.
     """
     place = archive()
     copy = _copy_of(place)
-    if not copy or os.path.isdir(copy):
+    if not copy or _is_whole(copy):
         return
     try:
         pid = os.fork()
@@ -54,6 +58,16 @@ def _copy_of(place: str) -> str:
     return place[: -len(_SUFFIX)] if place.endswith(_SUFFIX) else ""
 
 
+def _is_whole(copy: str) -> bool:
+    """Whether every file of the copy is there in its size: cleaners of caches and full disks take single ones."""
+    try:
+        with open(os.path.join(copy, _SIZES), encoding="utf-8") as stream:
+            lines = [line.split(" ", 1) for line in stream.read().splitlines()]
+        return bool(lines) and all(os.path.getsize(os.path.join(copy, name)) == int(size) for size, name in lines)
+    except (OSError, ValueError):
+        return False
+
+
 def _make(place: str, copy: str) -> None:
     import shutil
     import tempfile
@@ -61,6 +75,10 @@ def _make(place: str, copy: str) -> None:
     fresh = tempfile.mkdtemp(prefix=".unpacking-", dir=os.path.dirname(copy))
     try:
         _unpack(place, fresh, copy)
+        _note_sizes(fresh)
+        if os.path.isdir(copy):
+            os.rename(copy, os.path.join(fresh, "damaged"))
+            shutil.rmtree(os.path.join(fresh, "damaged"), ignore_errors=True)
         os.rename(fresh, copy)
     except Exception:  # a full disk, or another agent that was quicker
         shutil.rmtree(fresh, ignore_errors=True)
@@ -75,6 +93,17 @@ def _unpack(place: str, fresh: str, final: str) -> None:
         for name in names:
             if name.endswith(".py"):
                 _compile(os.path.join(folder, name), final + os.path.join(folder, name)[len(fresh) :])
+
+
+def _note_sizes(copy: str) -> None:
+    lines = []
+    for folder, _, names in os.walk(copy):
+        for path in (os.path.join(folder, name) for name in names):
+            lines.append("{} {}\n".format(os.path.getsize(path), os.path.relpath(path, copy)))
+    with open(os.path.join(copy, _SIZES), "w", encoding="utf-8") as stream:
+        stream.writelines(lines)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _compile(path: str, told: str) -> None:

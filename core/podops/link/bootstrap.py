@@ -35,6 +35,13 @@ def good(path):
             return os.fstat(f.fileno()).st_uid == os.geteuid() and hashlib.sha256(f.read()).hexdigest() == SHA
     except OSError:
         return False
+def whole(d):
+    try:
+        with open(os.path.join(d, "sizes")) as f:
+            lines = [line.split(" ", 1) for line in f.read().splitlines()]
+        return bool(lines) and all(os.path.getsize(os.path.join(d, name)) == int(size) for size, name in lines)
+    except (OSError, ValueError):
+        return False
 def writable(d):
     try:
         os.makedirs(d, 0o700, exist_ok=True)
@@ -95,7 +102,7 @@ def main():
     python = sys.executable or "python3"
     env = dict((name, os.environ[name]) for name in ENV if name in os.environ)
     copy = path[:-4]  # unpacked and compiled by the agent: a third of the time to start
-    if os.path.isfile(os.path.join(copy, "__main__.py")):
+    if whole(copy):
         path = copy
     os.execvpe(python, [python, "-I", "-S", path, "link"], env)
 main()
