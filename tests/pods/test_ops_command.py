@@ -73,6 +73,7 @@ def test_each_mistake_has_its_exit_code_and_names_the_thing(ops: Ops, pod: str) 
         (["run", "submit", "--preset", "bad", "--run-id", "../../x"], 2, "../../x"),
         (["run", "submit", "--preset", "lop"], 3, "lop"),
         (["run", "submit", "--preset", "bad", "--pod", "nopod"], 3, "nopod"),
+        (["run", "submit", "--preset", "bad", "--pod", "a100", "--after", "zz"], 3, "no run 'zz' on pod a100"),
         (["run", "status", "nothing"], 3, "nothing"),
         (["run", "status"], 2, "name one run"),
     ]
@@ -123,6 +124,14 @@ def test_an_outputs_root_that_cannot_be_written_is_named_with_the_cure(
     assert done.returncode == 1
     assert str(client_home / "runs") in done.stderr
     assert "remote_outputs_dir" in done.stderr
+
+
+def test_a_volume_that_went_away_is_told_beside_its_pod(ops: Ops, project: MakeProject) -> None:
+    made = project("here", presets=PRESETS)
+    ops("run", "submit", "--preset", "bad", "--run-id", "b1")
+    made.local_outputs_dir.rename(made.local_outputs_dir.with_name("unmounted"))
+    for command in (["status"], ["pod", "list"]):
+        assert f"{made.local_outputs_dir}: No such file or directory" in ops(*command).stdout
 
 
 def test_a_dry_run_needs_no_pod_and_no_heavy_library(ops: Ops, ssh_pod: MakeSshPod, project: MakeProject) -> None:

@@ -184,6 +184,7 @@ def test_the_list_tells_place_reason_and_age_and_a_run_that_has_started_is_no_ma
     assert refused.returncode == 5
     assert "cannot cancel run wide: it has started" in refused.stderr
     assert "end it with `ops run kill wide`" in refused.stderr
+    assert [run["run_id"] for run in queue.ops("queue", "--json").json["runs"]] == ["high", "low"]
     missing = queue.ops("queue", "hold", "nobody")
     assert (missing.returncode, "there is no run 'nobody'" in missing.stderr) == (3, True)
 
@@ -193,6 +194,8 @@ def test_a_run_starts_not_before_its_time_and_then_by_itself(queue: Queue) -> No
     assert (told["state"], told["why"].startswith("not before ")) == ("queued", True)
     assert queue.ended("later") == ("succeeded", "ok")
     assert "is past" in queue.ops("run", "submit", "--preset", "ok", "--at", "2020-01-01 10:00").stderr
+    both = queue.ops("run", "submit", "--preset", "ok", "--at", "22:30", "--delay", "3s")
+    assert (both.returncode, "--at and --delay both say when" in both.stderr) == (2, True)
 
 
 def test_two_projects_never_share_a_gpu_nor_a_run_directory(queue: Queue, world: Path) -> None:

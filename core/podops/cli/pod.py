@@ -175,10 +175,14 @@ def _pod_table(fleet: FleetSnapshot) -> str:
     return table(headers, [_pod_row(pod) for pod in fleet.pods.values()], state_column=1, dim=old)
 
 
+def _live_note(pod: PodSnapshot) -> str:
+    return (pod.sample.root_fault if pod.sample else "") or gpu_note(pod)
+
+
 def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:
     sample, gpus = pod.sample, pod.gpus.gpus
     busy = sum(not gpu.is_free() for gpu in gpus)
-    note = pod.reason if pod.state != "live" else gpu_note(pod)
+    note = pod.reason if pod.state != "live" else _live_note(pod)
     if pod.state != "live" and pod.last_seen is not None:
         note += f" (last seen {ago(pod.last_seen)})"
     memory = disk = "-"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
 def queue(context: click.Context) -> int:
     """Runs that wait on their pod. Without a command: `ops queue list`."""

@@ -12,10 +12,11 @@ from podops.cli.context import Options, find_run, json_option, open_fleet, run_a
 from podops.cli.moment import DurationType, MomentType
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_overrides, complete_pods, complete_presets, complete_runs
-from podops.errors import UnreachableError, UsageError
+from podops.errors import NotFoundError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from podops.config.model import GpuRequest, ProjectConfig
+    from podops.fleet.fleet import Fleet
     from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
     from podops.plan import SubmitPlan
 
@@ -85,6 +86,8 @@ def submit(options: Options, /, pod: str | None, dry_run: bool, **asked: Any) ->
     \b
       ops run submit --preset train --pod a100 max_iters=100 --dry-run
     """
+    if asked["not_before"] is not None and asked["delay"] is not None:
+        raise UsageError("--at and --delay both say when", "give one of them")
     config, wanted = options.project(pod), Wanted(**asked)
     if pod is None and len(config.pods) == 1:
         pod = next(iter(config.pods))
@@ -143,7 +146,7 @@ async def _start(
 ) -> tuple[str, dict[str, Any]]:
     """The pod that took the run, and its answer."""
     async with open_fleet(options, [pod] if pod else None) as fleet:
-        parents = [find_run(fleet, text) for text in (*wanted.after, *wanted.after_any)]
+        parents = [_parent(fleet, text, pod) for text in (*wanted.after, *wanted.after_any)]
         gpus = config.presets[wanted.preset].gpus if wanted.gpus is None else wanted.gpus
         chosen = pod or _pod_of(parents) or _roomiest(fleet.snapshot, gpus)
         for parent in parents:
@@ -164,6 +167,18 @@ def _show_answer(options: Options, pod: str, answer: dict[str, Any]) -> None:
     elif answer.get("state") == "queued":
         say(f"queued: {answer.get('why') or 'waits for its turn'}")
     say(f"follow it with: ops run tail -f {answer['run_id']}")
+
+
+def _parent(fleet: Fleet, text: str, pod: str | None) -> RunSnapshot:
+    """The run to come after; where a pod was named, it alone was asked."""
+    try:
+        return find_run(fleet, text)
+    except NotFoundError:
+        if pod is None:
+            raise
+        raise NotFoundError(
+            f"there is no run {text!r} on pod {pod}", "a run comes after runs of its own pod; see `ops run list`"
+        ) from None
 
 
 def _pod_of(parents: Sequence[RunSnapshot]) -> str | None:

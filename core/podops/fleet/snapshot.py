@@ -135,6 +135,14 @@ class HostSample:
     network_received_bytes_per_s: float | None = None
     network_sent_bytes_per_s: float | None = None
 
+    @property
+    def root_fault(self) -> str:
+        """Which outputs root cannot be used, and why; empty when all can."""
+        for disk in self.disks[1:]:  # the first is `/`, which runs need not write to
+            if disk.error or disk.read_only:
+                return f"{disk.path}: {disk.error or 'read-only'}"
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class HostInfo:

@@ -59,7 +59,9 @@ def _facts(pod: PodSnapshot, wide: bool) -> Text:
     if waiting or wide:
         text.append_text(cell(f"{waiting} waiting" if waiting else "", 11, "cyan"))
     sample = pod.sample
-    if sample is not None:
+    if sample is not None and sample.root_fault:
+        text.append(f"{clean(sample.root_fault)}  ", "red")
+    elif sample is not None:
         memory = ratio(sample.memory_used_bytes, sample.memory_total_bytes)
         cpu = None if sample.cpu_percent is None else sample.cpu_percent / 100
         text.append(f"cpu {bar(cpu, 6)}  mem {bar(memory, 6)}  ")
