@@ -139,6 +139,8 @@ class Scanner:
             wire.update(gpus=[index for index in gpus if isinstance(index, int)] if isinstance(gpus, list) else [])
         wire.update(_log(run.stdout_log, now))
         wire["metrics"] = _metrics(run.metrics, summary)
+        if wire["step"] is None:  # the last heartbeat of a run that has ended tells none
+            wire["step"] = _whole(wire["metrics"].get("step"))
         return wire
 
     def _evidence(

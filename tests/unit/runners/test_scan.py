@@ -66,6 +66,13 @@ def test_absurd_values_never_hide_the_other_runs(tmp_path: Path, odd: str) -> No
     assert (tmp_path.name, "odd") in found
 
 
+def test_how_far_a_run_came_is_known_after_it_has_ended(tmp_path: Path) -> None:
+    put(tmp_path, "done", summary__json='{"ok": true, "last_metrics": {"step": 9, "loss": 0.3}}')
+    put(tmp_path, "plain", summary__json='{"ok": true}', heartbeat__txt="2026-11-21T10:15:05Z succeeded reason=ok")
+    found = scanner(tmp_path).scan()
+    assert [found[(tmp_path.name, run)]["step"] for run in ("done", "plain")] == [9, None]
+
+
 def test_a_root_that_vanishes_keeps_its_runs_and_the_other_roots_go_on(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     put(first, "a", run_spec__json="{}", summary__json='{"ok": true}')
