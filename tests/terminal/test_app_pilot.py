@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from podops.fleet.snapshot import FleetSnapshot
+from podops.fleet.snapshot import DiskUsage, FleetSnapshot, HostSample
 from podops_tui.actions import ACTIONS
 from podops_tui.ansi import parse_line
 from podops_tui.app import OpsApp
@@ -47,6 +47,22 @@ async def test_pods_and_runs_are_listed_also_those_that_are_not_live(size: tuple
     assert "connection timed out" in screen and "retry in" in screen
     assert "● running" in screen and "✗ failed" in screen and "train-small-2026" in screen
     assert "oom_gpu" in screen
+
+
+async def test_a_pod_whose_volume_went_away_says_so_instead_of_looking_well() -> None:
+    disks = (DiskUsage("/", 1, 2, read_only=True), DiskUsage("/mnt/runs/demo", 0, 0, error="No such file or directory"))
+    pod = replace(recorded()[0].snapshot.pods["h100-a"], sample=HostSample(time.time(), disks=disks))
+    app = OpsApp(CONFIG, fleet=recorded(snapshot=FleetSnapshot({"h100-a": pod}))[1])
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_drawn(pilot, app, "/mnt/runs/demo: No such file")
+
+
+async def test_ctrl_c_ends_nothing_and_names_the_key_that_leaves() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("ctrl+c")
+        await until_drawn(pilot, app, "q leaves; runs go on")
 
 
 async def test_a_filter_leaves_only_matching_runs_and_escape_brings_all_back() -> None:

@@ -123,6 +123,10 @@ class OpsApp(QueueDeeds, App[None]):
         if self._keeping is not None:
             await self._keeping.close()
 
+    def action_help_quit(self) -> None:
+        """ctrl+c: no run and no app is ended by a reflex."""
+        self.notify("q leaves; runs go on", markup=False)
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         for action in available(self.read_only):
             if action.id not in ("pane", "commands") and self._method(action.id) is not None:
