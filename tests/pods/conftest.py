@@ -239,6 +239,7 @@ def start_gpu_pod(tmp_path: Path) -> Iterator[StartGpuPod]:
     for side in sides:
         side.process.kill()
         side.process.communicate()
+    end_leftovers(tmp_path)
 
 
 @pytest.fixture

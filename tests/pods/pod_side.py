@@ -36,7 +36,9 @@ class PodSide:
         prefix: Sequence[str] = (),
     ) -> None:
         command = [*prefix, python, "-I", "-S", str(pyz), "link", *arguments]
-        environment = {"PATH": os.environ["PATH"], "HOME": str(pyz.parent), **(env or {})}
+        # Never this machine's own agent: with a state directory of its own it has one of its own.
+        own = {"HOME": str(pyz.parent), "PODOPS_STATE_DIR": str(pyz.parent / "state")}
+        environment = {"PATH": os.environ["PATH"], **own, **(env or {})}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )

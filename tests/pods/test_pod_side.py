@@ -23,12 +23,13 @@ def pyz(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sides() -> Iterator[list[PodSide]]:
+def sides(tmp_path: Path) -> Iterator[list[PodSide]]:
     started: list[PodSide] = []
     yield started
     for side in started:
         side.process.kill()
         side.process.communicate()
+    end_leftovers(tmp_path)
 
 
 def test_the_archive_is_the_same_bytes_for_the_same_sources() -> None:
