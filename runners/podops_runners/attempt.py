@@ -87,7 +87,7 @@ class Attempt:
         if spec.get("service"):
             self._phase = (_last_phase(run) if child.adopted else "") or "loading"
         self._probe: Optional[HealthProbe] = None
-        self._bad_probes = 0
+        self._bad_probes, self._unwell = 0, ""
         self._interval = number(spec.get("watch_interval_s")) or 20.0
         self._next_beat = self._next_probe = self._next_kill_look = self._next_log_look = 0.0
 
@@ -226,7 +226,7 @@ class Attempt:
                 self._freed_to = middle[1]
                 self._journal.event("log_gap", start=middle[0], end=middle[1])
                 return
-        self._begin_stop("log_limit", self._policies.grace_s, now, "its log is larger than {} bytes".format(limit))
+        self._begin_stop("log_limit", self._policies.grace_s, now, "its log is larger than {:,} bytes".format(limit))
 
     def _probe_service(self, now: float) -> None:
         wanted = self._spec["service"]
@@ -242,13 +242,17 @@ class Attempt:
         if problem:
             self._not_well(problem, now)
             return
-        self._bad_probes = 0
+        if self._unwell:
+            self._next_beat = 0.0
+        self._bad_probes, self._unwell = 0, ""
         if self._phase != "ready":
             self._change_phase("ready", port=wanted["port"], after_s=round(now - self._clock, 3))
 
     def _not_well(self, problem: str, now: float) -> None:
         wanted = self._spec["service"]
         self._bad_probes += 1
+        if problem != self._unwell:
+            self._unwell, self._next_beat = problem, 0.0
         limit = number(wanted.get("ready_timeout_s"))
         if self._phase == "ready" and self._bad_probes >= _UNHEALTHY_AFTER:
             self._change_phase("unhealthy", detail=problem)
@@ -273,6 +277,7 @@ class Attempt:
             "step": self._output.step,
             "total": self._output.total,
             "phase": self._phase or None,
+            "health": self._unwell.replace(" ", "_") or None,
             "stalled": 1 if self._stalled else None,
             "nan": 1 if self._nan_told else None,
         }  # type: Dict[str, Any]

@@ -126,6 +126,8 @@ class Scanner:
             total_steps=_whole(beat.get("total")),
             problems=problems,
         )
+        if wire["phase"] in ("loading", "unhealthy") and beat.get("health"):
+            wire["detail"] = "its health check says: " + beat["health"].replace("_", " ")
         if state not in states.ENDED:
             age = 0.0 if beat_time is None else max(0.0, now - beat_time)
             active = beat if state in states.ACTIVE else {}

@@ -111,6 +111,15 @@ def test_a_service_that_takes_connections_and_says_nothing_is_never_ready(submit
     assert "not ready within 4 s" in summary["detail"] and "no answer within 5 s" in summary["detail"]
 
 
+def test_a_service_that_is_not_ready_says_what_its_health_check_got(submit: Submit, ops: Ops) -> None:
+    one = submit({"port": "auto"}, command=f"echo 404 > $OPS_RUN_DIR/health; exec {SERVER}")
+    one.wait(lambda: ops("run", "status", "api", "--json").json["detail"] == "its health check says: HTTP 404", "404")
+    assert "loading; its health check says: HTTP 404" in ops("run", "list").stdout
+    one.is_told("204")
+    one.wait_for_phase("ready")
+    assert ops("run", "status", "api", "--json").json["detail"] == ""
+
+
 def test_the_endpoint_stands_in_status_for_people_and_for_scripts(submit: Submit, ops: Ops) -> None:
     one = submit({"port": "auto"})
     one.wait_for_phase("ready")

@@ -34,7 +34,7 @@ def why(run: RunSnapshot, now: float, *, full: bool = False) -> str:
     if run.stalled:
         words.append(f"stalled {age(ticking(run.log_age_s, run, now))}")
     elif run.phase != "retrying":
-        words.append(clean(run.phase))
+        words.append(clean(f"{run.phase}: {run.detail}" if full and run.phase and run.detail else run.phase))
     return " ".join(word for word in words if word)
 
 
