@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from podops.fleet.snapshot import DiskUsage, FleetSnapshot, HostSample
@@ -63,6 +64,17 @@ async def test_ctrl_c_ends_nothing_and_names_the_key_that_leaves() -> None:
         await until_drawn(pilot, app, "2 Runs")
         await pilot.press("ctrl+c")
         await until_drawn(pilot, app, "q leaves; runs go on")
+
+
+async def test_what_is_typed_faster_than_the_app_draws_reaches_the_field_it_was_meant_for() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("s")
+        await until_drawn(pilot, app, "Will run")
+        for key in ("tab", "tab", *"lr=7"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until_drawn(pilot, app, "overrides lr=7")
 
 
 async def test_a_filter_leaves_only_matching_runs_and_escape_brings_all_back() -> None:

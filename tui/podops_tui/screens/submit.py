@@ -37,6 +37,9 @@ class SubmitScreen(ModalScreen[Submission | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "cancel", "Cancel"),
         Binding("ctrl+s", "start", "Submit", priority=True),
+        # Before the field in focus sees them: what is typed right after tab must reach the next field.
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
     ]
     CSS = """
     SubmitScreen { align: center middle; }
