@@ -93,6 +93,7 @@ def test_a_pod_that_is_down_is_told_and_hides_nothing(ops: Ops, ssh_pod: MakeSsh
     listed = ops("run", "list", "--json").json
     assert [run["run_id"] for run in listed["runs"]] == ["x1"]
     assert [pod["name"] for pod in listed["unreachable"]] == ["down"]
+    assert ops("queue", "--json").json["unreachable"] == listed["unreachable"]
     states = {pod["name"]: pod["state"] for pod in ops("pod", "list", "--json").json["pods"]}
     assert states == {"up": "live", "down": "unreachable"}
     assert ops("run", "submit", "--preset", "bad", "--pod", "down").returncode == 4

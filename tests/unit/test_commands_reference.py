@@ -9,6 +9,8 @@ import pytest
 
 from podops.cli.main import ops
 from podops.cli.reference import MARKER, main, reference
+from podops.cli.run_view import run_rows, run_status
+from podops.fleet.snapshot import RunSnapshot
 
 DOCUMENT = Path(__file__).parents[2] / "docs/commands.md"
 
@@ -36,6 +38,17 @@ def test_generating_keeps_what_was_written_by_hand(tmp_path: Path) -> None:
     assert file.read_text() == f"by hand\n{MARKER}\n\n{reference()}"
     file.write_text("no marker\n")
     assert (main([str(file)]), file.read_text()) == (2, "no marker\n")
+
+
+def test_every_key_of_a_run_in_json_is_in_the_document() -> None:
+    shown = run_status(RunSnapshot("r", "pod", "running"), [], None, [], [])
+    written = DOCUMENT.read_text().partition(MARKER)[0]
+    assert not [key for key in shown if f'"{key}"' not in written and f"`{key}" not in written]
+
+
+def test_a_listing_says_when_a_failed_run_is_tried_again() -> None:
+    run = RunSnapshot("r", "pod", "starting", phase="retrying", attempt=1, attempts_max=3, retry_in_s=57.0)
+    assert "attempt 2 of 3 in 57s" in run_rows([run])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from podops.errors import PodopsError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
-    from podops.fleet.snapshot import RunSnapshot
+    from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 
     Change = Callable[[Fleet, RunSnapshot], Coroutine[Any, Any, dict[str, Any]]]
 
@@ -37,20 +37,20 @@ def queue(context: click.Context) -> int:
 def list_queue(options: Options, pod: str | None) -> int:
     """What waits, in its order, and what for."""
 
-    async def look() -> tuple[list[RunSnapshot], list[str], int]:
+    async def look() -> tuple[list[RunSnapshot], list[PodSnapshot], int]:
         async with open_fleet(options, pods_of(pod)) as fleet:
             waiting = [run for run in fleet.snapshot.runs() if run.state in ("queued", "held")]
-            silent = [f"pod {quiet.name} is {quiet.state}: {quiet.reason}" for quiet in unreachable(fleet)]
-            return waiting, silent, len(fleet.snapshot.pods)
+            return waiting, unreachable(fleet), len(fleet.snapshot.pods)
 
     from podops.cli.run_view import run_summary
 
     waiting, silent, pods = run_async(look())
     waiting.sort(key=lambda run: (run.pod, run.place or math.inf, -run.priority, run.created_at or 0.0, run.run_id))
-    for line in silent:
-        say(line)
+    for quiet in silent:
+        say(f"pod {quiet.name} is {quiet.state}: {quiet.reason or 'no answer yet'}")
     if options.json:
-        print_json({"ok": True, "runs": [run_summary(run) for run in waiting], "unreachable": silent})
+        away = [{"name": quiet.name, "state": quiet.state, "reason": quiet.reason} for quiet in silent]
+        print_json({"ok": True, "runs": [run_summary(run) for run in waiting], "unreachable": away})
     elif waiting:
         headers = ("POD", "#", "RUN", "STATE", "GPUS", "PRIO", "SINCE", "WAITS FOR")
         click.echo(table(headers, [_row(run) for run in waiting], state_column=3))

@@ -90,7 +90,11 @@ def endpoint_view(url: str) -> dict[str, Any] | None:
 
 def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
     told = asdict(attempt)
-    return {"attempt": told.pop("number")} | told | {"elapsed_s": attempt.elapsed_s}
+    return (
+        {"attempt": told.pop("number")}
+        | told
+        | {"elapsed_s": None if attempt.elapsed_s is None else round(attempt.elapsed_s, 3)}
+    )
 
 
 def run_rows(runs: Sequence[RunSnapshot], old: Mapping[tuple[str, str], str] | None = None) -> str:
@@ -106,7 +110,8 @@ def _row(run: RunSnapshot, age: str) -> tuple[str, ...]:
     if run.step is not None and run.total_steps:
         step += f"/{run.total_steps}"
     loss = next((run.metrics[name] for name in ("loss", "train_loss") if name in run.metrics), None)
-    notes = [age, run.phase, "stalled" if run.stalled else "", run.detail, *run.problems]
+    phase = f"attempt {_attempts_told(run)}" if run.retry_in_s is not None else run.phase
+    notes = [age, phase, "stalled" if run.stalled else "", run.detail, *run.problems]
     return (
         run.run_id,
         run.pod,
