@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench
+.PHONY: help setup demo test test-all soak check bench
 BIN := .venv/bin
 
 help:  ## show these lines
@@ -18,6 +18,10 @@ test-all: setup  ## every test, the injected faults and real container engines t
 	@scripts/engines.sh
 	@scripts/networks.sh
 	@PODOPS_TEST_ENGINES=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+MINUTES ?= 30
+soak: setup  ## random faults over 20 pods for MINUTES=30, then every invariant
+	@OPS_SOAK_MINUTES=$(MINUTES) OPS_SOAK_PODS=20 $(BIN)/python -m pytest -q -s tests/faults/soak
 
 check: setup  ## lint, format, types, layers
 	@$(BIN)/ruff check core tui runners tests benchmarks

@@ -81,6 +81,11 @@ class BadNetwork:
         self._thread.join(10)
         self._loop.close()
 
+    @property
+    def open_connections(self) -> int:
+        """How many there are, those among them that nobody uses any more."""
+        return self._do(lambda: len(self._connections))
+
     def reset(self) -> int:
         """Cut every connection; how many there were."""
 
