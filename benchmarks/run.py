@@ -13,7 +13,19 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from benchmarks import app, cold_status, idle, log_latency, printing, queue_scale, shared_link, start_time, submit_time
+from benchmarks import (
+    app,
+    at_scale,
+    big_log,
+    cold_status,
+    idle,
+    log_latency,
+    printing,
+    queue_scale,
+    shared_link,
+    start_time,
+    submit_time,
+)
 from benchmarks.measure import Row
 from benchmarks.world import World, world
 
@@ -26,6 +38,8 @@ MEASURES: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "start": start_time.measure,
     "shared": shared_link.measure,
     "app": app.measure,
+    "big-log": big_log.measure,
+    "links": at_scale.measure,
     # Last, because whatever is measured while a thousand runs wait pays for them.
     "queue": queue_scale.measure,
 }

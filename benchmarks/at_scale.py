@@ -1,0 +1,199 @@
+"""Many links beside bare asyncssh connections: what they cost at one sample a second, and how soon they are there.
+
+`OPS_BENCH_LINKS` says how many pods (20). They are one sshd on loopback, so that both sides pay the same for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.pods.loopback import SshPod, link_processes, wait_for
+
+from benchmarks.measure import Row, process
+from benchmarks.world import FAR, World
+from podops.config.model import ProjectConfig
+from podops.fleet.fleet import Fleet
+
+LINKS = int(os.environ.get("OPS_BENCH_LINKS", "20"))
+SECONDS, REPEATS = 15.0, 3
+
+#: As many at once as podops connects to.
+_AT_ONCE = 20
+
+#: What a bare loop reads: as many bytes as a link brings, as often, from a program that does nothing else.
+_SAY = "exec python3 -I -S -c 'import time\nwhile 1: print(\"x\" * {size}, flush=True); time.sleep(1)'"
+
+#: What one writes by hand to see a machine's figures once a second.
+_SHELL_SAMPLER = (
+    "while :; do cat /proc/loadavg /proc/meminfo /proc/stat /proc/net/dev > /dev/null; df / > /dev/null; "
+    "nvidia-smi > /dev/null 2>&1; tail -n 5 ~/runs/*/heartbeat.txt > /dev/null 2>&1; sleep 1; done"
+)
+
+
+async def measure(world: World) -> list[Row]:
+    return [*await _pod_side(world), *await _steady(world), *await _connecting(world)]
+
+
+def _config(world: World, count: int) -> ProjectConfig:
+    pod = world.config.pods[FAR]
+    return replace(world.config, pods={f"pod-{n:03}": replace(pod, name=f"pod-{n:03}") for n in range(count)})
+
+
+async def _steady(world: World) -> list[Row]:
+    heard = await _bytes_a_second(world)
+    async with Fleet(_config(world, LINKS)) as fleet:
+        await fleet.settled(120)
+        ours = await _cpu_percent()
+    async with _Bare(world.pod, LINKS) as bare:
+        await bare.connect()
+        reading = [asyncio.create_task(bare.read(connection, heard)) for connection in bare.connections]
+        await asyncio.sleep(2.0)
+        theirs = await _cpu_percent()
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+    what = f"{LINKS} links at 1 Hz: CPU of the client"
+    return [Row(what, f"bare asyncssh reading the same {heard} bytes a second", ours, theirs, "% of a core")]
+
+
+async def _bytes_a_second(world: World) -> int:
+    """What one link brings."""
+    async with Fleet(_config(world, 1)) as fleet:
+        await fleet.settled(60)
+        await asyncio.sleep(2.0)
+        client = await fleet.link("pod-000").client()
+        before = client._heard
+        await asyncio.sleep(5.0)
+        return int((client._heard - before) / 5.0)
+
+
+async def _connecting(world: World) -> list[Row]:
+    first, every, bare_one, bare_all = [], [], [], []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        async with _Bare(world.pod, 1) as bare:
+            await bare.connect()
+            bare_one.append(1000 * (time.perf_counter() - begun))
+        begun = time.perf_counter()
+        async with Fleet(_config(world, LINKS)) as fleet:
+            first.append(await _until_live(fleet, begun, 1))
+            every.append(await _until_live(fleet, begun, LINKS))
+        begun = time.perf_counter()
+        async with _Bare(world.pod, LINKS) as bare:
+            await bare.connect()
+            bare_all.append(1000 * (time.perf_counter() - begun))
+    median = statistics.median
+    return [
+        Row(f"the first of {LINKS} pods is live", "one asyncssh connect", median(first), median(bare_one), "ms"),
+        Row(
+            f"{LINKS} pods are live, each with its pod side started",
+            f"a loop of {LINKS} asyncssh connects that start nothing",
+            median(every),
+            median(bare_all),
+            "ms",
+        ),
+    ]
+
+
+async def _until_live(fleet: Fleet, begun: float, count: int) -> float:
+    changed = asyncio.Event()
+    stop = fleet.subscribe(lambda _: changed.set())
+    async with asyncio.timeout(120):
+        while sum(pod.state == "live" for pod in fleet.snapshot.pods.values()) < count:
+            changed.clear()
+            await changed.wait()
+    stop()
+    return 1000 * (time.perf_counter() - begun)
+
+
+class _Bare:
+    """asyncssh without anything of ours but the options that make it connect to this pod."""
+
+    def __init__(self, pod: SshPod, count: int) -> None:
+        self._pod = pod
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._count = count
+        self.connections: list[Any] = []
+
+    async def __aenter__(self) -> _Bare:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for connection in self.connections:
+            connection.abort()
+        await asyncio.gather(*(connection.wait_closed() for connection in self.connections), return_exceptions=True)
+
+    async def connect(self) -> None:
+        await asyncio.gather(*(self._one() for _ in range(self._count)))
+
+    async def _one(self) -> None:
+        import asyncssh
+
+        async with self._places:
+            keys, hosts = [str(self._pod.user_key)], str(self._pod.known_hosts)
+            connection = await asyncssh.connect(
+                "127.0.0.1", self._pod.port, client_keys=keys, known_hosts=hosts, agent_path=None, config=None
+            )
+        self.connections.append(connection)
+
+    async def read(self, connection: Any, size: int) -> None:
+        said = await connection.create_process(_SAY.format(size=size), encoding=None)
+        while await said.stdout.read(65536):
+            pass
+
+
+async def _cpu_percent() -> float:
+    """Of this process, while nothing but the links is at work in it."""
+    await asyncio.sleep(2.0)
+    spent, begun = time.process_time(), time.monotonic()
+    await asyncio.sleep(SECONDS)
+    return 100 * (time.process_time() - spent) / (time.monotonic() - begun)
+
+
+async def _pod_side(world: World) -> list[Row]:
+    async with Fleet(_config(world, 1)) as fleet:
+        await fleet.settled(60)
+        await asyncio.sleep(3.0)
+        link = await _the_only_link(world)
+        ours, resident = await _spent(link), _resident_mib(link)
+    environment = dict(os.environ, HOME=str(world.pod.home))
+    sampler = await asyncio.create_subprocess_exec("sh", "-c", _SHELL_SAMPLER, env=environment)
+    theirs = await _spent(sampler.pid)
+    sampler.kill()
+    await sampler.wait()
+    await process("sleep", "1")
+    instead = "a shell loop of cat, df, nvidia-smi and tail"
+    return [
+        Row("the pod side at 1 Hz: CPU", instead, ours, theirs, "% of a core"),
+        Row("the pod side at 1 Hz: resident", "-", resident, 0.0, "MiB"),
+    ]
+
+
+async def _the_only_link(world: World) -> int:
+    """Those of before end by themselves."""
+    await asyncio.to_thread(
+        wait_for, lambda: len(link_processes(world.pod.home)) == 1, "the links of before to end", 30
+    )
+    return link_processes(world.pod.home)[0]
+
+
+async def _spent(pid: int) -> float:
+    """CPU of a process and of the children it has waited for, in % of a core."""
+    before, begun = _cpu_seconds(pid), time.monotonic()
+    await asyncio.sleep(SECONDS)
+    return 100 * (_cpu_seconds(pid) - before) / (time.monotonic() - begun)
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_mib(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
