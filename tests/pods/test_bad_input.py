@@ -118,6 +118,14 @@ def test_a_project_file_that_is_not_yaml_is_told_with_the_line(ops: Ops, project
     assert fault.startswith(f"{made.file}:2: is not valid YAML")
 
 
+@pytest.mark.parametrize(("text", "kind"), [("- project\n- pods\n", "a list"), ("hello\n", "a single value")])
+def test_a_project_file_without_keys_is_told_as_such(ops: Ops, project: MakeProject, text: str, kind: str) -> None:
+    made = project("here")
+    made.file.write_text(text)
+    (fault,) = told(ops, 2, "status").faults
+    assert fault.startswith(f"{made.file}:1: is {kind}, not keys")
+
+
 def test_an_unknown_name_is_told_with_the_nearest_one(ops: Ops, project: MakeProject) -> None:
     project("laptop", presets=PRESETS)
     mistakes = {
