@@ -123,7 +123,7 @@ def test_a_project_file_without_keys_is_told_as_such(ops: Ops, project: MakeProj
     made = project("here")
     made.file.write_text(text)
     (fault,) = told(ops, 2, "status").faults
-    assert fault.startswith(f"{made.file}:1: is {kind}, not keys")
+    assert fault.startswith(f"{made.file}:1: must be a mapping of keys, not {kind}")
 
 
 def test_an_unknown_name_is_told_with_the_nearest_one(ops: Ops, project: MakeProject) -> None:

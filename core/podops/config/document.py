@@ -64,7 +64,7 @@ def read_document(path: Path, faults: list[ConfigFault]) -> Value | None:
         return Value({}, file, 1)
     if not isinstance(node, yaml.MappingNode):
         found = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-        faults.append(ConfigFault(file, node.start_mark.line + 1, f"is {found}, not keys like `project:` and `pods:`"))
+        faults.append(ConfigFault(file, node.start_mark.line + 1, f"must be a mapping of keys, not {found}"))
         return None
     return _Builder(file, faults).build(node)
 
