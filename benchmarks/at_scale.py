@@ -75,7 +75,10 @@ async def _bytes_a_second(world: World) -> int:
 
 async def _connecting(world: World) -> list[Row]:
     first, every, bare_one, bare_all = [], [], [], []
+    async with Fleet(_config(world, LINKS)) as fleet:
+        await fleet.settled(120)  # the pod has our side from here on, and it is compiled
     for _ in range(REPEATS):
+        await asyncio.sleep(1.0)  # the links of before end
         begun = time.perf_counter()
         async with _Bare(world.pod, 1) as bare:
             await bare.connect()
@@ -177,9 +180,7 @@ async def _pod_side(world: World) -> list[Row]:
 
 async def _the_only_link(world: World) -> int:
     """Those of before end by themselves."""
-    await asyncio.to_thread(
-        wait_for, lambda: len(link_processes(world.pod.home)) == 1, "the links of before to end", 30
-    )
+    await asyncio.to_thread(wait_for, lambda: len(link_processes(world.pod.home)) == 1, "one link", 30)
     return link_processes(world.pod.home)[0]
 
 

@@ -1,0 +1,33 @@
+"""How many pods are connected to at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from podops.fleet.pacing import Gate
+
+
+async def test_a_few_pods_begin_first_and_each_that_makes_room_lets_more_begin_up_to_the_bound() -> None:
+    gate, end = Gate(6), asyncio.Event()
+    inside = most = 0
+
+    async def connect(done: asyncio.Event) -> None:
+        nonlocal inside, most
+        async with gate.place():
+            inside += 1
+            most = max(most, inside)
+            await done.wait()
+            inside -= 1
+
+    first = asyncio.Event()
+    tasks = [asyncio.create_task(connect(first if number < 4 else end)) for number in range(20)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert inside == 4
+    first.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert inside == most == 6
+    end.set()
+    await asyncio.gather(*tasks)
+    assert most == 6
