@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -28,6 +29,9 @@ PODS = ("alder", "birch", "cedar")
 
 #: What opens the demo: (preset, pod).
 FIRST_RUNS = (("train", "alder"), ("train", "birch"), ("crash", "cedar"), ("serve", "cedar"))
+
+#: Ending the demo takes so long at most, and a submit that nobody waits for any more is given so long to show, seconds.
+_END_S, _LATE_S = 25.0, 1.5
 
 
 @dataclass(slots=True)
@@ -66,13 +70,19 @@ class Demo:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     async def _end_runs(self) -> None:
-        async with Fleet(self.config) as fleet:
+        """Until none has been there for a moment: a submit that was under way when its app left may still start one."""
+        asked: set[str] = set()
+        async with Fleet(self.config) as fleet, asyncio.timeout(_END_S):
             await fleet.settled(10)
-            active = [run for run in fleet.snapshot.runs() if run.state in states.ACTIVE]
-            for run in active:
-                await fleet.kill(run.pod, run.run_id, project=run.project, grace_s=1.0)
-            for run in active:
-                await wait_for(fleet, run.run_id, timeout=10)
+            quiet_since = time.monotonic()
+            while time.monotonic() - quiet_since < _LATE_S:
+                for run in fleet.snapshot.runs():
+                    if run.state in states.ACTIVE or run.state == states.QUEUED:
+                        quiet_since = time.monotonic()
+                        if run.run_id not in asked:
+                            await fleet.kill(run.pod, run.run_id, project=run.project, grace_s=1.0)
+                            asked.add(run.run_id)
+                await asyncio.sleep(0.1)
 
 
 def prepare_demo(directory: Path | None = None, simulate_gpus: int = 0) -> Demo:
