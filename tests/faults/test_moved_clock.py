@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from podops_runners.runfiles import parse_heartbeat
 from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, read_lines
 from tests.faults.invariants import check
+from tests.faults.preload import SetNumber, preload
 
 DAY = 86400
 
-SetClock = Callable[[int], None]
-
 
 @pytest.fixture
-def set_clock(pod: FaultPod, monkeypatch: pytest.MonkeyPatch) -> SetClock:
+def set_clock(pod: FaultPod, monkeypatch: pytest.MonkeyPatch) -> SetNumber:
     """`set_clock(seconds)`: from now on the pod's processes see a clock that is so much ahead of the true one."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        pytest.skip("moving a clock needs a C compiler")
-    library, shift, python = pod.root / "clock.so", pod.root / "shift", pod.root / "python"
-    source = Path(__file__).with_name("clock.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    shift.write_bytes((0).to_bytes(8, sys.byteorder, signed=True))
-    python.write_text(f'#!/bin/sh\nexport LD_PRELOAD={library} CLOCK_SHIFT={shift}\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(python))
-
-    def move(seconds: int) -> None:
-        descriptor = os.open(shift, os.O_WRONLY)
-        os.write(descriptor, seconds.to_bytes(8, sys.byteorder, signed=True))
-        os.close(descriptor)
-
-    return move
+    return preload(pod, monkeypatch, "clock", "CLOCK_SHIFT")
 
 
 def beat_day(pod: FaultPod) -> str:
@@ -47,7 +23,7 @@ def beat_day(pod: FaultPod) -> str:
 
 
 @pytest.mark.parametrize("by", [DAY, -DAY, 400 * DAY], ids=["forward", "back", "far"])
-def test_a_moved_clock_ends_no_run(pod: FaultPod, set_clock: SetClock, by: int) -> None:
+def test_a_moved_clock_ends_no_run(pod: FaultPod, set_clock: SetNumber, by: int) -> None:
     policies = {"timeout_s": 3600, "stall_timeout_s": 1800, "grace_s": 0.5}
     run = pod.started(policies=policies, gpus={"count": 1})
     before = eventually(lambda: beat_day(pod))
@@ -63,7 +39,7 @@ def test_a_moved_clock_ends_no_run(pod: FaultPod, set_clock: SetClock, by: int) 
 
 @pytest.mark.parametrize("by", [DAY, -DAY], ids=["forward", "back"])
 def test_a_supervisor_that_comes_after_the_clock_was_moved_ends_nothing_either(
-    pod: FaultPod, set_clock: SetClock, by: int
+    pod: FaultPod, set_clock: SetNumber, by: int
 ) -> None:
     set_clock(-by)
     run = pod.started(policies={"timeout_s": 3600, "grace_s": 0.5}, gpus={"count": 1})
@@ -81,7 +57,7 @@ def test_a_supervisor_that_comes_after_the_clock_was_moved_ends_nothing_either(
 
 
 @pytest.mark.parametrize("by", [DAY, -DAY], ids=["forward", "back"])
-def test_a_retry_comes_after_its_pause_whatever_the_clock_says(pod: FaultPod, set_clock: SetClock, by: int) -> None:
+def test_a_retry_comes_after_its_pause_whatever_the_clock_says(pod: FaultPod, set_clock: SetNumber, by: int) -> None:
     retries = {"max": 1, "on": ["nonzero_exit"], "backoff_s": 2.0}
     run = pod.started("--fail-at 3 --fail-attempts 1", policies={"grace_s": 0.5, "retries": retries}, gpus={"count": 1})
     eventually(lambda: "retrying" in pod.events(run))
@@ -92,7 +68,7 @@ def test_a_retry_comes_after_its_pause_whatever_the_clock_says(pod: FaultPod, se
     check(pod)
 
 
-def test_queue_and_agent_go_on_after_the_clock_was_moved(pod: FaultPod, set_clock: SetClock) -> None:
+def test_queue_and_agent_go_on_after_the_clock_was_moved(pod: FaultPod, set_clock: SetNumber) -> None:
     first = pod.started(gpus={"all": True})
     waiting = [pod.submit("--lines 3", gpus={"count": 2}) for _ in range(2)]
     set_clock(-DAY)

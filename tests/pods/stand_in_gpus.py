@@ -23,7 +23,7 @@ for refused in $(cat "$here/refused"); do
   case ",$fields," in *",$refused,"*) echo "Field \\"$refused\\" is not a valid field to query."; exit 2;; esac
 done
 while :; do
-  cat "$here/rows"
+  cat "$here/rows" || exit 1  # as the true one, it ends with whoever read it
   [ -e "$here/hang" ] && { rm "$here/hang"; sleep 300; }
   [ -e "$here/die" ] && { rm "$here/die"; exit 9; }
   sleep 0.2
