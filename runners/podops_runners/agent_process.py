@@ -14,6 +14,9 @@ RECORD = "agent.json"
 #: A killed agent holds its lock until the kernel has taken it apart, seconds.
 _DYING_S = 2.0
 
+#: An agent that another process has started just now takes its lock within this time, seconds.
+_COMING_S = 2.0
+
 #: The tmux session of the agent, on a server of its own that no project ends.
 SESSION = "podops-agent"
 
@@ -35,9 +38,17 @@ def ensure_running(settings: Any = None) -> None:
 
 
 def _in_tmux(command: List[str]) -> bool:
-    """Start it in a session of its own; False where that cannot be: the server of the last one may be just ending."""
-    if tmux.available() is None or tmux.has_session(socket(), SESSION):
+    """See to it that it starts in a session of its own; False where that cannot be."""
+    if tmux.available() is None:
         return False
+    deadline = time.monotonic() + _COMING_S
+    # Of another who starts it just now, or of the last one that is just ending.
+    while tmux.has_session(socket(), SESSION):
+        if not _is_free():
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
     try:
         tmux.new_session(socket(), SESSION, command, machine.directory(), stay=False)
         return True

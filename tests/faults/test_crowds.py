@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from podops_runners import process, program
+from podops_runners import agent_process, process, program
 from podops_runners.rundir import RunDir
 from tests.faults.fault_pod import FaultPod, all_pids, eventually, kill
 from tests.faults.invariants import check, told_by
@@ -94,6 +94,23 @@ def test_of_agents_started_together_one_stays_and_each_run_starts_once(pod: Faul
     for one in started:
         one.kill()
         one.wait()
+
+
+def test_an_agent_that_many_start_at_once_lives_in_its_own_tmux_session(pod: FaultPod) -> None:
+    pod.started()
+    killed = pod.agent()
+    kill(killed)
+    eventually(lambda: killed not in agents(pod))
+    code = (
+        "import sys; sys.argv = sys.argv[1:]; from podops_runners import agent_process; agent_process.ensure_running()"
+    )
+    words = [sys.executable, "-c", code, str(pod.pyz)]
+    for starter in [subprocess.Popen(words) for _ in range(5)]:
+        assert starter.wait() == 0
+    panes = ["tmux", "-L", agent_process.socket(), "list-panes", "-a", "-F", "#{pane_pid}"]
+    assert subprocess.run(panes, capture_output=True, text=True).stdout.split() == [str(pod.agent())]
+    pod.finish(pod.runs[0])
+    check(pod)
 
 
 def test_of_supervisors_started_together_for_one_run_one_works(pod: FaultPod) -> None:
