@@ -10,7 +10,7 @@ from benchmarks.world import NEAR, World
 from podops.fleet.fleet import Fleet
 from podops.plan import plan_submit
 
-REPEATS = 3
+REPEATS = 9
 MEGABYTES = 256
 
 #: Prints, and leaves how long that took (seconds) in the file `took` beside it.
