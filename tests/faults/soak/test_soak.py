@@ -61,7 +61,7 @@ async def test_after_many_faults_no_run_is_lost_no_byte_is_missing_and_nothing_h
         end_leftovers(tmp_path)
     assert at_the_end.tasks <= halfway.tasks + 2 and at_the_end.descriptors <= halfway.descriptors + 2
     # What the runs of the second half take, what the networks keep of forgotten connections, what the allocator keeps.
-    assert at_the_end.rss_mib <= halfway.rss_mib + 8 + 2 * MINUTES
+    assert at_the_end.rss_mib <= halfway.rss_mib + 8 + 2 * MINUTES / 10
 
 
 async def _soak(soak: Soak) -> tuple[Held, Held]:
