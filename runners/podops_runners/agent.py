@@ -8,7 +8,7 @@ to do for a while. Nothing is lost without it: all it knows stands in the run di
 import os
 import signal
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from podops_runners import agent_process, machine, process, program, records
 from podops_runners.gpu import GpuSource
@@ -22,12 +22,15 @@ _LOOK_S, _IDLE_LOOK_S = 2.0, 10.0
 #: The agent leaves after so long without anything to look after, seconds.
 _LEAVE_S = 600.0
 
+#: Whoever looks for an agent holds its lock for an instant; under load that can take so long, seconds.
+_LOOKED_AT_S = 0.5
+
 
 def main() -> int:
     """Look after this machine until there has been nothing to do for a while. Returns 0, also when another one does."""
     agent = Agent()
     while True:
-        held = machine.take_lock(agent_process.LOCK)
+        held = _take_over()
         if held is None:
             return 0
         _attend(agent)
@@ -35,6 +38,16 @@ def main() -> int:
         # Whoever came while it was about to leave has found an agent, and started none.
         if not agent.look():
             return 0
+
+
+def _take_over() -> Optional[int]:
+    """The lock of the agent, or `None` while another one holds it for more than the instant of a look at it."""
+    deadline = time.monotonic() + _LOOKED_AT_S
+    while True:
+        held = machine.take_lock(agent_process.LOCK)
+        if held is not None or time.monotonic() > deadline:
+            return held
+        time.sleep(0.01)
 
 
 def _attend(agent: "Agent") -> None:

@@ -11,10 +11,13 @@ from podops_runners import launch, machine, process, program, records, tmux
 LOCK = "agent"
 RECORD = "agent.json"
 
+#: Held by the one who starts an agent, until that has its own lock.
+_START_LOCK = "agent-start"
+
 #: A killed agent holds its lock until the kernel has taken it apart, seconds.
 _DYING_S = 2.0
 
-#: An agent that another process has started just now takes its lock within this time, seconds.
+#: An agent that was started just now takes its lock within this time, seconds.
 _COMING_S = 2.0
 
 #: The tmux session of the agent, on a server of its own that no project ends.
@@ -27,33 +30,37 @@ def ensure_running(settings: Any = None) -> None:
     `settings` is the spec's `tmux`: where a project does without tmux, the agent does too.
     """
     try:
-        if not _is_free():
-            return
-        command = program.command("agent")
-        enabled = not isinstance(settings, dict) or settings.get("enabled", True)
-        if not (enabled and _in_tmux(command)):
-            launch.detach(command)
+        if _is_free():
+            with machine.locked(_START_LOCK):
+                _start_unless_started(settings)
     except OSError:
         pass
 
 
-def _in_tmux(command: List[str]) -> bool:
-    """See to it that it starts in a session of its own; False where that cannot be."""
-    if tmux.available() is None:
-        return False
+def _start_unless_started(settings: Any) -> None:
+    if not _is_free():
+        return
+    command = program.command("agent")
+    enabled = not isinstance(settings, dict) or settings.get("enabled", True)
+    if not (enabled and _in_tmux(command)):
+        launch.detach(command)
     deadline = time.monotonic() + _COMING_S
-    # Of another who starts it just now, or of the last one that is just ending.
-    while tmux.has_session(socket(), SESSION):
-        if not _is_free():
+    while _is_free() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _in_tmux(command: List[str]) -> bool:
+    """Start it in a session of its own; False where that cannot be."""
+    deadline = time.monotonic() + _COMING_S
+    while tmux.available() is not None:
+        try:
+            tmux.new_session(socket(), SESSION, command, machine.directory(), stay=False)
             return True
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    try:
-        tmux.new_session(socket(), SESSION, command, machine.directory(), stay=False)
-        return True
-    except tmux.TmuxError:
-        return False
+        except tmux.TmuxError as error:
+            if not launch.is_passing(error) or time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+    return False
 
 
 def _is_free() -> bool:

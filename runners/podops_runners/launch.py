@@ -65,10 +65,14 @@ def _open_session(socket: str, session: str, command: List[str], run: RunDir) ->
                 _note_session(run, own)
                 session = own
                 continue
-            passing = any(text in str(error) for text in _PASSING)
-            if not passing or time.monotonic() > deadline:
+            if not is_passing(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def is_passing(error: tmux.TmuxError) -> bool:
+    """Whether tmux refused a session only because one of that name, or its server, is just ending."""
+    return any(text in str(error) for text in _PASSING)
 
 
 def _note_session(run: RunDir, session: str) -> None:
