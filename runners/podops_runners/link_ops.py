@@ -142,8 +142,9 @@ class LinkOps:
 
     def run(self, request: Header) -> Header:
         project, run = self._locate(request)
+        told = Scanner([project]).one(project, run.run_id)
         return {
-            "run": Scanner([project]).one(project, run.run_id),
+            "run": dict(told, log_freed=sum(end - start for start, end in LogMarks(run).gaps())),
             "summary": records.read_record(run.summary)[0],
             "metadata": records.read_record(run.metadata)[0],
             "spec": records.read_record(run.spec)[0],

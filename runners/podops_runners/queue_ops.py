@@ -12,7 +12,8 @@ from podops_runners.submit_error import SubmitError
 
 
 def change(run: RunDir, action: str, by: str, value: Any = None) -> Dict[str, Any]:
-    """Do `action` (hold, release, cancel, priority, take) to a waiting run; its `state` afterwards.
+    """Do `action` (hold, release, cancel, priority, take) to a waiting run; its `state` afterwards, and `changed`:
+    false when it was so before.
 
     Nothing starts meanwhile, because this holds the queue's lock. `take` removes the run from this pod and returns its
     `spec`, for whoever submits it elsewhere. Raises `SubmitError` when the run does not wait, else `OSError`.
@@ -64,15 +65,18 @@ def _must_be_ours(run: RunDir, action: str) -> None:
 
 
 def _hold(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
+    if os.path.exists(run.held):
+        return {"state": states.HELD, "changed": False}
     records.write_bytes(run.held, b"")
     event(run, "held", by=by)
     return {"state": states.HELD}
 
 
 def _release(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
-    if os.path.exists(run.held):
-        os.unlink(run.held)
-        event(run, "released", by=by)
+    if not os.path.exists(run.held):
+        return {"state": states.QUEUED, "changed": False}
+    os.unlink(run.held)
+    event(run, "released", by=by)
     return {"state": states.QUEUED}
 
 

@@ -167,3 +167,8 @@ def test_tail_tells_of_freed_bytes_and_prints_no_zero_in_their_place(ops: Ops, p
     assert re.search(r"⋯ \d\.\d MiB freed here by max_log_size ⋯", whole.stderr)
     assert "\0" not in whole.stdout and len(whole.stdout) < 2_500_000
     assert whole.stdout.endswith(f"{(COUNT - 1) * 16:015d}\n")
+    told = ops("run", "status", "f1", "--json").json["log"]
+    assert (told["bytes"], told["freed_bytes"]) == (COUNT * 16, COUNT * 16 - len(whole.stdout))
+    assert re.search(
+        r"^log +\d\.\d MiB, \d\.\d MiB of it freed by max_log_size", ops("run", "status", "f1").stdout, re.M
+    )

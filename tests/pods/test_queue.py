@@ -165,8 +165,19 @@ def test_waiting_runs_are_held_released_reordered_and_cancelled(queue: Queue) ->
     assert queue.ended("third") == ("succeeded", "ok")
     assert queue.ended("second") == ("cancelled", "user_kill")
     assert not queue.started("first")
-    assert queue.ops("queue", "release", "first").returncode == 0
+    assert queue.ops("queue", "hold", "first").stderr == "first was held already\n"
+    assert queue.ops("queue", "release", "first").stderr == "first is released\n"
     assert queue.ended("first") == ("succeeded", "ok")
+
+
+def test_releasing_a_run_that_was_not_held_says_so(queue: Queue) -> None:
+    queue.submit("wide", "wide")
+    queue.submit("ok", "next", "--gpus", "1")
+    told = queue.ops("queue", "release", "next")
+    assert (told.returncode, told.stderr) == (0, "next was not held: it waits for its turn\n")
+    answer = queue.ops("queue", "release", "next", "--json").json
+    assert (answer["ok"], answer["runs"][0]["state"], answer["runs"][0]["changed"]) == (True, "queued", False)
+    assert "released" not in queue.file("next", "events.jsonl").read_text()
 
 
 def test_the_list_tells_place_reason_and_age_and_a_run_that_has_started_is_no_matter_of_the_queue(queue: Queue) -> None:
@@ -270,7 +281,7 @@ def test_a_waiting_run_moves_to_another_pod_and_is_made_for_that_one(
     made = project(POD, far, presets={"where": {"kind": "command", "command": "echo {run_dir} {overrides}"}})
     ops("run", "submit", "--preset", "where", "--pod", POD, "--run-id", "r", "--hold", "--tag", "mine", "x=1")
     moved = ops("queue", "move", "r", "--to", "far", "--json")
-    assert moved.json["runs"] == [{"run_id": "r", "pod": "far", "state": "held"}]
+    assert moved.json["runs"] == [{"run_id": "r", "pod": "far", "state": "held", "changed": True}]
     assert not (made.local_outputs_dir / "r").exists()
     assert ops("queue", "release", "r").returncode == 0
     run_dir = far.home / "runs/r"

@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from podops.cli.context import Options, json_option, run_async
+from podops.cli.number import WholeNumber
 from podops.cli.output import say
 
 #: What ends the demo and must not leave its runs behind.
@@ -28,7 +29,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
     help="Keep everything here; without it, in a temporary directory.",
 )
 @click.option(
-    "--simulate-gpus", type=click.IntRange(0, 64), metavar="N", default=0, help="Show so many simulated GPUs per pod."
+    "--simulate-gpus", type=WholeNumber(0, 64), metavar="N", default=0, help="Show so many simulated GPUs per pod."
 )
 @json_option
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")

@@ -12,6 +12,7 @@ import click
 from podops import __version__
 from podops.cli.context import Options
 from podops.cli.lazy_group import LazyGroup, ReaderGone
+from podops.cli.number import Number
 from podops.cli.output import bear_any_locale, drop_stdout
 from podops.errors import ConfigError, PodopsError
 
@@ -46,7 +47,7 @@ _COMMANDS = {
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     metavar="SECONDS",
     default=15.0,
     show_default=True,

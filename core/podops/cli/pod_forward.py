@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
+from podops.cli.number import WholeNumber
 from podops.cli.output import json_text, say
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.run_view import endpoint_view
@@ -29,7 +30,7 @@ _TELL_AGAIN_S = 5.0
 @pod_option
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     metavar="LOCAL",
     help="Port on this machine; without it the service's own number or, where that is taken, one that is free.",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async, unreachable
+from podops.cli.number import WholeNumber
 from podops.cli.output import duration, print_json, say, table
 from podops.cli.project_names import complete_living_runs, complete_pods
 from podops.cli.run_argument import pod_option, pods_of
@@ -72,8 +73,13 @@ def _row(run: RunSnapshot) -> tuple[str, ...]:
     )
 
 
-def _changed(options: Options, runs: tuple[str, ...], pods: list[str] | None, change: Change, told: str) -> int:
-    """Do `change` to each run, tell each, and go on after one that cannot be changed; the exit code."""
+def _changed(
+    options: Options, runs: tuple[str, ...], pods: list[str] | None, change: Change, told: str, as_before: str = ""
+) -> int:
+    """Do `change` to each run, tell each, and go on after one that cannot be changed; the exit code.
+
+    `as_before` is told of a run that was so already.
+    """
     if not runs:
         raise UsageError("name at least one run", "see `ops queue list`")
 
@@ -89,7 +95,8 @@ def _changed(options: Options, runs: tuple[str, ...], pods: list[str] | None, ch
     if failed and len(outcomes) == 1:
         raise failed[0]
     for outcome in outcomes:
-        say(f"{outcome.run_id} {told}" if outcome.error is None else f"{outcome.run_id}: {_in_full(outcome.error)}")
+        done = told if outcome.changed else as_before or told
+        say(f"{outcome.run_id} {done}" if outcome.error is None else f"{outcome.run_id}: {_in_full(outcome.error)}")
     if options.json:
         print_json({"ok": not failed, "runs": [outcome.wire() for outcome in outcomes]})
     return failed[0].exit_code if failed else 0
@@ -103,9 +110,10 @@ class Outcome:
     pod: str
     state: str
     error: PodopsError | None = None
+    changed: bool = True
 
     def wire(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"run_id": self.run_id, "pod": self.pod, "state": self.state}
+        facts: dict[str, Any] = {"run_id": self.run_id, "pod": self.pod, "state": self.state, "changed": self.changed}
         if self.error is not None:
             error = self.error
             facts["error"] = {"code": error.error_code, "message": error.message, "hint": error.hint}
@@ -116,8 +124,9 @@ async def _outcome(fleet: Fleet, run: RunSnapshot, change: Change) -> Outcome:
     try:
         answer = await change(fleet, run)
     except PodopsError as error:
-        return Outcome(run.run_id, run.pod, run.state, error)
-    return Outcome(run.run_id, str(answer.get("pod", run.pod)), str(answer.get("state") or run.state))
+        return Outcome(run.run_id, run.pod, run.state, error, changed=False)
+    pod, state = str(answer.get("pod", run.pod)), str(answer.get("state") or run.state)
+    return Outcome(run.run_id, pod, state, changed=answer.get("changed") is not False)
 
 
 def _in_full(error: PodopsError) -> str:
@@ -135,7 +144,7 @@ def _simple(action: str) -> Change:
 @click.pass_obj
 def hold(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
     """Keep waiting runs from starting until they are released."""
-    return _changed(options, runs, pods_of(pod), _simple("hold"), "is held")
+    return _changed(options, runs, pods_of(pod), _simple("hold"), "is held", "was held already")
 
 
 @queue.command()
@@ -145,7 +154,9 @@ def hold(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
 @click.pass_obj
 def release(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
     """Let held runs start when it is their turn."""
-    return _changed(options, runs, pods_of(pod), _simple("release"), "is released")
+    return _changed(
+        options, runs, pods_of(pod), _simple("release"), "is released", "was not held: it waits for its turn"
+    )
 
 
 @queue.command()
@@ -162,7 +173,7 @@ def cancel(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
 
 
 @queue.command()
-@click.argument("value", type=click.IntRange(-1000, 1000), metavar="VALUE")
+@click.argument("value", type=WholeNumber(-1000, 1000), metavar="VALUE")
 @click.argument("runs", nargs=-1, metavar="RUN...", shell_complete=complete_living_runs)
 @pod_option
 @json_option

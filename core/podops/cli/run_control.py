@@ -12,6 +12,7 @@ import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.link_breaks import told_breaks
+from podops.cli.number import Number
 from podops.cli.output import drop_stdout, json_text, print_json, say
 from podops.cli.project_names import complete_living_runs
 from podops.cli.question import confirmed
@@ -79,9 +80,7 @@ def _brief(run: RunSnapshot) -> dict[str, object]:
     "--run-id", metavar="ID", shell_complete=complete_living_runs, help="The run, in full or by a unique prefix."
 )
 @pod_option
-@click.option(
-    "--timeout-s", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long, with exit code 1."
-)
+@click.option("--timeout-s", type=Number(min=0), metavar="SECONDS", help="Give up after so long, with exit code 1.")
 @json_option
 @click.pass_obj
 def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str | None, timeout_s: float | None) -> int:
@@ -118,7 +117,7 @@ def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str |
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="SECONDS",
     help="From SIGINT to SIGTERM, and again to SIGKILL; without it, the preset's.",
 )

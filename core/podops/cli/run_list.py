@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podops.cli.context import Options, json_option, open_remembering, run_async, unreachable
+from podops.cli.number import WholeNumber
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_presets
 from podops.cli.remembered import age_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also what is remembered: runs of pods that do not answer, of pods that are gone, and removed ones.",
 )
-@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, the newest.")
+@click.option("-n", "--limit", type=WholeNumber(min=1), metavar="N", help="At most so many, the newest.")
 @json_option
 @click.pass_obj
 def list_runs(

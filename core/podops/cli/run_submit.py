@@ -10,6 +10,7 @@ import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.moment import DurationType, MomentType
+from podops.cli.number import WholeNumber
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_overrides, complete_pods, complete_presets, complete_runs
 from podops.errors import NotFoundError, UnreachableError, UsageError
@@ -53,7 +54,7 @@ class GpuType(click.ParamType["GpuRequest"]):
 @click.option("--gpus", type=GpuType(), help="How many GPUs, `all`, or which: 0,1. Overrides the preset.")
 @click.option("--ref", metavar="REF", help="Git ref this run stands for; recorded.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag to record; may be given several times.")
-@click.option("--priority", type=click.IntRange(-1000, 1000), help="Place in the queue: higher goes first.")
+@click.option("--priority", type=WholeNumber(-1000, 1000), help="Place in the queue: higher goes first.")
 @click.option(
     "--after",
     metavar="RUN",

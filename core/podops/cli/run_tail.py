@@ -11,6 +11,7 @@ import click
 
 from podops.cli.context import Options, find_run, json_option, open_remembering, run_async
 from podops.cli.link_breaks import told_breaks
+from podops.cli.number import WholeNumber
 from podops.cli.output import iso, json_text, say, size
 from podops.cli.remembered import recalled_run
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 @pod_option
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(min=0), metavar="N", default=50, show_default=True, help="Lines to begin with."
+    "-n", "--lines", type=WholeNumber(min=0), metavar="N", default=50, show_default=True, help="Lines to begin with."
 )
 @click.option(
     "--attempt",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     metavar="N",
     help="All that attempt N printed, or with -n the end of that, instead of the end of the whole log.",
 )

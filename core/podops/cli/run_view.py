@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from podops.cli.output import duration, iso, table
+from podops.cli.output import duration, iso, size, table
 
 if TYPE_CHECKING:
     from podops.fleet.attempts import AttemptRecord
@@ -72,6 +72,7 @@ def run_status(
             "age_s": run.heartbeat_age_s,
             "line": run.heartbeat_line,
         },
+        "log": {"bytes": run.log_bytes, "freed_bytes": run.log_freed},
         "stdout_tail": tail,
         "gpus": [gpu for gpu in gpus if gpu["index"] in run.gpus],
         "wandb": {"url": run.tracking["wandb"]} if "wandb" in run.tracking else {},
@@ -139,6 +140,7 @@ def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str
         "heartbeat": f"{duration(run.heartbeat_age_s)} ago · {run.heartbeat_line}"
         if run.heartbeat_line
         else "none yet",
+        "log": _log(run),
         "gpus": ", ".join(str(index) for index in run.gpus),
         "metrics": "  ".join(f"{name}={value:.5g}" for name, value in run.metrics.items()),
         "wandb": run.tracking.get("wandb", ""),
@@ -152,6 +154,13 @@ def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str
         headers = ("ATTEMPT", "STATE", "REASON", "ELAPSED", "EVIDENCE")
         lines += ["", table(headers, [_attempt_row(attempt) for attempt in attempts], state_column=1)]
     return "\n".join([*lines, "", *tail])
+
+
+def _log(run: RunSnapshot) -> str:
+    """What is not to be read in the log any more."""
+    if not run.log_freed:
+        return ""
+    return f"{size(run.log_bytes)}, {size(run.log_freed)} of it freed by max_log_size: its beginning and end are there"
 
 
 def _place(run: RunSnapshot) -> str:

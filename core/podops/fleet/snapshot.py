@@ -186,6 +186,8 @@ class RunSnapshot:
     heartbeat_line: str = ""
     log_bytes: int = 0
     log_age_s: float | None = None
+    #: How much of the log `max_log_size` has freed, bytes; told by `run status` alone.
+    log_freed: int = 0
     step: int | None = None
     total_steps: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -271,6 +271,7 @@ def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
         **{name: number(wire.get(name)) for name in floats},
         **{name: integer(wire.get(name)) for name in integers},
         "log_bytes": count(wire.get("log_bytes")),
+        "log_freed": count(wire.get("log_freed")),
         "attempt": count(wire.get("attempt")) or 1,
         "attempts_max": count(wire.get("attempts_max")) or 1,
         "place": count(wire.get("place")),
