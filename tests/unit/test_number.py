@@ -19,7 +19,9 @@ from podops.cli.number import Number, WholeNumber
         (Number(max=2), "x", "'x' is not a number of at most 2."),
     ],
 )
-def test_a_number_that_cannot_be_taken_is_told_with_what_could(kind: click.ParamType, text: str, told: str) -> None:
+def test_a_number_that_cannot_be_taken_is_told_with_what_could(
+    kind: WholeNumber | Number, text: str, told: str
+) -> None:
     with pytest.raises(click.BadParameter) as refused:
         kind.convert(text, None, None)
     assert refused.value.message == told
