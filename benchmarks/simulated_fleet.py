@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import resource
 import subprocess
@@ -19,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.lateness import lateness, share
 from benchmarks.simulated_pods import SimulatedTransport, Traffic, simulated_config
 from podops.fleet.fleet import Fleet
 
@@ -40,7 +40,7 @@ async def measured(fleet: Fleet, traffic: Traffic, seconds: float, begun: float)
     all_live_s = time.monotonic() - begun
     await asyncio.sleep(_SETTLE_S)
     said, simulator, spent, at = traffic.said, traffic.spent, time.process_time(), time.monotonic()
-    late = await lateness_ms(seconds)
+    late = await lateness(seconds)
     took = time.monotonic() - at
     return {
         "simulated_pods": len(fleet.snapshot.pods),
@@ -51,24 +51,18 @@ async def measured(fleet: Fleet, traffic: Traffic, seconds: float, begun: float)
         "cpu_percent": round(100 * (time.process_time() - spent - (traffic.spent - simulator)) / took, 1),
         "cpu_percent_of_the_simulation": round(100 * (traffic.spent - simulator) / took, 1),
         "heard_kib_per_s": round((traffic.said - said) / took / 1024, 1),
-        "late_ms_median": round(late[len(late) // 2], 1),
-        "late_ms_p99": round(late[math.ceil(0.99 * len(late)) - 1], 1),
-        "late_ms_max": round(late[-1], 1),
+        "late_ms_median": round(share(late.by_the_clock, 0.5), 1),
+        "late_ms_p99": round(share(late.by_the_clock, 0.99), 1),
+        "late_ms_max": round(late.by_the_clock[-1], 1),
+        "late_by_own_work_ms_p99": round(share(late.by_own_work, 0.99), 1),
+        "late_by_own_work_ms_max": round(late.by_own_work[-1], 1),
+        "callbacks_per_s": round(len(late.callbacks) / took),
+        "longest_callback_ms": round(late.callbacks[-1], 1),
         "rss_mib": round(_rss_mib(), 1),
         "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "tasks": len(asyncio.all_tasks()),
         "descriptors": _descriptors(),
     }
-
-
-async def lateness_ms(seconds: float) -> list[float]:
-    """How late the event loop was, again and again, for so long; sorted."""
-    late: list[float] = []
-    end = time.monotonic() + seconds
-    while (asleep := time.monotonic()) < end:
-        await asyncio.sleep(0.02)
-        late.append(1000 * (time.monotonic() - asleep - 0.02))
-    return sorted(late)
 
 
 def _descriptors() -> int:

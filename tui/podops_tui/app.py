@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops.transport import locked_keys
+from podops_tui import pauses
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
 from podops_tui.attending import Attending
@@ -46,6 +48,9 @@ _THEME = replace(BUILTIN_THEMES["textual-dark"], name="ops", accent="#3fc5d6")
 
 #: How often what changed is drawn, and how often ages are, seconds.
 _DRAW_S, _AGE_S = 0.2, 1.0
+
+#: When everything that is loaded late is there, seconds after the start.
+_LOADED_S = 5.0
 
 
 def run_app(
@@ -83,7 +88,7 @@ class OpsApp(QueueDeeds, App[None]):
         self._changed = False
         self._attending = Attending()
         self._home = FleetScreen()
-        self._stop: Callable[[], None] = lambda: None
+        self._leaving = ExitStack()
 
     @property
     def snapshot(self) -> FleetSnapshot:
@@ -100,7 +105,9 @@ class OpsApp(QueueDeeds, App[None]):
         await self.fleet.__aenter__()
         if self._keeping is not None:
             self._keeping.start(self.fleet)
-        self._stop = self.fleet.subscribe(self._fleet_changed)
+        self._leaving.callback(self.fleet.subscribe(self._fleet_changed))
+        self._leaving.enter_context(pauses.shortened())
+        self.set_timer(_LOADED_S, pauses.leave_out_what_is_there)
         await self.push_screen(self._home)
         # Before the links are there: hundreds of pods at the pace of those in view would hold up their own connecting.
         self._second()
@@ -116,7 +123,7 @@ class OpsApp(QueueDeeds, App[None]):
 
     async def on_unmount(self) -> None:
         locked_keys.ask_with(None)
-        self._stop()
+        self._leaving.close()
         if self._keeping is not None:
             await self._keeping.stop()
         await self.fleet.__aexit__()
