@@ -8,11 +8,14 @@ from podops_runners.netrc_file import WANDB_HOSTS, NetrcError, is_key, passwords
 
 _LOCK = "netrc"
 
+#: Addresses that wandb takes for that of its default host.
+_PROXIES = ("forge.coreweave.com",)
+
 
 def hosts_of(environment: Mapping[str, str]) -> Tuple[str, ...]:
     """The hosts a run would log in to: W&B's own, or the server that its environment names."""
     host = environment.get("WANDB_BASE_URL", "").partition("://")[2].partition("/")[0]
-    return (host,) if host and not _is_wandbs(host) else WANDB_HOSTS
+    return WANDB_HOSTS if not host or host in WANDB_HOSTS + _PROXIES else (host,)
 
 
 def has_wandb_credentials(path: Optional[str] = None, hosts: Tuple[str, ...] = WANDB_HOSTS) -> bool:

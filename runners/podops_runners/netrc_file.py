@@ -123,5 +123,5 @@ def _close_to_others(path: str) -> bool:
 
 
 def is_key(text: str) -> bool:
-    """Whether `text` can be a W&B key at all."""
-    return re.match(r"[A-Za-z0-9_.-]{20,500}\Z", text) is not None
+    """Whether `text` can be a W&B key at all; wandb refuses shorter ones, and ends the run."""
+    return re.match(r"[A-Za-z0-9_.-]{40,500}\Z", text) is not None

@@ -19,6 +19,8 @@ from tests.pods.loopback import wait_for
 KEY = "0123456789abcdef0123456789abcdef01234567"
 OTHER_KEY = "fedcba9876543210fedcba9876543210fedcba98"
 OLD, NEW = "api.wandb.ai", "api.forge.coreweave.com"
+#: wandb takes none below 40 characters, and ends the run that has one.
+SHORT = "export WANDB_API_KEY=0123456789abcdef0123456789abcdef\n"
 EXPORTS = f"#!/bin/bash\n# the team's key\nexport WANDB_API_KEY={KEY}\n"
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": ""}
 
@@ -100,7 +102,9 @@ def test_whichever_way_the_script_gives_it_the_key_is_found(home: Path, text: st
     assert ensure(script(home, text)) and stored(home) == {OLD: KEY, NEW: KEY}
 
 
-@pytest.mark.parametrize("text", ["exit 3\n", "export WANDB_API_KEY='not a key'\n", "export WANDB_API_KEY=\n", "'"])
+@pytest.mark.parametrize(
+    "text", ["exit 3\n", "export WANDB_API_KEY='not a key'\n", "export WANDB_API_KEY=\n", "'", SHORT]
+)
 def test_a_script_without_a_key_leaves_everything_as_it_was(home: Path, text: str) -> None:
     assert not ensure(script(home, text))
     assert not (home / ".netrc").exists()
