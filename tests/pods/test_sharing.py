@@ -167,7 +167,8 @@ def test_a_link_that_is_silent_for_its_holder_is_not_shared(ops: Ops, watch: Pip
     (link,) = link_processes(pod.home)
     os.kill(link, signal.SIGSTOP)
     try:
-        while b"stale" not in (line := watch.read_line()):
+        # Lost at once where this machine's network has changed meanwhile.
+        while b"stale" not in (line := watch.read_line()) and b"unreachable" not in line:
             assert line, watch.stderr
         told = ops("run", "status", "r1", "--json")
         assert told.returncode == 0 and told.json["source"] == "pod"

@@ -11,7 +11,7 @@ import pytest
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import PodSnapshot
 from tests.faults.network.followed_log import followed_log
-from tests.faults.network.namespace import Namespace, why_not
+from tests.faults.network.namespace import Namespace, network_of_our_own, why_not
 from tests.pods.conftest import MakeSshPod
 from tests.pods.fleet_config import fleet_config, shows
 from tests.pods.loopback import SshPod
@@ -32,11 +32,12 @@ def pod_apart(ssh_pod: MakeSshPod) -> Iterator[Apart]:
     if reason := why_not():
         pytest.skip(reason)
     namespace = Namespace()
-    try:
-        namespace.create()
-        yield ssh_pod(address=namespace.address, prefix=namespace.prefix), namespace
-    finally:
-        namespace.remove()
+    with network_of_our_own():
+        try:
+            namespace.create()
+            yield ssh_pod(address=namespace.address, prefix=namespace.prefix), namespace
+        finally:
+            namespace.remove()
 
 
 async def test_a_pulled_cable(pod_apart: Apart) -> None:
