@@ -1,14 +1,25 @@
 """Printed by a run in tests: what no terminal should ever be told by a log, and what a log may hold all the same."""
 
 import os
+import re
 import sys
 import time
+from unicodedata import category
 
 #: Titles, cleared screens, other character sets, a question the terminal would answer as if it were typed.
 STEERING = (
     b"\033]0;owned\007\033[2J\033[H\033[6n\033c\033(0\033[?1049h\033[?25l\033P+q544e\033\\\033_apc\033\\"
     b"\302\2332J\302\235 52;c;b3duZWQ=\302\234\233 1;1H\010\010\016\177\007\342\200\256"
 )
+
+
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+
+
+def stray(data: bytes) -> bytes:
+    """What in `data` could steer a terminal, colours left out."""
+    text = _COLOUR.sub(b"", data).decode()
+    return "".join(c for c in text if (category(c) == "Cc" and c not in "\n\r\t") or c == "\u202e").encode()
 
 
 def main(what: str) -> None:

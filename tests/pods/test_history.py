@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods import hostile
+from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops
 from tests.pods.loopback import SshPod
 
 PRESETS = {"say": {"kind": "command", "command": "for i in 1 2 3; do echo line $i; done"}}
@@ -129,3 +130,50 @@ def test_no_history_is_kept_when_the_project_wants_none(ops: Ops, project: MakeP
     project("here", presets=PRESETS)
     assert ops("status", env={"OPS_HISTORY__ENABLED": "false"}).returncode == 0
     assert not database(client_home).exists()
+
+
+def test_what_is_remembered_of_a_run_is_all_that_its_pod_told_of_it(
+    ops: Ops, project: MakeProject, ssh_pod: MakeSshPod
+) -> None:
+    pod = ssh_pod("a100")
+    again = {"kind": "command", "command": "echo try $OPS_ATTEMPT; exit 3", "retries": {"max": 1, "backoff": "1s"}}
+    project(pod, presets={"again": again})
+    assert ops("run", "submit", "--preset", "again", "--run-id", "r1").returncode == 0
+    assert ops("run", "wait", "r1").returncode == 1
+    live = ops("run", "status", "r1", "--json").json
+    assert [(one["attempt"], one["reason"]) for one in live["attempts"]] == [(1, "nonzero_exit"), (2, "nonzero_exit")]
+
+    def page() -> list[str]:
+        """Without the age of its last heartbeat."""
+        return [line for line in ops("run", "status", "r1").stdout.splitlines() if not line.startswith("heartbeat")]
+
+    told = page()
+    pod.stop()
+    remembered = ops("run", "status", "r1", "--json").json
+    assert live["heartbeat"].pop("age_s") < remembered["heartbeat"].pop("age_s")
+    changed = {name for name in live if live[name] != remembered[name]}
+    assert changed == {"source", "as_of"} and set(remembered) - set(live) == {"error"}
+    assert page() == told and any("EVIDENCE" in line for line in told)
+
+
+def test_a_remembered_log_steers_a_terminal_as_little_as_a_live_one(
+    ops: Ops, open_ops: OpenOps, project: MakeProject, ssh_pod: MakeSshPod
+) -> None:
+    pod = ssh_pod("a100")
+    # So that what is kept begins within a sequence, and ends in an unfinished one.
+    command = f"echo {'x' * 70_000}; python3 {hostile.__file__} steering; printf 'end \\033]0;owned'"
+    project(pod, presets={"steering": {"kind": "command", "command": command}})
+    ops("run", "submit", "--preset", "steering", "--run-id", "r1")
+    ops("run", "wait", "r1")
+    ops("run", "status", "r1")
+    printed = (pod.outputs_dir / "r1/stdout.log").read_bytes()
+    pod.stop()
+    tail = ops("run", "tail", "r1", "-n", "2", "--json")
+    assert tail.stdout.rstrip("\n").isprintable()
+    assert tail.json_lines[0]["text"].encode() == b"\n".join(printed.split(b"\n")[-2:])
+    everything: tuple[tuple[str, ...], ...] = (("run", "tail", "r1"), ("run", "status", "r1"), ("run", "list", "--all"))
+    for words in everything:
+        terminal = open_ops(*words)
+        assert terminal.ended() == 4
+        assert hostile.stray(terminal.output) == b"", words
+        assert b"owned" not in terminal.output or words[1] == "status"

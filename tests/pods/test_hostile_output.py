@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from unicodedata import category
 
 import pytest
 
@@ -14,7 +12,6 @@ from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
 from tests.pods.loopback import SshPod, processes_with_env, wait_for
 
 KINDS = ("lines", "binary", "long", "tqdm", "steering")
-COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 
 STUBBORN = """
 import os, signal, sys, time
@@ -42,12 +39,6 @@ def pod(ssh_pod: MakeSshPod, project: MakeProject, world: Path) -> SshPod:
     return pod
 
 
-def stray(data: bytes) -> bytes:
-    """What in `data` could steer a terminal, colours left out."""
-    text = COLOUR.sub(b"", data).decode()
-    return "".join(c for c in text if (category(c) == "Cc" and c not in "\n\r\t") or c == "\u202e").encode()
-
-
 @pytest.mark.parametrize("what", KINDS)
 def test_a_followed_log_arrives_byte_for_byte_in_a_pipe_and_harmless_on_a_terminal(
     ops: Ops, start_ops: StartOps, open_ops: OpenOps, pod: SshPod, what: str
@@ -59,7 +50,7 @@ def test_a_followed_log_arrives_byte_for_byte_in_a_pipe_and_harmless_on_a_termin
     assert received == (pod.outputs_dir / "h1/stdout.log").read_bytes()
     terminal = open_ops("run", "tail", "-f", "-n", "1000000", "h1")
     assert terminal.ended() == 0
-    assert stray(terminal.output) == b""
+    assert hostile.stray(terminal.output) == b""
     shown = {
         "lines": b"line 10000 of many",
         "binary": b"0123456789",
@@ -87,7 +78,7 @@ def test_the_status_of_such_a_run_stays_small_printable_and_true(
     for words in (("run", "status", "h1"), ("run", "list"), ("status",)):
         terminal = open_ops(*words)
         assert terminal.ended() == 0
-        assert stray(terminal.output) == b"", words
+        assert hostile.stray(terminal.output) == b"", words
         assert b"h1" in terminal.output
 
 

@@ -38,9 +38,13 @@ def pod(ssh_pod: MakeSshPod, project: MakeProject, world: Path) -> SshPod:
 def watch(start_ops: StartOps, pod: SshPod) -> PipedOps:
     """`ops watch`, with its pod live."""
     holder = start_ops("watch")
+    _await_live(holder)
+    return holder
+
+
+def _await_live(holder: PipedOps) -> None:
     while b"live" not in (line := holder.read_line()):
         assert line, holder.stderr
-    return holder
 
 
 def sockets(home: Path) -> list[Path]:
@@ -125,6 +129,23 @@ def test_the_socket_is_for_this_user_and_project_alone_and_goes_with_its_holder(
     watch.process.send_signal(signal.SIGTERM)
     watch.rest()
     assert watch.process.returncode == 0 and not list(path.parent.iterdir())
+
+
+def test_a_link_is_not_shared_once_ssh_itself_would_go_elsewhere(
+    ops: Ops, start_ops: StartOps, pod: SshPod, world: Path
+) -> None:
+    included, there = world / "included", world / "elsewhere"
+    included.write_text(f'Match exec "test -e {there}"\n  User nobody-of-that-name\n')
+    pod.ssh_config.write_text(f"Include {included}\n" + pod.ssh_config.read_text())
+    _await_live(start_ops("watch"))
+    before = logins(pod)
+    assert ops("pod", "list", "--json").json["pods"][0]["state"] == "live" and logins(pod) == before
+    there.touch()
+    assert ops("pod", "list", "--json").json["pods"][0]["state"] == "refused"
+    there.unlink()
+    assert ops("pod", "list", "--json").json["pods"][0]["state"] == "live" and logins(pod) == before
+    included.write_text("# Nothing decides any more, and whoever has read this knows of no holder.\n")
+    assert ops("pod", "list", "--json").json["pods"][0]["state"] == "live" and logins(pod) > before
 
 
 def test_a_holder_that_dies_ends_no_command(

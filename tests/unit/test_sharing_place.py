@@ -11,6 +11,7 @@ import pytest
 
 from podops.sharing.peer import is_same_user
 from podops.sharing.place import project_files, project_key, socket_dir
+from podops.transport.ssh_files import decides_by_command
 
 PROJECT = "project: {name: x, remote_outputs_dir: '${ROOT}/runs'}\npods: {a: {ssh: host, ssh_config: ~/own}}\n"
 
@@ -57,6 +58,40 @@ def test_the_socket_lies_in_the_runtime_directory_where_there_is_one(tmp_path: P
     assert socket_dir({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "podops"
     assert socket_dir({"OPS_STATE_DIR": "/state"}) == Path("/state") / own
     assert socket_dir({"OPS_STATE_DIR": "/state", "XDG_RUNTIME_DIR": str(tmp_path / "none")}) == Path("/state") / own
+
+
+def test_a_change_in_what_the_ssh_configuration_includes_is_another_key(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ".ssh/conf.d"
+    folder.mkdir(parents=True)
+    (tmp_path / ".ssh/config").write_text('Host a\n  include conf.d/*.conf\nInclude="~/more" ${ELSEWHERE}/x%h\n')
+    deep, more, other = folder / "1.conf", tmp_path / "more", tmp_path / "else/x-host"
+    other.parent.mkdir()
+    seen = [key(file, tmp_path, ELSEWHERE=str(other.parent))]
+    deep.write_text(f"Include {tmp_path}/deeper\n")
+    for path in (deep, more, tmp_path / "deeper", other, folder / "2.conf"):
+        path.write_text(path.read_text() + "#\n" if path.exists() else "Include config\n")
+        seen.append(key(file, tmp_path, ELSEWHERE=str(other.parent)))
+    assert len(set(seen)) == len(seen)
+    (folder / "no.txt").write_text("Host b\n")
+    assert key(file, tmp_path, ELSEWHERE=str(other.parent)) == seen[-1], "that one is not included"
+
+
+@pytest.mark.parametrize(
+    ("line", "decides"),
+    [
+        ('Match host a exec "true"', True),
+        ("  match exec=true", True),
+        ("Match host exec", False),
+        ("# Match exec true", False),
+        ("ProxyCommand exec nc a 22", False),
+    ],
+)
+def test_it_is_known_where_a_command_decides_what_the_configuration_means(
+    tmp_path: Path, line: str, decides: bool
+) -> None:
+    (tmp_path / "included").write_text(f"Host b\n{line}\n")
+    (tmp_path / "config").write_text(f"Include {tmp_path}/included\n")
+    assert decides_by_command(str(tmp_path / "config"), {"HOME": str(tmp_path)}) is decides
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -103,7 +103,9 @@ def _recalled(history: History | None, wanted: str, pod: str | None, error: Podo
     assert history is not None
     log = history.log(one)
     run = replace(one.run, heartbeat_age_s=heartbeat_age(one))
-    return _Found(run, (), history.summary(one), (), _last_lines(log.data) if log else [], one.as_of, error)
+    return _Found(
+        run, (), history.summary(one), history.attempts(one), _last_lines(log.data) if log else [], one.as_of, error
+    )
 
 
 def _last_lines(data: bytes) -> list[str]:

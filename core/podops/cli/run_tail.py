@@ -99,8 +99,10 @@ def _print_remembered(one: RememberedRun, history: History | None, lines: int, p
     if log is None:
         say(f"nothing of the log of {one.run.run_id} is remembered")
         return
-    kept = log.data.splitlines(keepends=True)
-    data = b"".join(kept[len(kept) - min(lines, len(kept)) :])
+    # As a pod counts them: what is redrawn with carriage returns is one line.
+    kept = log.data.split(b"\n")
+    lines += not kept[-1]
+    data = b"\n".join(kept[max(0, len(kept) - lines) :]) if lines else b""
     printer.as_of = iso(log.as_of)
     printer.print(LogChunk(log.start + len(log.data) - len(data), data, eof=log.complete), marks=False)
 

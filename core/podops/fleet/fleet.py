@@ -30,6 +30,7 @@ from podops.link.client import LinkClient
 from podops.link.local_changes import watch_network, watch_sleep
 from podops.transport.base import Transport
 from podops.transport.choose import transport_for
+from podops_runners.rundir import ATTEMPTS
 
 if TYPE_CHECKING:
     from podops.fleet.source_watch import SourceWatch
@@ -246,6 +247,8 @@ class Fleet:
         start, size = wire.count(answer.header.get("offset")), wire.count(answer.header.get("size"))
         if name == "stdout.log" and answer.payload and start + len(answer.payload) >= size:
             self._noting.log(pod, self._project(project), run_id, LogChunk(start, answer.payload))
+        elif name == ATTEMPTS and start + len(answer.payload) >= size:
+            self._noting.attempts(pod, self._project(project), run_id, answer.payload)
         return start, size, answer.payload
 
     async def read_log_before(

@@ -57,3 +57,6 @@ class Memory(Protocol):
 
     def note_summary(self, pod: PodConfig, project: str, run_id: str, summary: Mapping[str, Any]) -> None:
         """A run's record of its end was read."""
+
+    def note_attempts(self, pod: PodConfig, project: str, run_id: str, data: bytes) -> None:
+        """The end of a run's record of attempts was read."""

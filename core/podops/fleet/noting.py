@@ -42,6 +42,12 @@ class Noting:
         if self._memory is not None and link is not None and summary and not link.shared:
             self._memory.note_summary(link.pod, project, run_id, summary)
 
+    def attempts(self, pod: str, project: str, run_id: str, data: bytes) -> None:
+        """The end of the record of a run's attempts was read."""
+        link = self._links.get(pod)
+        if self._memory is not None and link is not None and data and not link.shared:
+            self._memory.note_attempts(link.pod, project, run_id, data)
+
     async def recall(self) -> None:
         """Show of each pod that has not told its runs yet what the memory has of it."""
         memory = self._memory

@@ -189,6 +189,10 @@ class PodLink:
         """Whether the live link is another process's."""
         return self._client is not None and self._client.shared
 
+    async def may_be_shared(self) -> bool:
+        """Whether others may take this link for one that they would make themselves."""
+        return self.tells_itself and await self._way.leads_there_still()
+
     async def client(self) -> LinkClient:
         """The live link; waits for an attempt that may succeed. Raises `UnreachableError` with the pod's reason."""
         while self._client is None:

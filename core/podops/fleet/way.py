@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from podops.config.model import PodConfig
 from podops.link.bootstrap import start_link
 from podops.link.pod_archive import pod_archive
-from podops.transport.base import Lockable, Mendable, PodProcess, Transport
+from podops.transport.base import Conditional, Lockable, Mendable, PodProcess, Transport
 
 #: After a shared link was lost the next ones are our own for this long, seconds.
 _ALONE_S = 30.0
@@ -51,3 +51,7 @@ class Way:
     def mended(self) -> bool:
         """Whether what it was refused for may be over, as far as this machine can see."""
         return isinstance(self._transport, Mendable) and self._transport.mended()
+
+    async def leads_there_still(self) -> bool:
+        """Whether a connection made now would go the way of ours."""
+        return not isinstance(self._transport, Conditional) or await self._transport.leads_there_still()

@@ -59,9 +59,10 @@ class Batch:
     samples: list[SampleNote] = field(default_factory=list)
     logs: dict[LogKey, LogNote] = field(default_factory=dict)
     summaries: dict[LogKey, Mapping[str, Any]] = field(default_factory=dict)
+    attempts: dict[LogKey, bytes] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.pods or self.samples or self.logs or self.summaries)
+        return bool(self.pods or self.samples or self.logs or self.summaries or self.attempts)
 
     def write(self, connection: sqlite3.Connection, project: str, known: KnownRows) -> None:
         """Raises `sqlite3.Error`."""
@@ -81,6 +82,9 @@ class Batch:
         for (identity, run), summary in self.summaries.items():
             if identity in rows:
                 record.put_summary(connection, rows[identity], run, summary)
+        for (identity, run), attempts in self.attempts.items():
+            if identity in rows:
+                record.put_attempts(connection, rows[identity], run, attempts)
 
 
 def _put_pod(connection: sqlite3.Connection, project: str, note: PodNote, known: KnownRows, now: float) -> None:

@@ -1,4 +1,4 @@
-"""For processes that stay: the end of each run's log, and its record, read when the run ends."""
+"""For processes that stay: the end of each run's log and its records, read when it, or an attempt of it, ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from podops.errors import PodopsError
+from podops.fleet.attempts import read_attempts
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops.history.record import LOG_TAIL_BYTES
@@ -17,22 +18,23 @@ _AT_ONCE = 4
 async def collect_ends(fleet: Fleet) -> None:
     """Read the end of every run that ends from now on, or ended while nobody looked; until cancelled.
 
-    The fleet notes what is read in its memory. A run counts as ended when it was last known as not ended.
+    The fleet notes what is read in its memory. A run counts as ended when it was last known as not ended; the same
+    holds for its attempts.
     """
     waiting: asyncio.Queue[RunSnapshot] = asyncio.Queue()
-    active: dict[str, set[str]] = {}
+    active: dict[str, dict[str, tuple[int, bool]]] = {}
 
     def changed(pods: frozenset[str]) -> None:
         for name in pods:
             seen = fleet.snapshot.pods.get(name)
             if seen is None:
                 continue
-            before = active.get(name, set())
+            before = active.get(name, {})
             if seen.listed and seen.as_of is None:
-                for run_id in before:
-                    if (run := seen.runs.get(run_id)) is not None and run.ended:
+                for run_id, attempt in before.items():
+                    if (run := seen.runs.get(run_id)) is not None and (run.ended or _attempt(run) != attempt):
                         waiting.put_nowait(run)
-            active[name] = {run.run_id for run in seen.runs.values() if not run.ended}
+            active[name] = {run.run_id: _attempt(run) for run in seen.runs.values() if not run.ended}
 
     stop = fleet.subscribe(changed)
     changed(frozenset(fleet.snapshot.pods))
@@ -44,10 +46,17 @@ async def collect_ends(fleet: Fleet) -> None:
         stop()
 
 
+def _attempt(run: RunSnapshot) -> tuple[int, bool]:
+    """What changes when an attempt ends."""
+    return run.attempt, run.retry_in_s is not None
+
+
 async def _read(fleet: Fleet, waiting: asyncio.Queue[RunSnapshot]) -> None:
     while True:
         run = await waiting.get()
         with contextlib.suppress(PodopsError):
+            if run.attempt > 1 or run.attempts_max > 1:
+                await read_attempts(fleet, run)
             await fleet.run_records(run.pod, run.run_id, project=run.project)
             await fleet.read(
                 run.pod, run.run_id, "stdout.log", project=run.project, offset=-LOG_TAIL_BYTES, length=LOG_TAIL_BYTES

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from podops.config.identity import pod_identity
 from podops.config.model import PodConfig
+from podops.fleet.attempts import AttemptRecord
 from podops.fleet.memory import Recalled, RecalledLog
 from podops.fleet.snapshot import LogChunk, PodSnapshot
 from podops.history import recall
@@ -86,6 +87,11 @@ class History:
         run = found.run
         return self._read(lambda db: recall.read_summary(db, found.pod_id, run.project, run.run_id))
 
+    def attempts(self, found: RememberedRun) -> tuple[AttemptRecord, ...]:
+        """Its attempts that had ended when its pod was asked for them last."""
+        run = found.run
+        return self._read(lambda db: recall.read_attempts(db, found.pod_id, run.project, run.run_id)) or ()
+
     def note_pod(self, pod: PodConfig, seen: PodSnapshot) -> None:
         self._notes.pod(pod_identity(pod), seen)
         self._start()
@@ -96,6 +102,10 @@ class History:
 
     def note_summary(self, pod: PodConfig, project: str, run_id: str, summary: Mapping[str, Any]) -> None:
         self._notes.summary(pod_identity(pod), (project, run_id), summary)
+        self._start()
+
+    def note_attempts(self, pod: PodConfig, project: str, run_id: str, data: bytes) -> None:
+        self._notes.attempts(pod_identity(pod), (project, run_id), data)
         self._start()
 
     def close(self) -> None:

@@ -114,6 +114,7 @@ class Notes:
         self._samples: deque[SampleNote] = deque(maxlen=_MOST_SAMPLES)
         self._logs: dict[LogKey, LogTail] = {}
         self._summaries: dict[LogKey, Mapping[str, Any]] = {}
+        self._attempts: dict[LogKey, bytes] = {}
 
     def pod(self, identity: str, seen: PodSnapshot) -> None:
         with self._lock:
@@ -137,13 +138,17 @@ class Notes:
         with self._lock:
             self._summaries[identity, run] = summary
 
+    def attempts(self, identity: str, run: RunKey, data: bytes) -> None:
+        with self._lock:
+            self._attempts[identity, run] = data
+
     def take(self, *, last: bool = False) -> Batch:
         """What is due; `last`: everything there is."""
         now = time.monotonic()
         with self._lock:
-            batch = Batch(samples=list(self._samples), summaries=dict(self._summaries))
-            self._samples.clear()
-            self._summaries.clear()
+            batch = Batch(samples=list(self._samples), summaries=dict(self._summaries), attempts=dict(self._attempts))
+            for taken in (self._samples, self._summaries, self._attempts):
+                taken.clear()
             for identity, pod in self._pods.items():
                 if pod.fresh or last:
                     batch.pods.append(_taken(identity, pod, now, last))
@@ -156,6 +161,7 @@ class Notes:
         with self._lock:
             self._samples.extendleft(reversed(batch.samples))
             self._summaries = {**batch.summaries, **self._summaries}
+            self._attempts = {**batch.attempts, **self._attempts}
             for key in batch.logs:
                 self._logs[key].written_at = None
             for pod in self._pods.values():

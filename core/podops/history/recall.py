@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from podops.fleet import wire
+from podops.fleet.attempts import AttemptRecord, parse_attempts
 from podops.fleet.memory import Recalled, RecalledLog
 from podops.fleet.snapshot import RunSnapshot
 from podops.history.samples import Sample, read_samples
@@ -110,6 +111,13 @@ def read_summary(connection: sqlite3.Connection, pod: int, project: str, run_id:
         "SELECT summary FROM runs WHERE pod = ? AND project = ? AND run_id = ?", (pod, project, run_id)
     ).fetchone()
     return None if row is None or row[0] is None else _mapping(row[0])
+
+
+def read_attempts(connection: sqlite3.Connection, pod: int, project: str, run_id: str) -> tuple[AttemptRecord, ...]:
+    row = connection.execute(
+        "SELECT attempts FROM runs WHERE pod = ? AND project = ? AND run_id = ?", (pod, project, run_id)
+    ).fetchone()
+    return () if row is None or row[0] is None else parse_attempts(bytes(row[0]))
 
 
 def _remembered(rows: list[tuple[Any, ...]], name: str | None = None) -> Iterator[RememberedRun]:

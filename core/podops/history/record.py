@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: How much of a log's end is kept, bytes.
 LOG_TAIL_BYTES = 64 * 1024
 
+#: How much of the end of a record of attempts is kept, bytes.
+ATTEMPTS_BYTES = 64 * 1024
+
 #: `(project, run_id)`.
 RunKey = tuple[str, str]
 
@@ -50,6 +53,7 @@ def put_run(connection: sqlite3.Connection, pod: int, run: RunSnapshot, seen_at:
         """INSERT INTO runs (pod, project, run_id, facts, created_at, ended, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (pod, project, run_id) DO UPDATE SET facts = excluded.facts, created_at = excluded.created_at,
              summary = CASE WHEN runs.created_at = excluded.created_at THEN summary END,
+             attempts = CASE WHEN runs.created_at = excluded.created_at THEN attempts END,
              ended = excluded.ended, seen_at = excluded.seen_at, gone_at = NULL""",
         (pod, run.project, run.run_id, _json(facts), run.created_at or 0.0, run.ended, seen_at),
     )
@@ -80,6 +84,13 @@ def put_absent(connection: sqlite3.Connection, pod: int, project: str, present: 
 def put_summary(connection: sqlite3.Connection, pod: int, run: RunKey, summary: Mapping[str, Any]) -> None:
     connection.execute(
         "UPDATE runs SET summary = ? WHERE pod = ? AND project = ? AND run_id = ?", (_json(summary), pod, *run)
+    )
+
+
+def put_attempts(connection: sqlite3.Connection, pod: int, run: RunKey, data: bytes) -> None:
+    """`data`: the end of the run's record of attempts, as its pod has it."""
+    connection.execute(
+        "UPDATE runs SET attempts = ? WHERE pod = ? AND project = ? AND run_id = ?", (data[-ATTEMPTS_BYTES:], pod, *run)
     )
 
 

@@ -55,6 +55,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             seen_at REAL NOT NULL,
             PRIMARY KEY (pod, project, run_id))""",
     ),
+    ("ALTER TABLE runs ADD COLUMN attempts BLOB",),
 )
 
 VERSION = len(MIGRATIONS)

@@ -142,7 +142,7 @@ class Holder:
         pod, text = wanted.get("pod"), str(wanted.get("run"))
         runs = [run for run in self._fleet.snapshot.told().runs() if pod in (None, run.pod)]
         found = named(runs, text)
-        if len(found) != 1 or not self._fleet.link(found[0].pod).tells_itself:
+        if len(found) != 1 or not await self._fleet.link(found[0].pod).may_be_shared():
             send({"ok": False})
             return
         try:
@@ -171,7 +171,7 @@ class Holder:
         link = self._fleet.link(pod.name) if pod is not None else None
         # A provider may have given the name to another pod.
         same = link is not None and pod_identity(link.pod) == wanted.get("identity")
-        if link is None or not same or link.snapshot.state != "live" or not link.tells_itself:
+        if link is None or not same or link.snapshot.state != "live" or not await link.may_be_shared():
             send({"ok": False})
             return
         send({"ok": True})

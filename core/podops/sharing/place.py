@@ -12,6 +12,7 @@ from pathlib import Path
 from podops import __version__
 from podops.config.find import find_project, is_setting, local_files
 from podops.state_dir import state_dir
+from podops.transport.ssh_files import ssh_files
 
 #: What both ends speak after the connection is made; part of the socket's name, so that versions never meet.
 PROTOCOL = 1
@@ -68,8 +69,7 @@ def socket_address(directory: int, path: Path) -> str:
 
 def _parts(files: Sequence[Path], environ: Mapping[str, str]) -> Iterator[bytes]:
     yield f"{PROTOCOL} {__version__}".encode()
-    home = environ.get("HOME", "")
-    ssh_configs = {"~/.ssh/config"}
+    ssh_configs: set[str | None] = {None}
     for file in files:
         text = file.read_bytes()
         yield os.fsencode(file.resolve())
@@ -80,14 +80,8 @@ def _parts(files: Sequence[Path], environ: Mapping[str, str]) -> Iterator[bytes]
     for name, value in sorted(environ.items()):
         if is_setting(name) or name in ("REMOTE_OUTPUTS_DIR", "HOME"):
             yield os.fsencode(f"{name}={value}")
-    for path in sorted(ssh_configs):
-        yield _look_of(Path(home + path[1:] if path.startswith("~/") else path))
-
-
-def _look_of(path: Path) -> bytes:
-    """When a file was changed last: where an SSH alias leads is written there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return os.fsencode(path)
-    return os.fsencode(path) + f" {found.st_mtime_ns} {found.st_size} {found.st_ino}".encode()
+    # Where an alias leads is written there.
+    for config in sorted(ssh_configs, key=str):
+        for path, content in ssh_files(config, environ):
+            yield os.fsencode(path)
+            yield b"-" if content is None else b"+" + content

@@ -48,3 +48,11 @@ class Mendable(Protocol):
 
     def mended(self) -> bool:
         """Whether what it was refused for last has been changed on this machine since."""
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """A transport whose way may depend on more than files: on the network this machine is in, say."""
+
+    async def leads_there_still(self) -> bool:
+        """Whether a connection made now would go the way of the last one."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
 from podops.transport.ssh_config import MAX_JUMPS, ResolvedHost, resolve
 from podops.transport.ssh_errors import explain, is_encrypted
+from podops.transport.ssh_files import decides_by_command
 
 #: A peer that misses three of these is gone, seconds.
 KEEPALIVE_S = 2.0
@@ -126,11 +128,12 @@ class SshTransport:
         # The files with the host keys that were not the right ones.
         self._untrusting: tuple[Path, ...] = ()
         self._untrusted_at: list[int] = []
+        self._last: ResolvedHost | None = None
         self.address = pod.address
 
     async def start(self, command: str) -> SshProcess:
         """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""
-        host = await self.resolve()
+        host = self._last = await self.resolve()
         connections: list[asyncssh.SSHClientConnection] = []
         try:
             await self._connect_chain(host, connections, MAX_JUMPS)
@@ -153,6 +156,15 @@ class SshTransport:
     def mended(self) -> bool:
         """Whether known_hosts has been changed since a host key was refused."""
         return _changed_at(self._untrusting) != self._untrusted_at
+
+    async def leads_there_still(self) -> bool:
+        """Whether a connection made now would go where the last one went; asks only where a `Match exec` decides."""
+        if self._last is None or not decides_by_command(self._pod.ssh_config, os.environ):
+            return True
+        try:
+            return (await self.resolve()).way == self._last.way
+        except RefusedError:
+            return False
 
     async def resolve(self) -> ResolvedHost:
         """What the configuration says about the pod. Raises `RefusedError` when it cannot be used."""

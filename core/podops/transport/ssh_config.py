@@ -74,6 +74,11 @@ class ResolvedHost:
     def login(self) -> str:
         return f"{self.user}@{self.hostname}" + (f":{self.port}" if self.port != 22 else "")
 
+    @property
+    def way(self) -> tuple[object, ...]:
+        """What makes two connections go to the same account by the same way."""
+        return self.hostname, self.user, self.port, self.jumps, self.proxy_command
+
 
 def resolve(destination: Destination, ssh_config: str | None, identity_file: str | None = None) -> ResolvedHost:
     """Read the configuration for `destination`. Raises `ValueError` or `OSError` for a bad file."""

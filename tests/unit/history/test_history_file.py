@@ -17,7 +17,7 @@ from podops.history import schema
 from podops.history.database import open_database
 from podops.history.history import History
 from podops.history.limit import prune, used_bytes
-from podops.history.record import put_log, put_pod, put_run
+from podops.history.record import put_attempts, put_log, put_pod, put_run
 from podops.history.samples import figures_of, merged, put_samples, read_samples
 
 POD = PodConfig("a100", ssh="host", outputs_dir="/runs")
@@ -69,13 +69,17 @@ def test_what_was_noted_is_recalled_by_another_process_of_the_same_pod(tmp_path:
 def test_a_database_of_an_earlier_version_is_migrated_with_everything_in_it(tmp_path: Path, version: int) -> None:
     old = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
     schema.migrate(old, version)
-    put_run(old, put_pod(old, "p", "x", pod(), 1.0), run("kept"), 2.0)
+    # As it was written then: today's run has a column more.
+    kept = (put_pod(old, "p", "x", pod(), 1.0), "p", "kept", '{"run_id": "kept", "state": "failed"}', 1.0, True, 2.0)
+    columns = "pod, project, run_id, facts, created_at, ended, seen_at"
+    old.execute(f"INSERT INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
     old.close()
     database = open_database(tmp_path)
     assert schema.version_of(database.connection) == schema.VERSION and database.notes == []
     assert database.connection.execute("SELECT run_id FROM runs").fetchall() == [("kept",)]
     put_samples(database.connection, [(1, 5, {"cpu": 1.0})])
     put_log(database.connection, 1, ("p", "kept"), 0, b"x", False, 3.0)
+    put_attempts(database.connection, 1, ("p", "kept"), b"{}\n")
     database.close()
 
 
