@@ -8,7 +8,8 @@ help:  ## show these lines
 setup:  ## make .venv and install what is missing
 	@scripts/setup.sh
 
-demo: setup  ## open the app on three local pods with small real runs
+demo:  ## open the app on three local pods with small real runs
+	@scripts/setup.sh demo
 	@$(BIN)/ops demo
 
 test: setup  ## every test but the injected faults, against real sshd and tmux on loopback

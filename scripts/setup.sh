@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Make .venv with everything `make demo`, `make test` and `make check` need. A second run changes nothing.
+# Make .venv with everything `make test` and `make check` need; with the word `demo` only with what podops itself needs.
+# A second run changes nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+purpose=${1:-all}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -21,6 +23,7 @@ missing_packages() {
   "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   command -v tmux >/dev/null || echo tmux
   command -v ssh >/dev/null || echo openssh-client
+  [ "$purpose" = demo ] && return
   command -v sshd >/dev/null || [ -x /usr/sbin/sshd ] || echo openssh-server
   if ! command -v gcc >/dev/null; then
     echo gcc
@@ -60,17 +63,22 @@ if [ -n "$missing" ]; then
   install_packages $missing
 fi
 
-stamp=.venv/.setup-stamp
+is_done() {
+  [ -f ".venv/.setup-$1" ] && [ "$(cat ".venv/.setup-$1")" = "$wanted" ]
+}
+
 wanted=$(cat pyproject.toml requirements/*.txt scripts/setup.sh | cksum)
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/python -c 'import podops' 2>/dev/null; then
+if { is_done all || is_done "$purpose"; } && .venv/bin/python -c 'import podops' 2>/dev/null; then
   exit 0
 fi
 
 say "making .venv with $("$python" --version)"
 [ -x .venv/bin/pip ] || "$python" -m venv --clear .venv
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-say "installing the Python packages (about a minute)"
-.venv/bin/python -m pip install -q -r requirements/runtime.txt -r requirements/dev.txt
+requirements=(-r requirements/runtime.txt -r requirements/build.txt)
+[ "$purpose" = demo ] || requirements+=(-r requirements/dev.txt)
+say "installing the Python packages (a minute or less)"
+.venv/bin/python -m pip install -q "${requirements[@]}"
 .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
-printf '%s' "$wanted" >"$stamp"
+printf '%s' "$wanted" >".venv/.setup-$purpose"
 say "done"

@@ -36,6 +36,7 @@ class Checkout:
         shutil.copy(ROOT / "scripts/setup.sh", root / "scripts")
         (root / "pyproject.toml").write_text("[project]\n")
         (root / "requirements/runtime.txt").write_text("click==8\n")
+        (root / "requirements/dev.txt").write_text("pytest==8\n")
         for tool in ("cat", "cksum", "dirname", "uname", "mkdir", "cp"):
             (self.bin / tool).symlink_to(shutil.which(tool) or f"/bin/{tool}")
 
@@ -44,12 +45,12 @@ class Checkout:
         path.write_text(f'#!{BASH}\necho "{name} $*" >> "$CALLS"\n{script}\n')
         path.chmod(0o755)
 
-    def run(self) -> tuple[int, str, list[str]]:
+    def run(self, *purpose: str) -> tuple[int, str, list[str]]:
         """Exit status, what was said, and the stand-ins called that could change something."""
         calls = self.root / "calls"
         calls.write_text("")
         done = subprocess.run(
-            [BASH, self.root / "scripts/setup.sh"],
+            [BASH, self.root / "scripts/setup.sh", *purpose],
             env={"PATH": str(self.bin), "CALLS": str(calls), "HOME": str(self.root)},
             cwd="/",
             capture_output=True,
@@ -110,3 +111,18 @@ def test_a_second_run_changes_nothing_until_a_requirement_changes(checkout: Chec
     assert checkout.run() == (0, "", [])
     (checkout.root / "requirements/runtime.txt").write_text("click==9\n")
     assert any("pip install" in call for call in checkout.run()[2])
+
+
+def test_the_demo_needs_nothing_that_only_tests_need(checkout: Checkout) -> None:
+    complete(checkout)
+    for name in ("gcc", "sshd"):
+        (checkout.bin / name).unlink()
+    status, said, calls = checkout.run("demo")
+    assert status == 0, said
+    assert any("requirements/runtime.txt" in call for call in calls)
+    assert not any("requirements/dev.txt" in call for call in calls)
+    assert checkout.run("demo") == (0, "", [])
+    for name in ("gcc", "sshd"):
+        checkout.program(name)
+    assert any("requirements/dev.txt" in call for call in checkout.run()[2])
+    assert checkout.run("demo") == (0, "", [])
