@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ import pytest
 
 from tests.pods.container_image import write_image
 from tests.pods.docker_api import StandInContainer, StandInEngine
-from tests.pods.loopback import POD_PATH, command_line, is_link, link_processes, processes_with_env
+from tests.pods.loopback import POD_PATH, command_line, is_link, link_processes, processes_with_env, wait_for
 
 #: `make test-all` sets it; without it no engine is started on anybody's machine.
 SWITCH = "PODOPS_TEST_ENGINES"
@@ -79,26 +80,29 @@ class StandIn:
 class RealEngine:
     """`docker` or `podman` on a socket, with storage and containers of its own, without network."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._folder = folder
-        socket = folder / "engine.sock"
-        self.host = f"unix://{socket}"
+        # Not in a test's own folder: podman takes no runroot of more than 50 characters.
+        self._folder = Path(tempfile.mkdtemp(prefix="podops-engine-", dir="/tmp"))
+        self.host = f"unix://{self._folder}/engine.sock"
+        self._cgroup = self._folder.name
         self._containers: list[str] = []
-        self._log = folder / "engine.log"
+        self._log = self._folder / "engine.log"
         words = _DOCKER if kind == "docker" else _PODMAN
-        command = [word.format(folder=folder, host=self.host) for word in words]
+        command = [word.format(folder=self._folder, host=self.host, cgroup=self._cgroup) for word in words]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def prepare(self) -> None:
+        """Wait for it, and give it the image of every container."""
         self.client = self._connect()
-        write_image(folder / "image.tar")
-        self.client.import_image_from_file(str(folder / "image.tar"), repository="podops-test", tag="1")
+        image = self._folder / "image.tar"
+        write_image(image)
+        self.client.import_image_from_file(str(image), repository="podops-test", tag="1")
         self.image = self.client.images()[0]["Id"]
 
     def _connect(self) -> Any:
         import docker
-
-        from tests.pods.loopback import wait_for
 
         made: list[Any] = []
 
@@ -111,7 +115,7 @@ class RealEngine:
         wait_for(answers, "the engine", 30)
         return made[0]
 
-    def failure(self) -> str:
+    def said(self) -> str:
         """The last thing the engine said."""
         lines = self._log.read_text(errors="replace").splitlines()
         return lines[-1][:300] if lines else "it said nothing"
@@ -119,7 +123,8 @@ class RealEngine:
     def run(self, name: str, *, without: Sequence[str] = ()) -> None:
         # podman would ask for more open files than a sandbox may have.
         limits = [{"Name": "nofile", "Soft": 1024, "Hard": 1024}, {"Name": "nproc", "Soft": 4096, "Hard": 4096}]
-        config = self.client.create_host_config(network_mode="none", ulimits=limits)
+        parent = f"/{self._cgroup}"
+        config = self.client.create_host_config(network_mode="none", ulimits=limits, cgroup_parent=parent)
         made = self.client.create_container(self.image, ["sleep", "infinity"], name=name, host_config=config)
         self._containers.append(made["Id"])
         self.client.start(made["Id"])
@@ -146,13 +151,17 @@ class RealEngine:
         for pid in _pids():  # podman leaves a monitor for each command that has ended, for five minutes
             if str(self._folder) in command_line(pid):
                 os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for place in _mounts_under(self._folder):
+            subprocess.run(["umount", "--lazy", place], check=True)
+        wait_for(lambda: _cgroups_are_gone(self._cgroup), "the last process of a container to leave its cgroup")
+        shutil.rmtree(self._folder)
 
 
 _DOCKER = [
     *("dockerd", "--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
     *("--storage-driver", "vfs", "--data-root", "{folder}/data", "--exec-root", "{folder}/exec"),
     *("--pidfile", "{folder}/pid", "--host", "{host}", "--containerd-namespace", "podops-test"),
+    *("--cgroup-parent", "/{cgroup}", "--exec-opt", "native.cgroupdriver=cgroupfs"),
 ]
 _PODMAN = [
     *("podman", "--root", "{folder}/data", "--runroot", "{folder}/run", "--storage-driver", "vfs"),
@@ -161,7 +170,10 @@ _PODMAN = [
 
 
 def start_engine(kind: str, folder: Path) -> ContainerEngine:
-    """The engine of that kind, working; skips the test, with the engine's own words, where it cannot run."""
+    """The engine of that kind, working; `folder` is for the stand-in.
+
+    Skips the test where no real engine is wanted, or none can run; one that does not run where it could fails it.
+    """
     if kind == "stand-in":
         return StandIn(folder)
     programs = {"docker": ("dockerd", "runc"), "podman": ("podman", "runc")}[kind]
@@ -170,16 +182,39 @@ def start_engine(kind: str, folder: Path) -> ContainerEngine:
     missing = [name for name in programs if shutil.which(name) is None]
     if missing or os.getuid() != 0:
         pytest.skip(f"{kind}: {' and '.join(missing) or 'root'} is needed and not there")
-    engine: RealEngine | None = None
+    if refused := _refused_isolation():
+        pytest.skip(f"{kind}: this root may not make what a container is made of: {refused}")
+    engine = RealEngine(kind)
     try:
-        engine = RealEngine(folder, kind)
+        engine.prepare()
         engine.run("probe")
     except Exception as error:
-        said = engine.failure() if engine else type(error).__name__
-        if engine is not None:
-            engine.end()
-        pytest.skip(f"{kind} cannot run containers here: {error} ({said})")
+        told = f"{kind} runs no container: {error} ({engine.said()})"
+        engine.end()
+        pytest.fail(told)
     return engine
+
+
+def _refused_isolation() -> str:
+    """Why this machine lets nobody have namespaces and mounts; empty where it does."""
+    words = ["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "podops-test", "/mnt"]
+    return subprocess.run(words, capture_output=True, text=True).stderr.strip()
+
+
+def _mounts_under(folder: Path) -> list[str]:
+    """What is mounted below `folder`, the innermost first."""
+    places = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return sorted((place for place in places if place.startswith(f"{folder}/")), key=len, reverse=True)
+
+
+def _cgroups_are_gone(name: str) -> bool:
+    """Remove the groups of that name with those below; whether none is left. What is being killed stays a moment."""
+    with contextlib.suppress(OSError):
+        for top in Path("/sys/fs/cgroup").glob(f"**/{name}"):
+            for folder, _, _ in os.walk(top, topdown=False):
+                Path(folder).rmdir()
+        return True
+    return False
 
 
 def _pids() -> list[int]:

@@ -41,11 +41,28 @@ PRESETS = {
 }
 
 
-@pytest.fixture(scope="module", params=["stand-in", "docker", "podman"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerEngine]:
-    engine = start_engine(request.param, tmp_path_factory.mktemp("engine"))
-    yield engine
-    engine.end()
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ContainerEngine]]:
+    """The engine of each kind, started once."""
+    started: dict[str, ContainerEngine] = {}
+
+    def engine_of(kind: str) -> ContainerEngine:
+        if kind not in started:
+            started[kind] = start_engine(kind, tmp_path_factory.mktemp("engine"))
+        return started[kind]
+
+    yield engine_of
+    for engine in started.values():
+        engine.end()
+
+
+@pytest.fixture(params=["stand-in", "docker", "podman"])
+def engine(request: pytest.FixtureRequest, engines: Callable[[str], ContainerEngine]) -> ContainerEngine:
+    return engines(request.param)
+
+
+#: The stand-in has no terminals, no client of its own, and no processes that end with a container.
+on_real_engines = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
 
 
 @pytest.fixture
@@ -152,11 +169,10 @@ def test_runs_are_submitted_watched_killed_and_recorded_as_on_any_pod(
     assert "engine: " in told and "API 1." in told
 
 
+@on_real_engines
 def test_attaching_puts_the_terminal_into_the_runs_session(
     container: PodConfig, project: MakeProject, ops: Ops, open_ops: OpenOps, engine: ContainerEngine
 ) -> None:
-    if isinstance(engine, StandIn):
-        pytest.skip("the stand-in has no terminals")
     project(container, presets=PRESETS)
     assert ops("run", "submit", "--preset", "loop", "--run-id", "l1").returncode == 0
     terminal = open_ops("run", "attach", "l1")
@@ -180,21 +196,21 @@ def test_a_service_in_a_container_is_reached_without_publishing_its_port(
     assert forwarding.process.wait(30) == 0
 
 
+@on_real_engines
 def test_a_shell_in_a_container_gets_the_words_and_passes_its_exit_code_on(
     container: PodConfig, project: MakeProject, ops: Ops, engine: ContainerEngine
 ) -> None:
-    if isinstance(engine, StandIn):
-        pytest.skip("the stand-in has no client of its own")
     project(container, presets=PRESETS)
     done = ops("pod", "ssh", container.name, "echo $((6 * 7)); exit 3")
     assert (done.returncode, done.stdout) == (3, "42\n"), done
 
 
+#: It is the docker command that makes it.
+@pytest.mark.parametrize("engine", ["docker"], indirect=True)
 def test_a_container_is_made_used_and_removed_like_a_rented_pod(
     engine: ContainerEngine, project: MakeProject, ops: Ops
 ) -> None:
-    if not isinstance(engine, RealEngine) or engine.kind != "docker":
-        pytest.skip("it is the docker command that makes it")
+    assert isinstance(engine, RealEngine)
     example = yaml.safe_load((Path(__file__).parents[2] / "configs/sources/docker-ps.yaml").read_text())
     example["pod_sources"][0] |= {"interval": "1h", "pod": {"docker_host": engine.host}}
     project(presets=PRESETS, **example)
@@ -224,11 +240,10 @@ async def test_a_container_that_is_missing_stopped_or_paused_says_how_to_get_it(
         assert healed.process
 
 
+@on_real_engines
 async def test_a_container_that_is_restarted_heals_and_its_runs_are_told_as_lost(
     container: PodConfig, engine: ContainerEngine, tmux_socket: str
 ) -> None:
-    if isinstance(engine, StandIn):
-        pytest.skip("the stand-in has no processes of its own to lose")
     config, name = fleet_config(container, tmux_socket=tmux_socket), container.name
 
     def run(pod: PodSnapshot) -> str:
