@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import time
-from typing import Dict, List, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 from podops_runners import records
 
@@ -39,11 +39,15 @@ unset WANDB_API_KEY
 """
 
 
-def run(path: str, environment: Dict[str, str]) -> Optional[str]:
-    """Run the script; the key that it exports, or `None`. What it prints is thrown away: it may hold the key.
+class Answer(NamedTuple):
+    """What came of the script. `problem` says how it ended where that was not well, and nothing of what it said."""
 
-    Raises `OSError`, also for one that does not end in time.
-    """
+    key: str
+    problem: str
+
+
+def run(path: str, environment: Dict[str, str]) -> Answer:
+    """Run the script; the key that it exports, and how it failed. What it prints is lost: it may hold the key."""
     reader, writer = os.pipe()
     try:
         process = subprocess.Popen(
@@ -56,19 +60,32 @@ def run(path: str, environment: Dict[str, str]) -> Optional[str]:
             start_new_session=True,
         )
         try:
-            process.wait(_LIMIT_S)
+            problem = _how(process.wait(_LIMIT_S))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            raise OSError("{} did not end within {:g} s".format(path, _LIMIT_S))
+            problem = "did not end within {:g} s".format(_LIMIT_S)
         # Not to the pipe's end: something that the script left behind may hold it open.
         os.set_blocking(reader, False)
-        return os.read(reader, _LONGEST_KEY).decode("utf-8", "replace").strip() or None
-    except BlockingIOError:
-        return None
+        return Answer(_read(reader), problem)
+    except OSError as error:
+        return Answer("", "cannot be run: {}".format(error.strerror or error))
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def _how(status: int) -> str:
+    if status < 0:
+        return "was ended by signal {}".format(-status)
+    return "ended with exit status {}".format(status) if status else ""
+
+
+def _read(pipe: int) -> str:
+    try:
+        return os.read(pipe, _LONGEST_KEY).decode("utf-8", "replace").strip()
+    except BlockingIOError:
+        return ""
 
 
 def only_exports(path: str) -> bool:

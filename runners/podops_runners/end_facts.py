@@ -62,6 +62,12 @@ def missing_artifacts(run: RunDir, spec: Dict[str, Any]) -> List[str]:
     ]
 
 
+def warnings_of(metadata: Optional[Dict[str, Any]]) -> List[str]:
+    """What went wrong without being worth ending the run, as its records tell it so far."""
+    told = (metadata or {}).get("warnings")
+    return [text for text in told if isinstance(text, str)] if isinstance(told, list) else []
+
+
 def free_bytes(path: str) -> Optional[int]:
     """Room on the volume of `path` for us; `None` when nobody can tell."""
     try:

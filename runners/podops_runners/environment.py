@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 from podops_runners import creds
 from podops_runners.basics import FOR_RUNS
@@ -14,6 +14,13 @@ _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z", re.DO
 
 class EnvironmentFileError(Exception):
     """An environment file of the project cannot be used; the text says which and why, never what stands in it."""
+
+
+class Surroundings(NamedTuple):
+    """The whole environment of a run's child, and what went wrong in making it without being worth ending the run."""
+
+    variables: Dict[str, str]
+    warnings: List[str]
 
 
 def base_environment() -> Dict[str, str]:
@@ -29,8 +36,8 @@ def run_environment(
     gpus: Iterable[int],
     resume_from: Optional[str],
     port: Optional[int] = None,
-) -> Dict[str, str]:
-    """The whole environment of a run's child. Raises `EnvironmentFileError`.
+) -> Surroundings:
+    """Raises `EnvironmentFileError`.
 
     Later wins: the pod's basics, the files, what the spec declares, ours.
     """
@@ -38,7 +45,8 @@ def run_environment(
     declared = dict(base, **declared_in_files(spec))
     declared.update(_texts(spec.get("env")))
     # Again, as the pod may have been made anew since the submit, with an empty home.
-    if creds.ensure_for(spec, declared, base):
+    credentials = creds.ensure_for(spec, declared, base)
+    if credentials.found:
         # wandb would take the variable before ~/.netrc, and everything the run starts would inherit the key.
         declared.pop("WANDB_API_KEY", None)
     declared.update(visible_devices(gpus))
@@ -53,7 +61,7 @@ def run_environment(
         declared["OPS_RESUME_FROM"] = resume_from
     if port is not None:
         declared["OPS_PORT"] = str(port)
-    return declared
+    return Surroundings(declared, [creds.warning(credentials)] if credentials.problem else [])
 
 
 def declared_in_files(spec: Dict[str, Any]) -> Dict[str, str]:

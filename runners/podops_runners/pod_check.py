@@ -195,7 +195,12 @@ def _wandb(settings: Any) -> List[Finding]:
         return []
     path = os.path.expanduser(script) if script else ""
     there = os.path.isfile(path)
+    failed = creds.last_problem(os.path.abspath(path)) if there else ""
     findings = _wandb_script(path) if there else []
+    if failed:
+        cure = "run it by hand there and look what it says: bash {}".format(path)
+        level = "fail" if mode == "online" and not creds.has_wandb_credentials() else "warn"
+        findings.append(_finding(level, "wandb", "{} when it was run last".format(failed), cure))
     if creds.has_wandb_credentials():
         return [_finding("ok", "wandb", "credentials: yes")] + findings
     if netrc_file.is_broken(netrc_file.standard_path()):

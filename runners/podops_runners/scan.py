@@ -109,6 +109,7 @@ class Scanner:
         if not spec:
             problems.append("it has no {}: made by hand, or its submit was cut off".format(SPEC))
         missing = _texts((summary or {}).get("missing_artifacts"))
+        problems.extend(_texts((summary or metadata).get("warnings")) or _texts(metadata.get("warnings")))
         problems.extend("required file {} is missing".format(name) for name in missing)
         wire = _from_records(run, spec, metadata, summary or {})
         wire.update(_times(spec, metadata, summary or {}, claim, now, state))

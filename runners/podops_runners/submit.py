@@ -42,8 +42,8 @@ def submit_run(
     """Write the run directory, and start the run at once when nothing stands in its way; else it waits in the queue.
 
     `gpus` gives the GPUs as last seen, `simulated` tells how many of them are not real. Returns `run_id`, `run_dir`,
-    `session`, `command`, `state` and, for a run that waits, `why`. Raises `SubmitError`, and then leaves nothing
-    behind but what was there before.
+    `session`, `command`, `state`, `warnings` and, for a run that waits, `why`. Raises `SubmitError`, and then leaves
+    nothing behind but what was there before.
     """
     spec = _checked(spec)
     root = _outputs_root(spec["outputs_dir"])
@@ -115,6 +115,7 @@ def _begin(
         "command": spec["command"],
         "state": state,
         "why": why,
+        "warnings": spec.get("warnings") or [],
     }
 
 
@@ -201,7 +202,8 @@ def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
     base = base_environment()
     declared = dict(spec.get("env") or {})
     mode = (spec.get("wandb") or {}).get("mode", "auto")
-    have_creds = creds.ensure_for(spec, declared, base) or _key_is_declared(spec)
+    credentials = creds.ensure_for(spec, declared, base)
+    have_creds = credentials.found or _key_is_declared(spec)
     if mode != "auto":
         declared.setdefault("WANDB_MODE", mode)
     elif not have_creds:
@@ -230,6 +232,7 @@ def _resolve(spec: Dict[str, Any], run: RunDir) -> Dict[str, Any]:
         workdir=workdir,
         base_env=base,
         env=declared,
+        warnings=[creds.warning(credentials)] if credentials.problem else [],
     )
 
 
@@ -320,6 +323,8 @@ def _publish(run: RunDir, spec: Dict[str, Any], session: Optional[str], place: T
         if (spec.get("queue") or {}).get("hold"):
             records.write_bytes(staged.held, b"")
         event(staged, "submitted", preset=spec["preset"], by=spec.get("user"), client=spec.get("client"))
+        for text in spec["warnings"]:
+            event(staged, "warning", detail=text)
         if os.path.isdir(run.path) and force:
             _move_over(staging, run.path)
         else:

@@ -26,6 +26,7 @@ def metadata(spec: Dict[str, Any], session: Optional[str]) -> Dict[str, Any]:
         "attempt": 1,
         "tmux": {"session": session, "socket": (spec.get("tmux") or {}).get("socket")},
         "tags": spec.get("tags") or [],
+        "warnings": spec.get("warnings") or [],
     }
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from podops_runners import (
     agent_process,
@@ -14,6 +14,7 @@ from podops_runners import (
     process,
     records,
     run_claim,
+    run_summary,
     serving,
     states,
 )
@@ -72,6 +73,8 @@ class Supervisor:
         self._presence = Presence(run)
         self._gpus = [index for index in claim.get("gpus") or [] if isinstance(index, int)]
         self._output_facts: Dict[str, Any] = {}
+        #: What went wrong without being worth ending the run, each told once.
+        self._warnings: List[str] = []
         self._next_agent_look = 0.0
 
     def main(self) -> str:
@@ -149,7 +152,7 @@ class Supervisor:
         # A heartbeat that is there can be written on a full disk too.
         self._journal.beat(states.STARTING, self._facts())
         resume_from = newest_checkpoint(self._run, self._policies.checkpoints) if self._resumes() else None
-        environment = run_environment(
+        surroundings = run_environment(
             self._spec,
             self._run,
             attempt=self._number,
@@ -159,7 +162,16 @@ class Supervisor:
         )
         if resume_from:
             self._journal.event("resuming", attempt=self._number, checkpoint=resume_from)
-        return start_child(self._run, environment, self._number, beginning)
+        self._warn(surroundings.warnings)
+        return start_child(self._run, surroundings.variables, self._number, beginning)
+
+    def _warn(self, texts: List[str]) -> None:
+        metadata, _ = records.read_record(self._run.metadata)
+        self._warnings = told = end_facts.warnings_of(metadata)
+        for text in texts:
+            if text not in told:
+                told.append(text)
+                self._journal.event("warning", attempt=self._number, detail=text)
 
     def _resumes(self) -> bool:
         return bool(self._number > 1 or self._spec.get("resume"))
@@ -183,7 +195,7 @@ class Supervisor:
             return
         told = dict(metadata or {}, started=iso(self._started), host=os.uname().nodename, attempt=self._number)
         told.update(gpus=self._gpus or None, process=None if identity is None else identity._asdict())
-        told.update(serving.endpoint(self._claim))
+        told.update(serving.endpoint(self._claim), warnings=self._warnings or end_facts.warnings_of(metadata))
         self._journal.keep_until_done("metadata", lambda: records.write_record(self._run.metadata, told))
 
     def _hold_gpus(self) -> None:
@@ -286,38 +298,24 @@ class Supervisor:
         if not end_facts.tells_end(self._run.events):
             self._journal.event("ended", state=verdict.state, reason=verdict.reason, attempt=self._number)
         self._journal.beat(verdict.state, {"reason": verdict.reason, "log_bytes": ended.log_end})
-        self._write_summary(self._summary(verdict, ended))
+        self._write_summary(
+            run_summary.summary(
+                self._run,
+                self._spec,
+                verdict,
+                ended,
+                self._output_facts,
+                attempts=self._number,
+                started=self._started,
+                elapsed_s=process.since_boot() - self._started_boot,
+            )
+        )
         if self._gpus:
             self._journal.keep(lambda: gpu_claims.release(self._run.path))
         if self._claim.get("port") is not None:
             self._journal.keep(lambda: serving.release_port(self._run))
         machine.wake_agent()
         return verdict.state
-
-    def _summary(self, verdict: Verdict, ended: Ended) -> Dict[str, Any]:
-        code, number = end_facts.outcome(ended.status)
-        wandb = self._output_facts.get("wandb")
-        return {
-            "run_id": self._run.run_id,
-            "ok": verdict.state == states.SUCCEEDED,
-            "state": verdict.state,
-            "reason": verdict.reason,
-            "detail": verdict.detail,
-            "evidence": verdict.evidence,
-            "traceback": verdict.traceback,
-            "exit_code": code,
-            "signal": number,
-            "started_at": iso(self._started),
-            "ended_at": iso(ended.ended),
-            "started": round(self._started, 3),
-            "ended": round(ended.ended, 3),
-            "elapsed_s": round(max(0.0, process.since_boot() - self._started_boot), 3),
-            "attempts": self._number,
-            "log_bytes": ended.log_end,
-            "last_metrics": self._output_facts.get("last_metrics") or {},
-            "tracking": {"wandb": {"url": wandb}} if wandb else {},
-            "missing_artifacts": end_facts.missing_artifacts(self._run, self._spec),
-        }
 
     def _write_summary(self, summary: Dict[str, Any]) -> None:
         """The one record worth waiting for: a full disk is often made room on, a lost volume often comes back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -44,7 +45,7 @@ def script(home: Path, text: str, mode: int = 0o700) -> Path:
 
 
 def ensure(path: Path) -> bool:
-    return creds.ensure_wandb_credentials(str(path), ENVIRONMENT)
+    return creds.ensure_wandb_credentials(str(path), ENVIRONMENT).found
 
 
 def stored(home: Path) -> dict[str, str]:
@@ -103,11 +104,68 @@ def test_whichever_way_the_script_gives_it_the_key_is_found(home: Path, text: st
 
 
 @pytest.mark.parametrize(
-    "text", ["exit 3\n", "export WANDB_API_KEY='not a key'\n", "export WANDB_API_KEY=\n", "'", SHORT]
+    ("text", "problem"),
+    [
+        ("exit 3\n", "ended with exit status 3"),
+        (f"echo {KEY}; echo {KEY} >&2; return 4\n", "ended with exit status 4"),
+        ("kill -9 $$\n", "was ended by signal 9"),
+        ("'", "ended with exit status "),
+        ("#!/no/such/program\n", "cannot be run: No such file or directory"),
+        ("export WANDB_API_KEY='not a key'\n", "ended well, but gave no key that W&B would take"),
+        ("export WANDB_API_KEY=\n", "ended well, but gave no key that W&B would take"),
+        (SHORT, "ended well, but gave no key that W&B would take"),
+    ],
 )
-def test_a_script_without_a_key_leaves_everything_as_it_was(home: Path, text: str) -> None:
-    assert not ensure(script(home, text))
+def test_a_script_without_a_key_leaves_everything_as_it_was_and_how_it_failed_is_told(
+    home: Path, text: str, problem: str
+) -> None:
+    path = script(home, text)
+    told = creds.ensure_wandb_credentials(str(path), ENVIRONMENT)
+    assert not told.found and told.problem.startswith(f"{path} {problem}") and KEY not in told.problem
+    assert creds.last_problem(str(path)) == told.problem
     assert not (home / ".netrc").exists()
+    path.write_text(EXPORTS)
+    assert creds.ensure_wandb_credentials(str(path), ENVIRONMENT) == (True, "")
+    assert creds.last_problem(str(path)) == ""
+
+
+def test_a_script_that_hangs_is_ended_and_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(creds_script, "_LIMIT_S", 0.2)
+    told = creds.ensure_wandb_credentials(str(script(home, "sleep 1000\n")), ENVIRONMENT)
+    assert not told.found and told.problem.endswith("did not end within 0.2 s")
+
+
+def test_a_script_that_begins_to_fail_leaves_the_key_from_before_in_use_and_is_told(home: Path) -> None:
+    path = script(home, EXPORTS)
+    assert ensure(path)
+    path.write_text("exit 7\n")
+    os.utime(path, ((home / ".netrc").stat().st_mtime + 5,) * 2)
+    told = creds.ensure_wandb_credentials(str(path), ENVIRONMENT)
+    assert told == (True, f"{path} ended with exit status 7; the credentials from before are used")
+    assert stored(home) == {OLD: KEY, NEW: KEY}
+
+
+def test_a_failing_script_is_told_by_submit_status_records_and_doctor_without_a_word_of_what_it_said(
+    client_home: Path, project: MakeProject, ops: Ops
+) -> None:
+    path = script(client_home, f"echo the key is {KEY}; echo {KEY} >&2; WANDB_API_KEY_OLD={KEY}; exit 3\n")
+    project("here", storage={"wandb": {"mode": "auto", "ensure_creds_script": str(path)}})
+    expected = f"W&B credentials: {path} ended with exit status 3"
+    submitted = ops("run", "submit", "--preset", "hello", "--pod", "here", "--run-id", "r")
+    assert submitted.returncode == 0 and f"warning: {expected}\n" in submitted.stderr
+    assert ops("run", "wait", "r").returncode == 0
+    status = ops("run", "status", "r")
+    assert f"problems   {expected}\n" in status.stdout
+    told = ops("run", "status", "r", "--json").json
+    assert told["problems"] == told["summary"]["warnings"] == [expected]
+    doctor = ops("doctor")
+    assert f"{path} ended with exit status 3 when it was run last" in doctor.stdout
+    run_dir = Path(told["run_dir"])
+    events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
+    assert [line["detail"] for line in events if line["event"] == "warning"] == [expected]
+    printed = submitted.stderr + status.stdout + doctor.stdout + doctor.stderr
+    kept = [one for one in (*run_dir.rglob("*"), *client_home.parent.rglob("*.json")) if one.is_file()]
+    assert KEY not in printed and not [one for one in kept if KEY.encode() in one.read_bytes()]
 
 
 def test_a_broken_netrc_is_left_to_a_person(home: Path) -> None:

@@ -145,7 +145,7 @@ def test_what_is_stored_is_what_the_installed_wandb_finds(tmp_path: Path, monkey
         home.mkdir()
         monkeypatch.setenv("HOME", str(home))
         environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
-        assert creds.ensure_for(spec, {"WANDB_BASE_URL": url} if url else {}, environment)
+        assert creds.ensure_for(spec, {"WANDB_BASE_URL": url} if url else {}, environment).found
     asked = json.dumps([(url, str(tmp_path / str(number) / ".netrc")) for number, url in enumerate(SERVERS)])
     command = [sys.executable, "-c", ASK]
     done = subprocess.run(command, input=asked, env=environment, capture_output=True, text=True, check=True)

@@ -159,8 +159,11 @@ async def _start(
 def _show_answer(options: Options, pod: str, answer: dict[str, Any]) -> None:
     if options.json:
         told = ("run_id", "state", "run_dir", "command", "session", "why")
-        print_json({"ok": True, "pod": pod} | {key: answer.get(key) for key in told})
+        warnings = {"warnings": answer.get("warnings") or []}
+        print_json({"ok": True, "pod": pod} | {key: answer.get(key) for key in told} | warnings)
         return
+    for text in answer.get("warnings") or []:
+        say(f"warning: {text}")
     click.echo(answer["run_id"])
     say(f"submitted to {pod}: {answer['run_dir']}")
     if answer.get("state") == "held":
