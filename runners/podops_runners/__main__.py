@@ -1,4 +1,4 @@
-"""`python3 podops.pyz link | agent | supervise DIR [TOKEN] | kill DIR`: the pod side's entry points."""
+"""`python3 podops.pyz link | search | agent | supervise DIR [TOKEN] | kill DIR`: the pod side's entry points."""
 
 import sys
 from typing import List
@@ -10,6 +10,10 @@ def main(arguments: List[str]) -> int:
         from podops_runners import link_server
 
         return link_server.main(arguments[1:])
+    if arguments == ["search"]:
+        from podops_runners import search_process
+
+        return search_process.main()
     if arguments == ["agent"]:
         from podops_runners import agent
 
@@ -22,7 +26,7 @@ def main(arguments: List[str]) -> int:
         from podops_runners import kill
 
         return kill.main(arguments[1])
-    sys.stderr.write("usage: podops.pyz link | agent | supervise RUN_DIR [TOKEN] | kill RUN_DIR\n")
+    sys.stderr.write("usage: podops.pyz link | search | agent | supervise RUN_DIR [TOKEN] | kill RUN_DIR\n")
     return 2
 
 

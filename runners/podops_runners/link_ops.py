@@ -47,6 +47,8 @@ class LinkOps:
         self._subs = itertools.count(1)
         self._followers: Dict[int, LogFollower] = {}
         self._submitting = threading.Lock()
+        # One process for each thread that searches.
+        self._searching = threading.local()
 
     def find(self, op: Any) -> Optional[Callable[[Header], Any]]:
         ops = {
@@ -58,6 +60,7 @@ class LinkOps:
             "open": self.open,
             "run": self.run,
             "read": self.read,
+            "search": self.search,
             "unfollow": self.unfollow,
         }  # type: Dict[Any, Callable[[Header], Any]]
         work = ops.get(op) if isinstance(op, str) else None
@@ -168,6 +171,20 @@ class LinkOps:
             raise OpError(protocol.E_NOT_FOUND, "run {} has no {} yet".format(run.run_id, name))
         except OSError as error:
             raise OpError(protocol.E_FAILED, "{} cannot be read: {}".format(path, error.strerror or error))
+
+    def search(self, request: Header) -> Tuple[Header, bytes]:
+        """One step of a search. A thread that comes here again finds its search process still there."""
+        from podops_runners.search_process import SearchFailure, SearchProcess
+
+        _, run = self._locate(request)
+        if not hasattr(self._searching, "process"):
+            self._searching.process = SearchProcess()
+        try:
+            answer: Tuple[Header, bytes] = self._searching.process.ask(dict(request, run_dir=run.path))
+        except SearchFailure as error:
+            told = error.message if error.code == protocol.E_USAGE else "run {}: {}".format(run.run_id, error.message)
+            raise OpError(error.code, told, error.hint)
+        return answer
 
     def follow(self, request: Header, push: Push) -> Tuple[Header, LogFollower]:
         project, run = self._locate(request)

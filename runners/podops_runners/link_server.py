@@ -22,6 +22,9 @@ from podops_runners.scan import Project, Scanner
 
 _WORKERS = 4
 
+#: So many searches work at the same time; each step of one takes half a second and a processor.
+_SEARCHES = 2
+
 #: How often the run list is looked at unless the client says else, and the limits of what it may say, seconds.
 _SCAN_S, _LEAST_SCAN_S, _MOST_SCAN_S = 0.5, 0.1, 60.0
 
@@ -56,6 +59,7 @@ class LinkServer:
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="request")
         # Changes have threads of their own: a volume that hangs those who read it must not keep a run from its end.
         self._changes = ThreadPoolExecutor(_WORKERS, thread_name_prefix="change")
+        self._searches = ThreadPoolExecutor(_SEARCHES, thread_name_prefix="search")
         self._pongs = ThreadPoolExecutor(1, thread_name_prefix="pong")
         self._changing = 0
         self._completed = threading.Condition()
@@ -109,7 +113,8 @@ class LinkServer:
             elif op in CHANGING:
                 self._changes.submit(self._answer, number, self._counted(work), request)
             else:
-                self._pool.submit(self._answer, number, work, request)
+                pool = self._searches if op == "search" else self._pool
+                pool.submit(self._answer, number, work, request)
 
     def _counted(self, work: Callable[[Header], Any]) -> Callable[[Header], Any]:
         """`work`, which the end of this process waits for from now on."""

@@ -1,4 +1,4 @@
-"""`ops run`: submit, list, status, tail, wait, kill and attach."""
+"""`ops run`: submit, list, status, tail, search, wait, kill and attach."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ _COMMANDS = {
     "attach": "podops.cli.run_control:attach",
     "kill": "podops.cli.run_control:kill",
     "list": "podops.cli.run_list:list_runs",
+    "search": "podops.cli.run_search:search",
     "status": "podops.cli.run_status:run_status_command",
     "submit": "podops.cli.run_submit:submit",
     "tail": "podops.cli.run_tail:tail",

@@ -50,8 +50,11 @@ class Asking:
             message = f"pod {pod} did not confirm {what}: {error.message}"
             raise UnreachableError(message, hint, code="unconfirmed") from error
 
-    async def ask(self, pod: str, op: str, within: float = REQUEST_S, **fields: Any) -> Frame:
-        """The pod's answer to a request that changes nothing; asked anew when a shared link ends before it."""
+    async def ask(self, pod: str, op: str, within: float = REQUEST_S, *, again: bool = False, **fields: Any) -> Frame:
+        """The pod's answer to a request that changes nothing; asked anew when a shared link ends before it.
+
+        `again`: when any link does.
+        """
         link = self._link_of(pod)
         client = await link.client()
         asked = time.monotonic()
@@ -60,10 +63,11 @@ class Asking:
             return await client.request(op, within=within, **fields)
         except UnreachableError:
             left = within - (time.monotonic() - asked)
-            again = await link.client_after(client, left) if client.shared and client.lost and left > 0 else None
-            if again is None:
+            anew = client.lost and (again or client.shared) and left > 0
+            after = await link.client_after(client, left) if anew else None
+            if after is None:
                 raise
-            return await again.request(op, within=left, **fields)
+            return await after.request(op, within=left, **fields)
 
     def _patience(self, most: float) -> float:
         return most if self._answer_timeout is None else min(most, self._answer_timeout)

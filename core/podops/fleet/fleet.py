@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +17,7 @@ from podops.fleet import wire
 from podops.fleet.asking import Asking
 from podops.fleet.attention import Attention, paces
 from podops.fleet.hello import who
+from podops.fleet.log_search import LogQuery, SearchStep, search_steps
 from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.memory import Memory, RecalledLog
 from podops.fleet.noting import Noting
@@ -260,6 +261,14 @@ class Fleet:
         header = answer.header
         begins = wire.attempt_begins(header.get("attempts"))
         return LogPiece(wire.count(header.get("offset")), answer.payload, wire.count(header.get("gap")), begins)
+
+    def search(self, pod: str, run_id: str, query: LogQuery, *, project: str = "") -> AsyncGenerator[SearchStep]:
+        """Search `stdout.log` on the pod; what is found and how far it has come, bit by bit.
+
+        Nothing goes on for whoever asks for no more. A link that is lost meanwhile is waited for.
+        """
+        fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project)}
+        return search_steps(partial(self._ask, pod, "search", again=True, **fields), query)
 
     def follow(
         self,
