@@ -58,8 +58,9 @@ def search(
     """The lines of a log that hold PATTERN, as grep has it.
 
     The pod searches, so that a log of any size is not copied. PATTERN is a regular expression of Python's; colours and
-    other escape sequences are no part of a line. The log is searched as it is when the search begins. Exit code 0: found, 1: not found, others: as ever.
-    Of a run that no pod tells now, the end of its log that this machine remembers; the exit code is 4 or 3 then.
+    other escape sequences are no part of a line. The log is searched as it is when the search begins.
+    Exit code 0: found, 1: not found, others: as ever. Of a run that no pod tells now, the end of its log that this
+    machine remembers is searched; the exit code is 4 or 3 then.
     """
     from podops.fleet.log_search import LogQuery
 
