@@ -16,7 +16,7 @@ import pytest
 
 from tests.pods.container_image import write_image
 from tests.pods.docker_api import StandInContainer, StandInEngine
-from tests.pods.loopback import POD_PATH, command_line, is_link, link_processes, processes_with_env, wait_for
+from tests.pods.loopback import POD_PATH, command_line, end_processes, is_link, link_processes, wait_for
 
 #: `make test-all` sets it; without it no engine is started on anybody's machine.
 SWITCH = "PODOPS_TEST_ENGINES"
@@ -72,9 +72,7 @@ class StandIn:
 
     def end(self) -> None:
         self.server.close()
-        for pid in processes_with_env(str(self._folder)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end_processes(self._folder)
 
 
 class RealEngine:

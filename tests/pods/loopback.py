@@ -190,28 +190,49 @@ def end_leftovers(root: Path) -> None:
     while links() and time.monotonic() < deadline:
         time.sleep(0.05)
     orphans = [f"{pid} {command_line(pid)[:200]}" for pid in links()]
-    wait_for(lambda: not _killed_now(root), f"every process of {root} to be gone")
-    for record in root.rglob("agent.json"):
-        _tmux_socket(f"podops-agent-{zlib.crc32(str(record.parent).encode()):08x}").unlink(missing_ok=True)
+    end_processes(root)
     assert not orphans, f"link processes outlived their connection by {wait:g} s: {orphans}"
 
 
-def _killed_now(root: Path) -> list[int]:
-    """Kill what there is: again and again, because supervisors and agents start each other anew."""
+def end_processes(root: Path) -> None:
+    """Kill what runs with an environment that names `root`, and remove the sockets of the tmux servers among it."""
+    sockets: set[str] = set()
+    wait_for(lambda: not _killed_now(root, sockets), f"every process of {root} to be gone")
+    # A server that ended by itself has left its socket, too, and nobody knows its name any more but by this rule.
+    sockets.update(agent_socket(Path(directory)) for directory, _, _ in os.walk(root))
+    for name in sockets:
+        _remove_tmux_socket(name)
+
+
+def _killed_now(root: Path, sockets: set[str]) -> list[int]:
+    """Kill what there is: again and again, because supervisors and agents start each other anew.
+
+    The names of tmux servers among it are added to `sockets`.
+    """
     found = processes_with_env(str(root))
     for pid in found:
+        words = command_line(pid).split()
+        if _command_name(pid) == "tmux: server" and "-L" in words:
+            sockets.add(words[words.index("-L") + 1])
         _kill(pid, signal.SIGKILL)
     return found
+
+
+def agent_socket(state: Path) -> str:
+    """The name of the tmux socket of the agent whose state directory this is."""
+    return f"podops-agent-{zlib.crc32(str(state).encode()):08x}"
 
 
 def kill_tmux_server(name: str) -> None:
     """End the tmux server of one socket name and remove its socket."""
     subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True)
-    _tmux_socket(name).unlink(missing_ok=True)
+    _remove_tmux_socket(name)
 
 
-def _tmux_socket(name: str) -> Path:
-    return Path(os.environ.get("TMUX_TMPDIR", "/tmp"), f"tmux-{os.getuid()}", name)
+def _remove_tmux_socket(name: str) -> None:
+    """Which tmux leaves behind, and its lock where whoever started the server was killed meanwhile."""
+    for file in (name, f"{name}.lock"):
+        Path(os.environ.get("TMUX_TMPDIR", "/tmp"), f"tmux-{os.getuid()}", file).unlink(missing_ok=True)
 
 
 def _pids() -> Iterator[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, OpsResult, StartOps
-from tests.pods.loopback import SshPod, command_line, make_key, processes_with_env
+from tests.pods.loopback import SshPod, agent_socket, command_line, make_key, processes_with_env
 from tests.pods.test_services import SERVER, Service
 
 #: What every planted secret begins with; 40 characters in all, as long as a W&B key.
@@ -141,10 +140,6 @@ def tmux_says(*sockets: str) -> str:
         for command in ("show-environment -g", "list-panes -a -F #{pane_start_command}"):
             told += subprocess.run(["tmux", "-L", socket, *command.split()], capture_output=True, text=True).stdout
     return told
-
-
-def agent_socket(state: Path) -> str:
-    return f"podops-agent-{zlib.crc32(str(state).encode()):08x}"
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

@@ -8,7 +8,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from podops.fleet.fleet import Fleet
 from podops_runners.rundir import RunDir
 from tests.faults.fault_pod import FaultPod, forget_identity, kill, read
 from tests.faults.invariants import check
-from tests.faults.network.bad_network import BadNetwork, Conditions
+from tests.faults.soak.networks import FarNetwork, networks_before
 from tests.pods.fleet_config import fleet_config, shows, submit_plan
 from tests.pods.loopback import SshPod, free_port, kill_tmux_server, link_processes
 
@@ -32,12 +32,12 @@ class SoakedPod:
     """One pod: its sshd, the network before it, its runs."""
 
     server: SshPod
-    network: BadNetwork
+    network: FarNetwork
     runs: FaultPod
     #: A fault of the network is being lived through.
     busy: bool = False
-    #: What was read of its first log.
-    read: bytearray = field(default_factory=bytearray)
+    #: How much of its first log was read, bytes.
+    read: int = 0
 
     @property
     def name(self) -> str:
@@ -52,6 +52,10 @@ class SoakedPod:
     @property
     def followed(self) -> str:
         return f"{self.name}-followed"
+
+    @property
+    def followed_log(self) -> Path:
+        return self.runs.outputs / self.followed / "stdout.log"
 
     def agent(self) -> int | None:
         record = read(self.server.root / "state" / "agent.json").get("agent")
@@ -78,7 +82,7 @@ class Soak:
             "connections cut": lambda pod: pod.network.reset(),
             "connections forgotten": lambda pod: pod.network.forget(),
             "cable pulled": lambda pod: self._for_a_while(pod, pod.network.stop, pod.network.go),
-            "slow and lossy": lambda pod: self._for_a_while(pod, lambda: _slow(pod), lambda: _fast(pod)),
+            "slow and lossy": lambda pod: self._for_a_while(pod, pod.network.slow, pod.network.fast),
             "link killed": lambda pod: _kill_one(link_processes(pod.server.home)),
             "agent killed": lambda pod: _kill_one([pid for pid in [pod.agent()] if pid]),
             "supervisor killed": lambda pod: _kill_one(pod.supervisors()),
@@ -91,7 +95,9 @@ class Soak:
         if not pod.busy and await asyncio.to_thread(self._faults[name], pod) is not False:
             self.done[name] += 1
         if pod.busy:
-            self._lasting.add(asyncio.create_task(self._mend(pod)))
+            mending = asyncio.create_task(self._mend(pod))
+            self._lasting.add(mending)
+            mending.add_done_callback(self._lasting.discard)
 
     def _for_a_while(self, pod: SoakedPod, begin: Callable[[], object], end: Callable[[], object]) -> None:
         begin()
@@ -131,12 +137,13 @@ class Soak:
         await fleet.submit(plan)
 
     async def follow(self, fleet: Fleet, pod: SoakedPod) -> None:
-        """Read the pod's long log to its end, losing nothing."""
+        """Read the pod's long log to its end, losing nothing; each byte must be the one that stands there."""
         async with fleet.follow(pod.name, pod.followed, offset=0, lossless=True) as stream:
             async for chunk in stream:
-                assert chunk.offset == len(pod.read) and not chunk.skipped
-                pod.read.extend(chunk.data)
-                stream.ack(len(pod.read))
+                assert chunk.offset == pod.read and not chunk.skipped
+                assert chunk.data == _piece(pod.followed_log, pod.read, len(chunk.data))
+                pod.read += len(chunk.data)
+                stream.ack(pod.read)
 
     async def all_live(self, fleet: Fleet) -> None:
         for pod in self.pods:
@@ -151,16 +158,13 @@ class Soak:
             for run in pod.runs.runs:
                 pod.runs.finish(run)
             check(pod.runs)
-            whole = (pod.runs.outputs / pod.followed / "stdout.log").read_bytes()
-            assert bytes(pod.read) == whole, f"{pod.name}: {len(pod.read)} of {len(whole)} bytes, or others, were read"
+            assert pod.read == pod.followed_log.stat().st_size, f"{pod.name}: only {pod.read} bytes were read"
 
 
-def _slow(pod: SoakedPod) -> None:
-    pod.network.conditions = Conditions(latency_s=0.15, loss=0.05)
-
-
-def _fast(pod: SoakedPod) -> None:
-    pod.network.conditions = Conditions()
+def _piece(file: Path, offset: int, length: int) -> bytes:
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(length)
 
 
 def _kill_one(pids: list[int]) -> bool:
@@ -174,17 +178,21 @@ def _kill_one(pids: list[int]) -> bool:
 async def soaked(root: Path, count: int, socket: str) -> AsyncIterator[Soak]:
     """So many pods; nothing of them is left behind."""
     with contextlib.ExitStack() as stack:
-        pods = [_make(root, number, stack) for number in range(count)]
+        servers = [_server(root, number, stack) for number in range(count)]
         stack.callback(kill_tmux_server, socket)
-        yield Soak(pods, socket)
+        networks = stack.enter_context(networks_before([server.port for server in servers]))
+        yield Soak([_behind(*both) for both in zip(servers, networks, strict=True)], socket)
 
 
-def _make(root: Path, number: int, stack: contextlib.ExitStack) -> SoakedPod:
+def _server(root: Path, number: int, stack: contextlib.ExitStack) -> SshPod:
     server = SshPod(f"pod{number}", root / f"pod{number}", free_port())
     server.create()
     server.start()
     stack.callback(server.stop)
-    network = stack.enter_context(BadNetwork(server.port))
+    return server
+
+
+def _behind(server: SshPod, network: FarNetwork) -> SoakedPod:
     for file in (server.ssh_config, server.known_hosts):
         file.write_text(file.read_text().replace(str(server.port), str(network.port)))
     runs = FaultPod(server.root)
