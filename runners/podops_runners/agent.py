@@ -93,6 +93,7 @@ class Agent:
                 busy = bool(self._recovery.look(root)) or busy
             except OSError:
                 continue
+        self._recovery.looked_at_all()
         try:
             return self._queue.start_what_can(roots, self.samples) > 0 or busy
         except OSError:

@@ -29,6 +29,10 @@ class Recovery:
     def __init__(self) -> None:
         self._cache = RecordCache()
 
+    def looked_at_all(self) -> None:
+        """Every root has been looked at: what was not met on the way is gone."""
+        self._cache.forget_the_rest()
+
     def look(self, root: Root) -> List[str]:
         """Directories of the claimed runs without a summary. Raises `OSError` when the root cannot be listed."""
         active = []

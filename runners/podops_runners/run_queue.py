@@ -81,7 +81,9 @@ class Queue:
             for simulated in (False, True):
                 self._start([one for one in ready if bool(one.root.simulate_gpus) == simulated], sampler, why)
             _tell(why, [one.run.path for one in waiting if not one.held and one.run.path in why])
-            return len(why)
+        for cache in (self._tickets, self._gpus, self._summaries):
+            cache.forget_the_rest()
+        return len(why)
 
     def _is_ready(self, one: Waiting, why: Dict[str, str]) -> bool:
         if one.held:

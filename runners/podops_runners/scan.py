@@ -18,6 +18,9 @@ from podops_runners.wire_cache import WireCache
 #: Ended runs are looked at again this often, seconds: nothing in them changes, but a person may delete one.
 _RECHECK_S = 15.0
 
+#: Records that were not looked at for so long are forgotten, seconds.
+_FORGET_S = 4 * _RECHECK_S
+
 #: Longest command or detail in a run list, characters; the records hold them whole.
 _LONG = 4000
 
@@ -44,6 +47,7 @@ class Scanner:
         self._found: Dict[Tuple[str, str], Dict[str, Any]] = {}
         self.problems: Dict[str, str] = {}
         self._records = RecordCache()
+        self._forgot_at = time.monotonic()
         self._queue = queue_view.QueueView(self._records)
 
     def scan(self) -> Dict[Tuple[str, str], Dict[str, Any]]:
@@ -68,6 +72,9 @@ class Scanner:
             self._resting.forget(key)
         self._found = found
         self._ended = {key: entry for key, entry in self._ended.items() if key in found}
+        if time.monotonic() - self._forgot_at >= _FORGET_S:
+            self._forgot_at = time.monotonic()
+            self._records.forget_the_rest()
         return found
 
     def one(self, project: Project, run_id: str) -> Dict[str, Any]:

@@ -105,25 +105,29 @@ class PodLink:
         """Connect and reconnect until cancelled."""
         while True:
             self._hurry.clear()
-            error, held = await self._attempt()
-            if isinstance(error, errors.RefusedError):
-                if await self._way.unlock():
-                    continue
-                # Asked again and again, a pod with a wrong key locks its user out; a person knows when it is mended.
-                self._hopeful = self._hurry.is_set()
-                self._fail("refused", error, None)
-                while not await set_within(self._hurry, _LOOK_S):
-                    if self._way.mended():
-                        self._hurry.set()
-            else:
-                pause = self._backoff.after_a_link_that_held() if held else self._backoff.after_failure()
-                self._hopeful = held or self._hurry.is_set()
-                self._fail("unreachable", error, time.time() + pause)
-                await set_within(self._hurry, pause)
-            if self._hurry.is_set():
-                self._hopeful = True
-                self._set(state="connecting", retry_at=None)
-            self._set(retry_at=None)
+            # Not kept in a name here: by its traceback it holds the whole lost link, for as long as the next one lives.
+            await self._pause_after(*await self._attempt())
+
+    async def _pause_after(self, error: errors.PodopsError, held: bool) -> None:
+        """Wait until it is time for the next attempt."""
+        if isinstance(error, errors.RefusedError):
+            if await self._way.unlock():
+                return
+            # Asked again and again, a pod with a wrong key locks its user out; a person knows when it is mended.
+            self._hopeful = self._hurry.is_set()
+            self._fail("refused", error, None)
+            while not await set_within(self._hurry, _LOOK_S):
+                if self._way.mended():
+                    self._hurry.set()
+        else:
+            pause = self._backoff.after_a_link_that_held() if held else self._backoff.after_failure()
+            self._hopeful = held or self._hurry.is_set()
+            self._fail("unreachable", error, time.time() + pause)
+            await set_within(self._hurry, pause)
+        if self._hurry.is_set():
+            self._hopeful = True
+            self._set(state="connecting", retry_at=None)
+        self._set(retry_at=None)
 
     def retry(self) -> None:
         """Connect now, unless connected."""

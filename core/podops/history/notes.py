@@ -16,6 +16,9 @@ from podops.history.record import LOG_TAIL_BYTES, RunKey
 #: Facts of a pod, figures of a run whose state stays, and a log that grows are written at most so often, seconds.
 POD_S, RUN_S, LOG_S = 30.0, 10.0, 5.0
 
+#: The end of a log that was written, and does not grow, is let go of after so long, seconds.
+LOG_REST_S = 30.0
+
 #: A list of runs comes in pieces; only after so long is a run that it lacks taken for gone, seconds.
 _LISTED_S = 3.0
 
@@ -49,6 +52,10 @@ class LogTail:
     def is_due(self, now: float, last: bool) -> bool:
         waited = self.written_at is None or now - self.written_at >= LOG_S
         return (self.changed or self.written_at is None) and (last or self.complete or waited)
+
+    def rests(self, now: float) -> bool:
+        """Whether the file has it all, and will have for a while; what comes later is joined to it there."""
+        return not self.changed and self.written_at is not None and now - self.written_at >= LOG_REST_S
 
     def take(self, now: float) -> LogNote:
         self.changed, self.written_at = False, now
@@ -116,6 +123,11 @@ class Notes:
         self._summaries: dict[LogKey, Mapping[str, Any]] = {}
         self._attempts: dict[LogKey, bytes] = {}
 
+    @property
+    def logs_held(self) -> int:
+        """Of how many logs the end is in memory."""
+        return len(self._logs)
+
     def pod(self, identity: str, seen: PodSnapshot) -> None:
         with self._lock:
             known = self._pods.get(identity)
@@ -152,9 +164,11 @@ class Notes:
             for identity, pod in self._pods.items():
                 if pod.fresh or last:
                     batch.pods.append(_taken(identity, pod, now, last))
-            for key, tail in self._logs.items():
+            for key, tail in list(self._logs.items()):
                 if tail.is_due(now, last):
                     batch.logs[key] = tail.take(now)
+                elif tail.rests(now):
+                    del self._logs[key]
         return batch
 
     def put_back(self, batch: Batch) -> None:

@@ -19,6 +19,9 @@ T = TypeVar("T")
 #: What a lost packet costs a stream that has to wait for it to be sent again, seconds.
 _RETRANSMIT_S = (0.2, 0.6)
 
+#: The ends of a connection that the network has forgotten give it up after so long, seconds; TCP takes 15 minutes.
+_GIVEN_UP_S = 120.0
+
 #: So many pieces are under way at most, like in a router with little memory.
 _QUEUE = 64
 
@@ -112,6 +115,7 @@ class BadNetwork:
             for connection in self._connections:
                 connection.there = asyncio.Event()
                 connection.back = asyncio.Event()
+                self._loop.call_later(_GIVEN_UP_S, connection.reset)
 
         self._do(forget)
 

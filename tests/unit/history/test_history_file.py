@@ -17,6 +17,7 @@ from podops.history import schema
 from podops.history.database import open_database
 from podops.history.history import History
 from podops.history.limit import prune, used_bytes
+from podops.history.notes import LOG_REST_S, Notes
 from podops.history.record import put_attempts, put_log, put_pod, put_run
 from podops.history.samples import figures_of, merged, put_samples, read_samples
 
@@ -63,6 +64,30 @@ def test_what_was_noted_is_recalled_by_another_process_of_the_same_pod(tmp_path:
     assert second.summary(found) == {"ok": True}
     assert second.recall(PodConfig("a100", ssh="elsewhere", outputs_dir="/runs")) is None
     second.close()
+
+
+def test_of_logs_that_do_not_grow_nothing_is_kept_in_memory_and_later_bytes_are_joined_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("podops.history.notes.time.monotonic", lambda: clock[0])
+    notes = Notes()
+    for number in range(50):
+        notes.log("id", ("p", f"r{number}"), LogChunk(0, b"x" * 60_000))
+    assert len(notes.take().logs) == 50 and notes.logs_held == 50
+    clock[0] += LOG_REST_S
+    notes.log("id", ("p", "r0"), LogChunk(60_000, b"more"))
+    assert list(notes.take().logs) == [("id", ("p", "r0"))]
+    assert notes.logs_held == 1
+    notes.log("id", ("p", "r1"), LogChunk(60_000, b"more"))
+    (later,) = notes.take().logs.values()
+    database = open_database(tmp_path)
+    row = put_pod(database.connection, "p", "id", pod(), 1.0)
+    put_log(database.connection, row, ("p", "r1"), 0, b"x" * 60_000, False, 1.0)
+    put_log(database.connection, row, ("p", "r1"), later.start, later.data, False, 2.0)
+    (data,) = database.connection.execute("SELECT data FROM logs").fetchone()
+    database.close()
+    assert data == b"x" * 60_000 + b"more"
 
 
 @pytest.mark.parametrize("version", range(1, schema.VERSION))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import STANDARD
 from podops_runners.scan import Project, Scanner
 
@@ -83,3 +85,24 @@ def test_a_root_that_vanishes_keeps_its_runs_and_the_other_roots_go_on(tmp_path:
     put(second, "c", run_spec__json="{}", summary__json='{"ok": true}')
     assert set(watched.scan()) == {("first", "a"), ("second", "b"), ("second", "c")}
     assert "cannot be read" in watched.problems["first"]
+
+
+def test_of_runs_that_were_deleted_nothing_is_kept_in_memory(tmp_path: Path) -> None:
+    for number in range(20):
+        put(tmp_path, f"r{number}", run_spec__json="{}", summary__json='{"ok": true}', command__sh="x")
+    cache = RecordCache()
+
+    def read() -> None:
+        for file in tmp_path.rglob("*.json"):
+            cache.read(str(file))
+
+    read()
+    cache.forget_the_rest()
+    read()
+    assert cache.size == 40
+    for number in range(1, 20):
+        shutil.rmtree(tmp_path / f"r{number}")
+    for _ in range(2):
+        cache.forget_the_rest()
+        read()
+    assert cache.size == 2
