@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, OpsResult, StartOps
 from tests.pods.loopback import SshPod, agent_socket, command_line, make_key, processes_with_env
+from tests.pods.ssh_agent import agent_with
 from tests.pods.test_services import SERVER, Service
 
 #: What every planted secret begins with; 40 characters in all, as long as a W&B key.
@@ -30,8 +33,9 @@ SHELL = {
 
 @dataclass(frozen=True)
 class World:
-    """One pod with secrets in every corner, and what `ops` has printed so far."""
+    """One pod with secrets in every corner, and what `ops` has printed so far. `env` is that of the client's shell."""
 
+    env: dict[str, str]
     home: Path
     client_home: Path
     root: Path
@@ -40,14 +44,29 @@ class World:
     ops: Ops
 
     def run(self, *words: str) -> OpsResult:
-        done = self.ops(*words, env=SHELL)
+        done = self.ops(*words, env=self.env)
         self.printed.append(f"$ ops {' '.join(words[:2])}\n{done.stdout}{done.stderr}")
         return done
+
+
+@pytest.fixture
+def agent_folder() -> Iterator[Path]:
+    """Where an agent's socket lies, as short as the name of a socket must be."""
+    with tempfile.TemporaryDirectory(prefix=CANARY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def shell(client_home: Path, agent_folder: Path) -> Iterator[dict[str, str]]:
+    """The client's shell: secrets, and an SSH agent that holds a key, its socket's name a canary, too."""
+    with agent_with(agent_folder, make_key(client_home / "agent_key")) as socket:
+        yield {**SHELL, "SSH_AUTH_SOCK": str(socket)}
 
 
 @pytest.fixture(params=["ssh", "local"])
 def world_of_secrets(
     request: pytest.FixtureRequest,
+    shell: dict[str, str],
     ssh_pod: MakeSshPod,
     project: MakeProject,
     ops: Ops,
@@ -55,6 +74,8 @@ def world_of_secrets(
     world: Path,
 ) -> World:
     pod: SshPod | None = ssh_pod("here", env=SHELL) if request.param == "ssh" else None
+    if pod:
+        only_the_agent_opens(pod, shell)
     home = pod.home if pod else client_home
     (home / "secret.env").write_text(f"FILE_TOKEN={canary('envfile')}\n")
     (home / ".netrc").write_text(f"# mine\nmachine github.com login me password {canary('netrc')}\n")
@@ -82,7 +103,14 @@ def world_of_secrets(
             }
         },
     )
-    return World(home, client_home, world, made.tmux_socket, [], ops)
+    return World(shell, home, client_home, world, made.tmux_socket, [], ops)
+
+
+def only_the_agent_opens(pod: SshPod, shell: dict[str, str]) -> None:
+    """Its key lies in the agent alone, and the client's configuration would forward that to the pod."""
+    subprocess.run(["ssh-add", "-q", pod.user_key], check=True, env={**os.environ, **shell})
+    pod.user_key.unlink()
+    pod.ssh_config.write_text(pod.ssh_config.read_text() + "  ForwardAgent yes\n")
 
 
 def plant_ssh(directory: Path) -> None:
@@ -103,10 +131,10 @@ def state_of(directory: Path) -> dict[str, object]:
 
 def our_processes(root: Path) -> Iterator[tuple[int, str]]:
     """Pid and command line of each process of this test; those with the user's own environment are left out: `ops`
-    itself, the `ssh` it starts, and sshd."""
+    itself, the `ssh` it starts, the agent of the test, and sshd."""
     for pid in processes_with_env(str(root)):
         line = command_line(pid)
-        if "podops.cli.main" not in line and not line.startswith(("ssh ", "sshd")):
+        if "podops.cli.main" not in line and not line.startswith(("ssh ", "ssh-agent ", "sshd")):
             yield pid, line
 
 
@@ -120,15 +148,17 @@ def assert_processes_hold_no_secret(root: Path) -> list[str]:
         assert CANARY not in line, line
         if b"\0OPS_RUN_DIR=" not in b"\0" + environment:  # the run's own processes have what was declared for them
             assert CANARY.encode() not in environment, (line, environment)
+        assert b"SSH_AUTH_SOCK" not in environment and b"SSH_AGENT_PID" not in environment, line
         lines.append(line)
     return lines
 
 
-def leaks(root: Path, but_in: set[Path]) -> list[str]:
-    """Files below `root` that hold a canary, and are not where one was planted."""
+def leaks(root: Path, but_in: set[Path], key: Path) -> list[str]:
+    """Files below `root` that hold a canary or the private `key`, and are not where one was planted."""
+    secrets = (CANARY.encode(), key.read_bytes().splitlines()[2])
     found = []
     for path in root.rglob("*"):
-        if path.is_file() and not path.is_symlink() and CANARY.encode() in path.read_bytes():
+        if path.is_file() and not path.is_symlink() and any(secret in path.read_bytes() for secret in secrets):
             found.append(path)
     return [str(path) for path in found if path not in but_in and not any(one in path.parents for one in but_in)]
 
@@ -154,7 +184,7 @@ def test_a_whole_life_of_runs_leaks_no_secret_and_leaves_ssh_alone(
     service = Service(one.home / "runs/api")
     service.wait_for_phase("ready")
     assert "retrying" in service.events()
-    forwarding = start_ops("pod", "forward", "api", env=SHELL)
+    forwarding = start_ops("pod", "forward", "api", env=one.env)
     one.printed.append(forwarding.read_line().decode())
     commands = assert_processes_hold_no_secret(one.root)
     for part in (" link", " supervise ", " agent"):
@@ -172,7 +202,7 @@ def test_a_whole_life_of_runs_leaks_no_secret_and_leaves_ssh_alone(
         ("run", "submit", "--preset", "api", "--pod", "here", "--dry-run", "--json"),
     ):
         one.run(*words)
-    app = open_ops("tui", env=SHELL)
+    app = open_ops("tui", env=one.env)
     app.wait_for("api")
     app.press("\r")
     app.wait_for("endpoint")
@@ -180,6 +210,7 @@ def test_a_whole_life_of_runs_leaks_no_secret_and_leaves_ssh_alone(
     app.press("q")
     app.ended()
     tmux = tmux_says(one.socket, *map(agent_socket, (one.root / "pod-here/state", one.root / "client-state")))
+    assert "SSH_A" not in tmux and "/ssh-" not in tmux, tmux
     assert tmux.count("PODOPS_STATE_DIR=") == 2, "one server for the runs, one for the agent"
     assert one.run("run", "kill", "api", "--yes").returncode == 0
     one.printed.extend([app.output.decode(errors="replace"), forwarding.rest().decode(), forwarding.stderr, tmux])
@@ -190,7 +221,8 @@ def test_a_whole_life_of_runs_leaks_no_secret_and_leaves_ssh_alone(
     assert CANARY not in told, [line for line in told.splitlines() if CANARY in line]
     planted = {one.home / name for name in ("secret.env", ".netrc", "set-key.sh", "set-key.sh.bak", "repo", ".ssh")}
     planted |= {one.client_home / ".ssh", one.root / "pod-here/sshd_config"}
-    assert leaks(one.root, planted) == []
+    key = one.client_home / "agent_key"
+    assert leaks(one.root, {*planted, key}, key) == []
     assert {home: state_of(home / ".ssh") for home in ssh_before} == ssh_before
 
 

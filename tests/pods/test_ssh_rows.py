@@ -7,8 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +18,8 @@ from podops.fleet.fleet import Fleet
 from podops.transport import locked_keys
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops
 from tests.pods.fleet_config import fleet_config, pod_config
-from tests.pods.loopback import SshPod, link_processes, make_key, wait_for
+from tests.pods.loopback import SshPod, link_processes, make_key
+from tests.pods.ssh_agent import agent_with
 from tests.pods.test_transports import failure, started
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give sshd other accounts or mounts")
@@ -40,23 +39,6 @@ def rewrite(pod: SshPod, old: str, new: str) -> None:
 async def connects(pod: SshPod | PodConfig) -> None:
     async with started(pod_config(pod) if isinstance(pod, SshPod) else pod) as link:
         assert link.process is not None
-
-
-@contextmanager
-def agent_with(folder: Path, *keys: Path) -> Iterator[Path]:
-    """An agent that holds `keys`; its socket."""
-    path = folder / "agent"
-    with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as agent:
-        try:
-            env = {**os.environ, "SSH_AUTH_SOCK": str(path)}
-            # 2 says that there is no agent to speak with yet.
-            ask = ["ssh-add", "-l"]
-            wait_for(lambda: subprocess.run(ask, env=env, capture_output=True).returncode != 2, "the agent")
-            for key in keys:
-                subprocess.run(["ssh-add", "-q", key], check=True, env=env)
-            yield path
-        finally:
-            agent.terminate()
 
 
 async def test_include_also_inside_a_host_block_and_match_with_exec_and_tokens(ssh_pod: MakeSshPod) -> None:
