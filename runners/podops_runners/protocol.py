@@ -6,7 +6,7 @@ PROTOCOL_VERSION = 1
 DEAD_MAN_S = 20.0
 
 #: A client sends a ping when it has sent nothing else for this long, seconds.
-PING_S = 5.0
+PING_S = 8.0
 
 #: A client that hears nothing for this long asks for a sign of life, seconds.
 QUIET_S = 2.0

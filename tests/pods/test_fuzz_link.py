@@ -99,7 +99,7 @@ async def test_no_push_ends_the_client_or_spoils_what_it_shows(
     kind: Any, fields: dict[str, Any], payload: bytes
 ) -> None:
     config = fleet_config("near")
-    link = PodLink(config, config.pods["near"], lambda _: None, Gate(1), 1.0)
+    link = PodLink(config, config.pods["near"], lambda _name, _sample: None, Gate(1), 1.0)
     link._take_push(Frame({**fields, "push": kind}, payload))
     json.dumps(link.snapshot.reason)
     assert all(isinstance(run_id, str) for run_id in link.snapshot.runs)

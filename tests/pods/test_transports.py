@@ -15,6 +15,7 @@ from podops.config.model import PodConfig
 from podops.errors import PodSetupError, RefusedError, UnreachableError
 from podops.link.bootstrap import Started, start_link
 from podops.link.pod_archive import pod_archive
+from podops.transport.base import HandsOver
 from podops.transport.choose import transport_for
 from tests.pods.conftest import MakeSshPod
 from tests.pods.fleet_config import pod_config
@@ -234,3 +235,49 @@ async def test_closing_a_local_link_ends_its_process(client_home: Path) -> None:
 
 def test_keys_made_for_tests_are_private(world: Path) -> None:
     assert make_key(world / "key").stat().st_mode & 0o077 == 0
+
+
+async def test_what_a_pod_says_is_handed_over_whole_with_what_was_not_read_before(ssh_pod: MakeSshPod) -> None:
+    transport = transport_for(pod_config(ssh_pod()))
+    process = await transport.start("echo first; echo second; read go; head -c 3000000 /dev/zero; exit 7")
+    assert isinstance(process, HandsOver)
+    try:
+        said = bytearray(await process.read(3))
+        await process.write(b"go\n")
+        await process.hand_over(said.extend)
+        assert bytes(said) == b"first\nsecond\n" + bytes(3_000_000)
+        assert (await process.wait_closed())[0] == 7
+    finally:
+        await process.close()
+
+
+async def test_who_cannot_take_what_is_handed_over_hears_its_own_error_and_nothing_more(ssh_pod: MakeSshPod) -> None:
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> None:
+        taken.append(data)
+        raise ValueError("enough")
+
+    process = await transport_for(pod_config(ssh_pod())).start("echo first; sleep 0.3; echo second; sleep 60")
+    assert isinstance(process, HandsOver)
+    try:
+        with pytest.raises(ValueError, match="enough"):
+            await process.hand_over(take)
+        assert b"".join(taken) == b"first\n"
+    finally:
+        await process.close()
+
+
+async def test_a_connection_that_dies_ends_the_handing_over_with_the_reason(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    process = await transport_for(pod_config(pod)).start("echo first; sleep 60")
+    assert isinstance(process, HandsOver)
+
+    def take(_data: bytes) -> None:
+        pod.stop()
+
+    try:
+        with pytest.raises(UnreachableError, match="connection"):
+            await process.hand_over(take)
+    finally:
+        await process.close()

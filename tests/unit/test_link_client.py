@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from podops.errors import NotFoundError, PodActionError, ProtocolError, UnreachableError
-from podops.link import client as client_module
+from podops.link import pulse
 from podops.link.client import LinkClient
 from podops_runners.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, encode_frame
 
@@ -124,7 +124,7 @@ async def test_the_end_of_the_far_process_is_told_with_its_last_words() -> None:
 
 @pytest.fixture
 def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "TICK_S", 0.01)
+    monkeypatch.setattr(pulse, "TICK_S", 0.01)
 
 
 async def test_a_pod_that_says_nothing_is_noticed(quick_ticks: None) -> None:

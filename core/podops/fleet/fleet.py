@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -54,6 +55,9 @@ _CANCEL_AGAIN_S = 0.7
 
 #: What `follow` starts with when not told otherwise, bytes from the end.
 _TAIL_BYTES = 64 * 1024
+
+#: Samples of many pods are told together, so often at most, seconds.
+_SAMPLES_S = 0.05
 
 Callback = Callable[[frozenset[str]], None]
 
@@ -115,7 +119,8 @@ class Fleet:
         self._tasks: list[asyncio.Task[None]] = []
         self._callbacks: list[Callback] = []
         self._changed: set[str] = set()
-        self._telling = False
+        self._telling: asyncio.TimerHandle | None = None
+        self._told_at = -math.inf
         self._snapshot: FleetSnapshot | None = None
 
     async def __aenter__(self) -> Fleet:
@@ -156,7 +161,7 @@ class Fleet:
 
         No name at all: a pod source has something to tell.
 
-        Changes made in the same turn of the loop come in one call.
+        Changes made in the same turn of the loop come in one call; samples alone come twenty times a second at most.
         """
         self._callbacks.append(callback)
 
@@ -341,18 +346,22 @@ class Fleet:
         self._roster.follow(dict(self._config.pods))
         self._changed_now(before ^ set(self._links))
 
-    def _pod_changed(self, name: str) -> None:
-        self._changed_now({name})
+    def _pod_changed(self, name: str, sample: bool) -> None:
+        self._changed_now({name}, only_samples=sample)
 
-    def _changed_now(self, names: set[str]) -> None:
+    def _changed_now(self, names: set[str], *, only_samples: bool = False) -> None:
         self._snapshot = None
         self._changed |= names
-        if not self._telling:
-            self._telling = True
-            asyncio.get_running_loop().call_soon(self._tell)
+        loop = asyncio.get_running_loop()
+        at = max(loop.time(), self._told_at + _SAMPLES_S) if only_samples else loop.time()
+        if self._telling is None or self._telling.when() > at:
+            if self._telling is not None:
+                self._telling.cancel()
+            self._telling = loop.call_at(at, self._tell)
 
     def _tell(self) -> None:
-        self._telling = False
+        self._telling = None
+        self._told_at = asyncio.get_running_loop().time()
         names = frozenset(self._changed)
         self._changed.clear()
         self._noting.pods(names)

@@ -21,6 +21,7 @@ from podops.fleet.run_list import RunList
 from podops.fleet.snapshot import PodSnapshot, PodState
 from podops.fleet.way import Sharer, Way
 from podops.link.client import SILENCE_S, LinkClient
+from podops.link.pulse import look_each_tick
 from podops.transport.base import Transport
 from podops.transport.choose import transport_for
 from podops_runners.frames import Frame
@@ -29,11 +30,14 @@ from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
 #: A live pod pushes once a second; after this long without a byte what it said is old, seconds.
 STALE_S = 5.0
 
-#: How often a pod that has gone silent is looked at, and the cause of a refusal, seconds.
+#: How often the cause of a refusal is looked at, seconds.
 _LOOK_S = 1.0
 
 #: A link that lived this long had held: the next attempt follows at once.
 _HELD_S = 3.0
+
+#: What of a snapshot a sample changes.
+_SAMPLE_FIELDS = {"sample", "gpus", "last_seen", "latency_s"}
 
 #: Where SSH itself finds out that the way is broken, a pod side that says nothing is only slow for this long, seconds.
 _SLOW_S = 20.0
@@ -46,13 +50,16 @@ _PROBE_S = 3.0
 
 
 class PodLink:
-    """Keeps `snapshot` true for one pod while `run` runs; `changed` is called after each change."""
+    """Keeps `snapshot` true for one pod while `run` runs.
+
+    `changed` is called after each change with the pod's name, and with whether all that is new is a sample.
+    """
 
     def __init__(
         self,
         config: ProjectConfig,
         pod: PodConfig,
-        changed: Callable[[str], None],
+        changed: Callable[[str, bool], None],
         gate: Gate,
         connect_timeout: float,
         silence_s: float | None = None,
@@ -152,7 +159,7 @@ class PodLink:
         self.pod = pod
         self._be_gone()
         self._tell_state()
-        self._changed(pod.name)
+        self._changed(pod.name, False)
 
     def _be_gone(self) -> None:
         since, why = self.pod.gone_since or time.time(), f"{self.pod.source} tells of it no more"
@@ -296,20 +303,19 @@ class PodLink:
 
     async def _watch(self, client: LinkClient) -> errors.PodopsError:
         """Wait for the end of the link; say `stale` while it is silent."""
-        lost = asyncio.ensure_future(client.closed())
+
+        def look() -> None:
+            silent = time.monotonic() - client.heard_at >= STALE_S
+            if silent and self.snapshot.state == "live":
+                self._set(state="stale", reason=f"connected, but silent for {STALE_S:g} s")
+            elif not silent and self.snapshot.state == "stale":
+                self._go_live()
+
+        stop_looking = look_each_tick(look)
         try:
-            while True:
-                left = client.heard_at + STALE_S - time.monotonic()
-                done, _ = await asyncio.wait([lost], timeout=left if left > 0 else _LOOK_S)
-                if done:
-                    return lost.result()
-                silent = time.monotonic() - client.heard_at >= STALE_S
-                if silent and self.snapshot.state == "live":
-                    self._set(state="stale", reason=f"connected, but silent for {STALE_S:g} s")
-                elif not silent and self.snapshot.state == "stale":
-                    self._go_live()
+            return await client.closed()
         finally:
-            lost.cancel()
+            stop_looking()
 
     def _take_push(self, frame: Frame) -> None:
         kind = frame.header.get("push")
@@ -361,7 +367,7 @@ class PodLink:
         self.snapshot = replace(self.snapshot, **fields)
         if new_state:
             self._tell_state()
-        self._changed(self.pod.name)
+        self._changed(self.pod.name, fields.keys() == _SAMPLE_FIELDS)
 
     def _tell_state(self) -> None:
         self._state_changed.set()

@@ -17,7 +17,8 @@ from podops.errors import (
     UnreachableError,
     UsageError,
 )
-from podops.transport.base import PodProcess
+from podops.link import pulse
+from podops.transport.base import HandsOver, PodProcess
 from podops_runners import protocol
 from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
 
@@ -26,9 +27,6 @@ REQUEST_S = 30.0
 
 #: A pod that says nothing at all for this long is gone, seconds. It pushes a sample every second, or answers pings.
 SILENCE_S = 9.0
-
-#: How often silence is looked at, seconds.
-TICK_S = 1.0
 
 #: A pod that has left so many pings without an answer is not sent more; its end is then its own dead man's.
 _MOST_PINGS = 32
@@ -84,11 +82,16 @@ class LinkClient:
         self._sent_at = time.monotonic()
         self._lost: asyncio.Future[UnreachableError] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
+        self._decoder = FrameDecoder()
+        self._stop_looking: Callable[[], None] = lambda: None
         self._latency_s: float | None = None
         #: When the pings without an answer were sent, by their numbers.
         self._pings: dict[int, float] = {}
         #: Bytes received; a slow line moves them long before a frame is whole.
         self._heard = 0
+        # What was heard when silence was looked at last, and for how many seconds nothing came after it.
+        self._heard_before = 0
+        self._silent_s = 0.0
         #: When the last byte came, on the monotonic clock.
         self.heard_at = time.monotonic()
 
@@ -106,8 +109,10 @@ class LinkClient:
 
     def start(self) -> None:
         """Begin to read, write and ping."""
-        for work in (self._read, self._write, self._keep_alive):
+        for work in (self._read, self._write):
             self._tasks.append(asyncio.create_task(self._guard(work), name=f"podops-link-{self._pod}"))
+        self._stop_looking = pulse.look_each_tick(self._look_for_life)
+        self._ping()
 
     async def closed(self) -> UnreachableError:
         """Wait until the link is lost; why it was."""
@@ -195,6 +200,7 @@ class LinkClient:
     def _lose(self, reason: UnreachableError) -> None:
         if self._lost.done():
             return
+        self._stop_looking()
         self._lost.set_result(reason)
         for request in self._pending.values():
             if not request.future.done():
@@ -205,20 +211,23 @@ class LinkClient:
         self._pings.clear()
 
     async def _read(self) -> None:
-        decoder = FrameDecoder()
-        data = self._early
-        while True:
-            for frame in decoder.feed(data):
-                self._take(frame)
-            data = await self._process.read(_CHUNK)
-            if not data:
-                break
-            self._heard += len(data)
-            self.heard_at = time.monotonic()
+        for frame in self._decoder.feed(self._early):
+            self._take(frame)
+        if isinstance(self._process, HandsOver):
+            await self._process.hand_over(self._hear)
+        else:
+            while data := await self._process.read(_CHUNK):
+                self._hear(data)
         status, stderr = await self._process.wait_closed()
         said = f": {stderr.splitlines()[-1][:300]}" if stderr else ""
         how = "the connection was lost" if status is None else f"its link process ended with status {status}"
         raise UnreachableError(f"pod {self._pod}: {how}{said}")
+
+    def _hear(self, data: bytes) -> None:
+        self._heard += len(data)
+        self.heard_at = time.monotonic()
+        for frame in self._decoder.feed(data):
+            self._take(frame)
 
     def _take(self, frame: Frame) -> None:
         number = frame.header.get("id")
@@ -252,18 +261,15 @@ class LinkClient:
                 data += self._outbox.get_nowait()
             await self._process.write(data)
 
-    async def _keep_alive(self) -> None:
+    def _look_for_life(self) -> None:
         """Ping where nothing else is said, and give up when nothing at all is heard."""
-        self._ping()
-        seen, silent = self._heard, 0.0
-        while silent < self._silence_s:
-            await asyncio.sleep(TICK_S)
-            # Counted in ticks, not by the clock: a process that was stopped has not been listening.
-            silent = silent + TICK_S if self._heard == seen else 0.0
-            seen = self._heard
-            if silent >= protocol.QUIET_S or time.monotonic() - self._sent_at >= protocol.PING_S:
-                self._ping()
-        raise self._silent_for(self._silence_s)
+        # Counted in ticks, not by the clock: a process that was stopped has not been listening.
+        self._silent_s = self._silent_s + pulse.TICK_S if self._heard == self._heard_before else 0.0
+        self._heard_before = self._heard
+        if self._silent_s >= self._silence_s:
+            self._lose(self._silent_for(self._silence_s))
+        elif self._silent_s >= protocol.QUIET_S or time.monotonic() - self._sent_at >= protocol.PING_S:
+            self._ping()
 
     def probe(self, within: float) -> None:
         """Ask for a sign of life: the link is lost unless a byte comes `within` so many seconds."""

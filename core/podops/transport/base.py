@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 
@@ -19,6 +20,17 @@ class PodProcess(Protocol):
 
     async def close(self) -> None:
         """End the pipe and the connection under it. Never raises; may be called twice."""
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A process that can hand over what it says the moment it comes, which costs less than being asked for it."""
+
+    async def hand_over(self, take: Callable[[bytes], None]) -> None:
+        """Call `take` with all its standard output from here on, instead of `read`, and return at its end.
+
+        Raises `UnreachableError`, and what `take` raised, after which it gets no more.
+        """
 
 
 class Transport(Protocol):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import io
 import logging
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import asyncssh
 
@@ -72,6 +73,14 @@ class SshProcess:
         except (asyncssh.Error, OSError) as error:
             raise explain(error, self._host) from error
 
+    async def hand_over(self, take: Callable[[bytes], None]) -> None:
+        """Without a task and a turn of the loop between the connection and `take` for every packet."""
+        sink = _Sink(take)
+        await self._process.redirect_stdout(cast("IO[bytes]", sink))
+        await sink.over
+        # A connection that was lost has left the reason there.
+        await self.read(1)
+
     async def write(self, data: bytes) -> None:
         try:
             self._process.stdin.write(data)
@@ -101,6 +110,27 @@ class SshProcess:
                 del self._stderr[:-STDERR_TAIL]
         except (asyncssh.Error, OSError):
             pass
+
+
+class _Sink(io.RawIOBase):
+    """What asyncssh takes for a file: it is written to as packets come, and closed after the last one."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def write(self, data: Any) -> int:
+        try:
+            if not self.over.done():
+                self._take(data)
+        except Exception as error:
+            self.over.set_exception(error)
+        return len(data)
+
+    def close(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+        super().close()
 
 
 async def close_connections(connections: list[asyncssh.SSHClientConnection]) -> None:
