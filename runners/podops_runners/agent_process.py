@@ -6,7 +6,7 @@ import time
 import zlib
 from typing import Any, Dict, List, Optional
 
-from podops_runners import launch, machine, process, program, records, tmux
+from podops_runners import machine, process, program, records
 
 LOCK = "agent"
 RECORD = "agent.json"
@@ -40,6 +40,9 @@ def ensure_running(settings: Any = None) -> None:
 def _start_unless_started(settings: Any) -> None:
     if not _is_free():
         return
+    # Here, because nearly every look finds one.
+    from podops_runners import launch
+
     command = program.command("agent")
     enabled = not isinstance(settings, dict) or settings.get("enabled", True)
     if not (enabled and _in_tmux(command)):
@@ -51,6 +54,8 @@ def _start_unless_started(settings: Any) -> None:
 
 def _in_tmux(command: List[str]) -> bool:
     """Start it in a session of its own; False where that cannot be."""
+    from podops_runners import launch, tmux
+
     deadline = time.monotonic() + _COMING_S
     while tmux.available() is not None:
         try:

@@ -1,32 +1,15 @@
-"""The pod itself: facts that stay, and one sample of what changes."""
+"""What changes on the pod itself, as one sample."""
 
 import os
-import platform
-import subprocess
 import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from podops_runners import process, tmux
 from podops_runners.container import ContainerLimits
 from podops_runners.network import traffic
 from podops_runners.patient import Patient
 
 #: How long a sample waits for a disk, seconds.
 _DISK_WAIT_S = 1.0
-
-
-def host_info() -> Dict[str, Any]:
-    """HostInfo in its wire form."""
-    return {
-        "hostname": os.uname().nodename,
-        "os": _os_name(),
-        "python": platform.python_version(),
-        "tmux": _tmux_version(),
-        "user": _user(),
-        "cpu_count": os.cpu_count() or 0,
-        "boot_id": process.boot_id(),
-        "machine_id": process.machine_id(),
-    }
 
 
 class HostSampler:
@@ -174,34 +157,3 @@ def _load1() -> Optional[float]:
         return os.getloadavg()[0]
     except OSError:
         return None
-
-
-def _os_name() -> str:
-    try:
-        with open("/etc/os-release") as stream:
-            for line in stream:
-                if line.startswith("PRETTY_NAME="):
-                    return line.split("=", 1)[1].strip().strip('"')
-    except OSError:
-        pass
-    return platform.system()
-
-
-def _tmux_version() -> Optional[str]:
-    program = tmux.available()
-    if program is None:
-        return None
-    try:
-        said = subprocess.run([program, "-V"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return said.decode("utf-8", "replace").replace("tmux", "").strip() or None
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

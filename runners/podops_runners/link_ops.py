@@ -1,19 +1,24 @@
-"""What a client can ask a pod to do, one method per request of docs/protocol.md."""
+"""What a client can ask a pod to do, one method per request of docs/protocol.md.
+
+What only some requests need is imported by them: a link that is asked for nothing starts sooner and stays smaller.
+"""
 
 import itertools
 import os
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from podops_runners import answers, pod_check, protocol, records, states
-from podops_runners.connections import Connections
+from podops_runners import answers, protocol, records, states
+from podops_runners.frames import Frame
 from podops_runners.log_marks import LogMarks
-from podops_runners.log_piece import read_piece
-from podops_runners.logstream import LogFollower, Push, start_offset
 from podops_runners.rundir import RunDir
 from podops_runners.runid import is_valid_run_id
 from podops_runners.scan import Project, Scanner
+
+if TYPE_CHECKING:
+    from podops_runners.connections import Connections
+    from podops_runners.logstream import LogFollower, Push
 
 _MAX_READ = 4 * 1024 * 1024
 _MAX_WINDOW = 16 * 1024 * 1024
@@ -38,22 +43,24 @@ class LinkOps:
     """The requests that concern runs. Each takes the request and returns the answer, or an answer and a payload."""
 
     def __init__(
-        self, projects: List[Project], gpus: Callable[[], List[Header]], send: Push, simulated: int = 0
+        self, projects: List[Project], gpus: Callable[[], List[Header]], send: "Push", simulated: int = 0
     ) -> None:
         self._projects = projects
-        self.connections = Connections(send)
+        self._send = send
+        self._connections: Optional["Connections"] = None
+        self._opening = threading.Lock()
         self._gpus = gpus
         self._simulated = simulated
         self._subs = itertools.count(1)
-        self._followers: Dict[int, LogFollower] = {}
+        self._followers: "Dict[int, LogFollower]" = {}
         self._submitting = threading.Lock()
         # One process for each thread that searches.
         self._searching = threading.local()
 
     def find(self, op: Any) -> Optional[Callable[[Header], Any]]:
         ops = {
-            "check": pod_check.check,
-            "fix": pod_check.fix,
+            "check": _check,
+            "fix": _fix,
             "submit": self.submit,
             "kill": self.kill,
             "queue": self.queue,
@@ -136,12 +143,25 @@ class LinkOps:
             raise OpError(protocol.E_REFUSED, told, "see `ops run status {}`".format(run.run_id))
         number, room = _whole(request, "conn", -1), _whole(request, "room", 0)
         try:
-            return {"room": self.connections.open(number, port, max(0, room)), "port": port}
+            return {"room": self._carrier().open(number, port, max(0, room)), "port": port}
         except OSError as error:
             told = "port {} of run {} takes no connection: {}".format(port, run.run_id, error.strerror or error)
             raise OpError(protocol.E_FAILED, told, "see `ops run tail {}`".format(run.run_id))
         except ValueError as error:
             raise OpError(protocol.E_REFUSED, str(error), "close some")
+
+    def _carrier(self) -> "Connections":
+        from podops_runners.connections import Connections
+
+        with self._opening:
+            if self._connections is None:
+                self._connections = Connections(self._send)
+            return self._connections
+
+    def carry(self, frame: Frame) -> None:
+        """A frame of a connection that was opened before."""
+        if self._connections is not None:
+            self._connections.take(frame)
 
     def run(self, request: Header) -> Header:
         project, run = self._locate(request)
@@ -154,6 +174,8 @@ class LinkOps:
         }
 
     def read(self, request: Header) -> Tuple[Header, bytes]:
+        from podops_runners.log_piece import read_piece
+
         _, run = self._locate(request)
         path = _file_of(run, request)
         offset, length = _whole(request, "offset", 0), max(0, min(_whole(request, "length", 65536), _MAX_READ))
@@ -186,7 +208,9 @@ class LinkOps:
             raise OpError(error.code, told, error.hint)
         return answer
 
-    def follow(self, request: Header, push: Push) -> Tuple[Header, LogFollower]:
+    def follow(self, request: Header, push: "Push") -> "Tuple[Header, LogFollower]":
+        from podops_runners.logstream import LogFollower, start_offset
+
         project, run = self._locate(request)
         path = _file_of(run, request)
         place = request.get("from")
@@ -228,6 +252,18 @@ class LinkOps:
             if (not wanted or wanted == project.name) and os.path.isdir(path):
                 return project, RunDir(path, project.layout)
         raise OpError(protocol.E_NOT_FOUND, "there is no run {} here".format(run_id), "see `ops run list`")
+
+
+def _check(request: Header) -> Header:
+    from podops_runners import pod_check
+
+    return pod_check.check(request)
+
+
+def _fix(request: Header) -> Header:
+    from podops_runners import pod_check
+
+    return pod_check.fix(request)
 
 
 def _end_of(run: RunDir, may_grow: Callable[[], bool]) -> Callable[[], bool]:

@@ -9,16 +9,17 @@ outlive its client: it ends with its stdin, at the first write that fails, or wh
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from podops_runners import __version__, agent_process, gpu_claims, machine, outputs_root, protocol, records
+from podops_runners import __version__, hello_fields, machine, protocol
 from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
-from podops_runners.gpu import GpuSource
-from podops_runners.host import HostSampler, host_info
+from podops_runners.host_info import host_info
 from podops_runners.link_ops import CHANGING, LinkOps, OpError
-from podops_runners.runfiles import layout_of
-from podops_runners.scan import Project, Scanner
+from podops_runners.scan import Scanner
+from podops_runners.workers import Workers
+
+if TYPE_CHECKING:
+    from podops_runners.gpu import GpuSource
 
 _WORKERS = 4
 
@@ -30,6 +31,9 @@ _SCAN_S, _LEAST_SCAN_S, _MOST_SCAN_S = 0.5, 0.1, 60.0
 
 #: How long a link that has lost its client works on to complete a change, seconds.
 _COMPLETE_S = 5.0
+
+#: The first sample and the look for an agent come after the first run list, unless that takes longer, seconds.
+_FIRST_LIST_S = 0.2
 
 #: How often a link looks whether the agent still lives, seconds.
 _AGENT_LOOK_S = 5.0
@@ -56,15 +60,19 @@ class LinkServer:
         self._dead_man_s = dead_man_s
         self._heard = time.monotonic()
         self._write_lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="request")
+        self._pool = Workers(_WORKERS, "request")
         # Changes have threads of their own: a volume that hangs those who read it must not keep a run from its end.
-        self._changes = ThreadPoolExecutor(_WORKERS, thread_name_prefix="change")
-        self._searches = ThreadPoolExecutor(_SEARCHES, thread_name_prefix="search")
-        self._pongs = ThreadPoolExecutor(1, thread_name_prefix="pong")
+        self._changes = Workers(_WORKERS, "change")
+        self._searches = Workers(_SEARCHES, "search")
+        self._pongs = Workers(1, "pong")
         self._changing = 0
         self._completed = threading.Condition()
-        self._gpus: Optional[GpuSource] = None
-        self._simulated = False
+        self._gpus: Optional["GpuSource"] = None
+        self._simulated = 0
+        self._opening = threading.Lock()
+        self._to_begin: List[Callable[[], None]] = []
+        #: The first run list has been told.
+        self._listed = threading.Event()
         self._interval = 1.0
         self._scan_s = _SCAN_S
         self._resample = threading.Event()
@@ -94,27 +102,28 @@ class LinkServer:
         if op == "ack" and self._ops:
             self._ops.ack(request)
         elif op in ("data", "room", "eof", "close") and self._ops:
-            self._ops.connections.take(frame)
+            self._ops.carry(frame)
         elif op == "hello":
             # Answered here and now: everything else needs what it says.
             self._answer(number, self._hello, request)
+            self._begin()
         elif op == "ping":
-            self._pongs.submit(self._answer, number, lambda _: {"time": time.time()}, request)
+            self._pongs.give(self._answer, number, lambda _: {"time": time.time()}, request)
         elif op == "rate":
-            self._pongs.submit(self._answer, number, self._rate, request)
+            self._pongs.give(self._answer, number, self._rate, request)
         elif self._ops is None:
             self._fail(number, protocol.E_PROTOCOL, "the first request must be hello")
         elif op == "follow":
-            self._pool.submit(self._follow, number, request)
+            self._pool.give(self._follow, number, request)
         else:
             work = self._ops.find(op)
             if work is None:
-                self._pongs.submit(self._fail, number, protocol.E_USAGE, "unknown request {!r}".format(op))
+                self._pongs.give(self._fail, number, protocol.E_USAGE, "unknown request {!r}".format(op))
             elif op in CHANGING:
-                self._changes.submit(self._answer, number, self._counted(work), request)
+                self._changes.give(self._answer, number, self._counted(work), request)
             else:
                 pool = self._searches if op == "search" else self._pool
-                pool.submit(self._answer, number, work, request)
+                pool.give(self._answer, number, work, request)
 
     def _counted(self, work: Callable[[Header], Any]) -> Callable[[Header], Any]:
         """`work`, which the end of this process waits for from now on."""
@@ -167,20 +176,23 @@ class LinkServer:
                 request.get("protocol"), protocol.PROTOCOL_VERSION
             )
             raise OpError(protocol.E_PROTOCOL, message, "use the same version of podops on both ends")
-        projects, told = _projects(request.get("projects"))
+        projects, told = hello_fields.projects(request.get("projects"))
         simulate = request.get("simulate_gpus")
         self._rate(request)
-        self._gpus = GpuSource(simulate if isinstance(simulate, int) else 0)
         first = self._ops is None
         simulated = simulate if isinstance(simulate, int) else 0
+        self._gpus, self._simulated = None, simulated
         self._ops = LinkOps(projects, self._gpu_samples, self._send, simulated)
-        self._simulated = bool(simulated)
         if first:
-            settings = request.get("tmux")
-            self._start(lambda: _keep_agent(_machine_roots(request, projects, simulated), settings))
-            sampler = HostSampler([project.outputs_dir for project in projects])
-            self._start(lambda: self._sample(sampler))
-            self._start(lambda: self._push_runs(Scanner(projects)))
+            directories, roots = (
+                [project.outputs_dir for project in projects],
+                hello_fields.machine_roots(request, projects, simulated),
+            )
+            self._to_begin = [
+                lambda: self._push_runs(Scanner(projects)),
+                lambda: self._sample(directories),
+                lambda: self._keep_agent(roots, request.get("tmux")),
+            ]
         return {
             "protocol": protocol.PROTOCOL_VERSION,
             "version": __version__,
@@ -188,11 +200,17 @@ class LinkServer:
             "projects": told,
         }
 
+    def _begin(self) -> None:
+        """Start what goes on as long as the link: only now, so that it keeps no answer to hello waiting."""
+        for work in self._to_begin:
+            self._start(work)
+        self._to_begin = []
+
     def _rate(self, request: Header) -> Header:
         """Sample and look at the runs as often as the client wants; at once when that is more often than before."""
         before = (self._interval, self._scan_s)
-        self._interval = _seconds(request.get("sample_interval_s"), self._interval, 0.1, 60.0)
-        self._scan_s = _seconds(request.get("runs_interval_s"), self._scan_s, _LEAST_SCAN_S, _MOST_SCAN_S)
+        self._interval = hello_fields.seconds(request.get("sample_interval_s"), self._interval, 0.1, 60.0)
+        self._scan_s = hello_fields.seconds(request.get("runs_interval_s"), self._scan_s, _LEAST_SCAN_S, _MOST_SCAN_S)
         if self._interval < before[0]:
             self._resample.set()
         if self._scan_s < before[1]:
@@ -201,20 +219,45 @@ class LinkServer:
 
     def _gpu_samples(self) -> List[Header]:
         """Fresh GPU samples for a submit: the pushed ones may be a second old."""
-        assert self._gpus is not None
-        gpus: List[Header] = self._gpus.report(_claims(self._simulated))["gpus"]
+        gpus: List[Header] = self._gpu_report()["gpus"]
         return gpus
 
-    def _sample(self, sampler: HostSampler) -> None:
-        first_done = False
+    def _gpu_report(self) -> Header:
+        from podops_runners.gpu import GpuSource
+
+        with self._opening:
+            if self._gpus is None:
+                self._gpus = GpuSource(self._simulated)
+            source = self._gpus
+        return source.report(_claims(bool(self._simulated)))
+
+    def _sample(self, directories: List[str]) -> None:
+        self._listed.wait(_FIRST_LIST_S)
+        from podops_runners.host import HostSampler
+
+        sampler, first_done = HostSampler(directories), False
         while True:
-            assert self._gpus is not None
-            gpus = self._gpus.report(_claims(self._simulated))
+            gpus = self._gpu_report()
             self._send({"push": "sample", "host": sampler.sample(), "gpus": gpus})
             # The first sample has no CPU share yet; the second follows soon, so that nobody waits a second for it.
             self._resample.wait(self._interval if first_done else min(0.2, self._interval))
             self._resample.clear()
             first_done = True
+
+    def _keep_agent(self, roots: List[machine.Root], settings: Any) -> None:
+        """Let the agent of this machine know the roots, and see to it that there is one for as long as we live."""
+        self._listed.wait(_FIRST_LIST_S)
+        from podops_runners import agent_process
+
+        try:
+            for root in roots:
+                machine.register_root(root)
+            agent_process.replace_older()
+        except OSError:
+            return  # no place for the machine's own files: submits say so, a link that only looks need not fail
+        while True:
+            agent_process.ensure_running(settings)
+            time.sleep(_AGENT_LOOK_S)
 
     def _push_runs(self, scanner: Scanner) -> None:
         sent: Optional[Dict[Tuple[str, str], Header]] = None
@@ -226,6 +269,7 @@ class LinkServer:
                     self._send({"push": "problem", "message": "{}: {}".format(project, problem)})
             told = dict(scanner.problems)
             self._push_changes(sent, found)
+            self._listed.set()
             sent = found
             self._rescan.wait(self._scan_s)
             self._rescan.clear()
@@ -281,12 +325,6 @@ class LinkServer:
         os._exit(0)
 
 
-def _seconds(asked: Any, before: float, least: float, most: float) -> float:
-    if not isinstance(asked, (int, float)) or isinstance(asked, bool) or asked != asked:
-        return before
-    return float(min(most, max(least, asked)))
-
-
 def _facts(run: Optional[Header]) -> Optional[Header]:
     """What counts as a change: everything but the ages, which grow by themselves."""
     if run is None:
@@ -295,51 +333,10 @@ def _facts(run: Optional[Header]) -> Optional[Header]:
     return {name: value for name, value in run.items() if name not in ages}
 
 
-def _keep_agent(roots: List[machine.Root], settings: Any) -> None:
-    """Let the agent of this machine know the roots, and see to it that there is one for as long as we live."""
-    try:
-        for root in roots:
-            machine.register_root(root)
-        agent_process.replace_older()
-    except OSError:
-        return  # no place for the machine's own files: submits say so, a link that only looks need not fail
-    while True:
-        agent_process.ensure_running(settings)
-        time.sleep(_AGENT_LOOK_S)
-
-
-def _machine_roots(request: Header, projects: List[Project], simulated: int) -> List[machine.Root]:
-    settings = request.get("tmux")
-    tmux = settings if isinstance(settings, dict) else {}
-    busy = records.number(request.get("gpu_busy_bytes"))
-    return [
-        machine.Root(
-            project.outputs_dir,
-            project.name,
-            str(request.get("pod") or ""),
-            project.layout,
-            str(tmux.get("socket") or "podops") if tmux.get("enabled", True) else None,
-            simulated,
-            int(busy) if busy else machine.BUSY_MEMORY,
-        )
-        for project in projects
-    ]
-
-
 def _claims(simulated: bool) -> Dict[int, str]:
+    from podops_runners import gpu_claims
+
     try:
         return gpu_claims.claims(simulated)
     except OSError:
         return {}
-
-
-def _projects(asked: Any) -> Tuple[List[Project], List[Header]]:
-    """The projects a client asks about, and what to tell it of each: where it is, and what is wrong with it."""
-    projects, told = [], []
-    for entry in asked if isinstance(asked, list) else []:
-        if not isinstance(entry, dict) or not isinstance(entry.get("outputs_dir"), str):
-            continue
-        directory = outputs_root.resolve(entry["outputs_dir"])
-        projects.append(Project(str(entry.get("name") or ""), directory, layout_of(entry)))
-        told.append({"name": projects[-1].name, "outputs_dir": directory, "problem": outputs_root.problem(directory)})
-    return projects, told

@@ -24,7 +24,9 @@ def command(*arguments: str) -> List[str]:
     """The command line that starts a process of ours: from the unpacked copy where there is a whole one."""
     place = archive()
     copy = _copy_of(place)
-    return [sys.executable or "python3", "-I", "-S", copy if _is_whole(copy) else place] + list(arguments)
+    # The file in it, not the directory: that would cost the import of `runpy`.
+    started = os.path.join(copy, "__main__.py") if _is_whole(copy) else place
+    return [sys.executable or "python3", "-I", "-S", started] + list(arguments)
 
 
 def unpack() -> None:

@@ -5,7 +5,7 @@ import os
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from podops_runners import gpu_claims, launch, machine, process, protocol, records, states, ticket
+from podops_runners import gpu_claims, machine, process, protocol, records, states, ticket
 from podops_runners.machine import Root
 from podops_runners.order import Decision, Gpus, Want, decide
 from podops_runners.record_cache import FileCache, RecordCache
@@ -193,6 +193,9 @@ def _want(one: Waiting) -> Want:
 
 
 def _launch(one: Waiting, decision: Decision, why: Dict[str, str]) -> None:
+    # Here, because whoever only looks at the queue starts nothing.
+    from podops_runners import launch
+
     spec, problem = records.read_record(one.run.spec)
     try:
         if spec is None:
@@ -205,6 +208,8 @@ def _launch(one: Waiting, decision: Decision, why: Dict[str, str]) -> None:
 
 
 def _end(one: Waiting, why: str) -> None:
+    from podops_runners import launch
+
     try:
         launch.end_unstarted(one.run, states.FAILED, "dependency_failed", why)
     except OSError:

@@ -1,9 +1,9 @@
 """Our own tmux server on a pod, started from a clean environment, and the sessions in it."""
 
 import os
-import shutil
-import subprocess
 from typing import Dict, List, Optional
+
+from podops_runners import machine, on_path, records
 
 #: Variables a tmux server of ours may carry; everything else could be somebody's secret.
 _SERVER_ENVIRONMENT = (
@@ -21,6 +21,9 @@ _SERVER_ENVIRONMENT = (
     "PODOPS_STATE_DIR",
 )
 
+#: Where the version of this machine's tmux is kept: asking takes as long as the rest of a hello.
+_VERSION = "tmux.json"
+
 
 class TmuxError(Exception):
     """tmux is missing or refused; the text says which."""
@@ -28,7 +31,37 @@ class TmuxError(Exception):
 
 def available() -> Optional[str]:
     """The path of `tmux`, or `None`."""
-    return shutil.which("tmux")
+    return on_path.find("tmux")
+
+
+def version() -> Optional[str]:
+    """What `tmux -V` says, asked once for each tmux there is; `None` without a tmux."""
+    program = available()
+    if program is None:
+        return None
+    try:
+        info = os.stat(program)
+        mark = [program, info.st_mtime_ns, info.st_size]
+        note = machine.path_of(_VERSION)
+        known = records.read_record(note)[0] or {}
+        if known.get("tmux") == mark:
+            return str(known.get("version"))
+        told = _tell_version(program)
+        if told:
+            records.write_record(note, {"tmux": mark, "version": told}, durable=False)
+        return told
+    except OSError:
+        return _tell_version(program)
+
+
+def _tell_version(program: str) -> Optional[str]:
+    import subprocess
+
+    try:
+        said = subprocess.run([program, "-V"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return said.decode("utf-8", "replace").replace("tmux", "").strip() or None
 
 
 def clean_environment() -> Dict[str, str]:
@@ -74,6 +107,9 @@ def _tmux(socket: str, arguments: List[str], clean_server: bool = False) -> str:
     program = available()
     if program is None:
         raise TmuxError("tmux is not installed")
+    # Here, because a link that finds the agent at work starts nothing.
+    import subprocess
+
     prefix = [program, "-L", socket] + (["-f", "/dev/null"] if clean_server else [])
     try:
         done = subprocess.run(

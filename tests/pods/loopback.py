@@ -176,7 +176,7 @@ def link_processes(home: Path) -> list[int]:
 
 def is_link(command: str) -> bool:
     """Whether a command line is a pod-side link, already running or still in its bootstrap."""
-    return re.search(r"podops\S*(\.pyz)? link$", command) is not None or "b64decode" in command
+    return re.search(r"podops\S*(\.pyz)? link$", command) is not None or "a2b_base64" in command
 
 
 def end_leftovers(root: Path) -> None:

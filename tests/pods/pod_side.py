@@ -34,8 +34,10 @@ class PodSide:
         *arguments: str,
         env: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        options: Sequence[str] = (),
     ) -> None:
-        command = [*prefix, python, "-I", "-S", str(pyz), "link", *arguments]
+        """`options` are Python's own."""
+        command = [*prefix, python, *options, "-I", "-S", str(pyz), "link", *arguments]
         # Never this machine's own agent: with a state directory of its own it has one of its own.
         own = {"HOME": str(pyz.parent), "PODOPS_STATE_DIR": str(pyz.parent / "state")}
         environment = {"PATH": os.environ["PATH"], **own, **(env or {})}
@@ -44,6 +46,8 @@ class PodSide:
         )
         self._decoder = FrameDecoder()
         self._frames: list[Frame] = []
+        #: Where the last frame stood that was waited for.
+        self._place = 0
 
     def send(self, **header: Any) -> None:
         assert self.process.stdin is not None
@@ -60,9 +64,10 @@ class PodSide:
         assert self.process.stdout is not None
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for frame in self._frames:
+            for place, frame in enumerate(self._frames):
                 if wanted(frame):
-                    self._frames.remove(frame)
+                    del self._frames[place]
+                    self._place = place
                     return frame
             data = os.read(self.process.stdout.fileno(), 65536)
             assert data, self.process.stderr.read().decode() if self.process.stderr else ""
@@ -70,4 +75,8 @@ class PodSide:
         raise AssertionError("no such frame came")
 
     def push(self, name: str, wanted: Callable[[dict[str, Any]], bool] = lambda header: True) -> Frame:
-        return self.wait_for(lambda frame: frame.header.get("push") == name and wanted(frame.header))
+        """The first push that fits; those of its name before it are told no more."""
+        found = self.wait_for(lambda frame: frame.header.get("push") == name and wanted(frame.header))
+        newer = self._frames[self._place :]
+        self._frames = [frame for frame in self._frames[: self._place] if frame.header.get("push") != name] + newer
+        return found

@@ -134,7 +134,7 @@ async def test_closing_the_link_ends_its_process_even_one_that_does_not_listen(
     async with linked(container):
         wait_for(lambda: len(engine.links(container.name)) == 1, "the link process")
     wait_for(lambda: not engine.links(container.name), "the link process to end")
-    deaf = "exec python3 -c 'import time; b64decode=0; time.sleep(600)'"
+    deaf = "exec python3 -c 'import time; a2b_base64=0; time.sleep(600)'"
     async with process(container, deaf):
         wait_for(lambda: len(engine.links(container.name)) == 1, "a process that does not read its input")
     wait_for(lambda: not engine.links(container.name), "it to be killed")

@@ -36,7 +36,7 @@ def test_processes_start_from_a_compiled_copy_and_from_the_archive_where_files_o
 ) -> None:
     command = unpack(python, pyz)
     copy = pyz.with_suffix("")
-    assert command[3] == str(copy)
+    assert command[3] == str(copy / "__main__.py")
     assert sorted(path.name for path in pyz.parent.iterdir()) == ["podops-abc", "podops-abc.pyz"]
     compiled = {path.name.partition(".")[0] for path in (copy / "podops_runners/__pycache__").iterdir()}
     assert {"supervise", "agent", "shim"} <= compiled
@@ -51,13 +51,13 @@ def test_processes_start_from_a_compiled_copy_and_from_the_archive_where_files_o
 @pytest.mark.parametrize("name", ["podops_runners/shim.py", "__main__.py", "sizes"])
 def test_a_copy_with_a_damaged_file_is_not_used_and_made_anew(name: str, pyz: Path) -> None:
     copy = pyz.with_suffix("")
-    assert unpack(pythons()[0], pyz)[3] == str(copy)
+    assert unpack(pythons()[0], pyz)[3] == str(copy / "__main__.py")
     with (copy / name).open("r+b") as stream:
         stream.truncate(7)
     code = UNPACK + "print(program.command('agent')[3])"
     told = subprocess.run([pythons()[0], "-I", "-S", "-c", code, str(pyz)], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == str(pyz)
-    assert unpack(pythons()[0], pyz)[3] == str(copy)
+    assert unpack(pythons()[0], pyz)[3] == str(copy / "__main__.py")
     assert sorted(path.name for path in pyz.parent.iterdir()) == ["podops-abc", "podops-abc.pyz"]
     command = [pythons()[0], "-I", "-S", str(copy), "supervise", "/nowhere"]
     told = subprocess.run(command, capture_output=True, text=True)

@@ -14,9 +14,13 @@ from podops.state_dir import private_directory, state_dir
 
 _MAIN = """\
 import sys
+home = __file__.rpartition("/")[0]
+if sys.path[0] != home:  # started as a file, which is sooner: Python needs `runpy` for a directory
+    sys.path.insert(0, home)
+    sys.argv[0] = home
 import podops_runners
 # Started from the unpacked copy, of which a cleaner of old files may have taken some: the rest is in the archive.
-podops_runners.__path__.append(sys.path[0] + ".pyz/podops_runners")
+podops_runners.__path__.append(home + ".pyz/podops_runners")
 from podops_runners.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -2,11 +2,14 @@
 
 import time
 from threading import Lock
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from podops_runners.gpu.nvml import NvmlUnavailable
-from podops_runners.gpu.nvml_gpus import NvmlGpus
-from podops_runners.gpu.smi import SmiGpus, smi_program
+from podops_runners import on_path
+from podops_runners.gpu.nvml import NO_DRIVER, NvmlUnavailable, may_be_there
+
+if TYPE_CHECKING:
+    from podops_runners.gpu.nvml_gpus import NvmlGpus
+    from podops_runners.gpu.smi import SmiGpus
 
 #: How long after a failure NVML is tried again, seconds: soon (a reload), then now and then (a driver to come).
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -17,8 +20,8 @@ class BestGpus:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._nvml: Optional[NvmlGpus] = None
-        self._smi: Optional[SmiGpus] = None
+        self._nvml: "Optional[NvmlGpus]" = None
+        self._smi: "Optional[SmiGpus]" = None
         self._seen: Dict[str, str] = {}
         self._left: List[Dict[str, Any]] = []
         self._message = ""
@@ -48,20 +51,27 @@ class BestGpus:
         self._lock.release()
 
     def _open(self) -> None:
+        # Each is loaded only where it is used: many pods have neither.
         try:
+            if not may_be_there():
+                raise NvmlUnavailable(NO_DRIVER)
+            from podops_runners.gpu.nvml_gpus import NvmlGpus
+
             self._nvml = NvmlGpus(self._seen)
         except NvmlUnavailable as error:
             self._failed(str(error))
-            if self._smi is None:
-                program = smi_program()
-                self._smi = SmiGpus(program) if program else None
+            program = on_path.find("nvidia-smi") if self._smi is None else None
+            if program is not None:
+                from podops_runners.gpu.smi import SmiGpus
+
+                self._smi = SmiGpus(program)
             return
         self._failures, self._left = 0, []
         if self._smi is not None:
             self._smi.close()
             self._smi = None
 
-    def _leave(self, nvml: NvmlGpus, why: str) -> None:
+    def _leave(self, nvml: "NvmlGpus", why: str) -> None:
         self._left = nvml.forgotten(why)
         self._nvml = None
         nvml.close()

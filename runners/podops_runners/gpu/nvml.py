@@ -1,8 +1,14 @@
 """NVML, with NVIDIA's own `pynvml`: opened once, asked query by query, closed and forgotten when the driver goes."""
 
+import os
 from typing import Any, Dict, Optional, Tuple
 
-_NO_DRIVER = "no NVIDIA driver on this pod"
+NO_DRIVER = "no NVIDIA driver on this pod"
+
+_LIBRARY = "libnvidia-ml.so.1"
+
+#: What the kernel shows of a driver: Linux, WSL.
+_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia")
 
 
 class NvmlUnavailable(Exception):
@@ -27,7 +33,7 @@ class Nvml:
     def __init__(self) -> None:
         """Raises `NvmlUnavailable`."""
         if not _driver_installed():
-            raise NvmlUnavailable(_NO_DRIVER)
+            raise NvmlUnavailable(NO_DRIVER)
         try:
             import pynvml
         except ImportError:
@@ -115,13 +121,27 @@ class Nvml:
             raise _NoSuchQuery
 
 
+def may_be_there() -> bool:
+    """Whether a driver may be there, seen without `ctypes`: where one has left no trace, none need be tried."""
+    if any(os.path.exists(path) for path in _DEVICES):
+        return True
+    directories = [path for path in os.environ.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":") if path]
+    if any(os.path.exists(os.path.join(path, _LIBRARY)) for path in directories):
+        return True
+    try:
+        with open("/etc/ld.so.cache", "rb") as stream:
+            return _LIBRARY.encode() in stream.read()
+    except OSError:
+        return True  # another C library, which keeps no such list: it must be asked
+
+
 def _driver_installed() -> bool:
     # Importing pynvml costs 0.1 s and 20 MB, which a pod without a driver need not pay.
     import _ctypes
     import ctypes
 
     try:
-        library = ctypes.CDLL("libnvidia-ml.so.1")
+        library = ctypes.CDLL(_LIBRARY)
     except OSError:
         return False
     _ctypes.dlclose(library._handle)
@@ -143,7 +163,7 @@ def _unload(nvml: Any) -> None:
 
 def _why(nvml: Any, error: Any) -> str:
     known = {
-        nvml.NVML_ERROR_LIBRARY_NOT_FOUND: _NO_DRIVER,
+        nvml.NVML_ERROR_LIBRARY_NOT_FOUND: NO_DRIVER,
         nvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is installed but not loaded",
         nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the NVIDIA driver was updated while loaded: reload it or reboot",
         nvml.NVML_ERROR_UNINITIALIZED: "the NVIDIA driver is being reloaded",

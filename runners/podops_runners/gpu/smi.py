@@ -1,7 +1,6 @@
 """GPUs through one long-lived `nvidia-smi -l`, where NVML itself cannot be loaded. It is started again when it ends."""
 
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -20,10 +19,6 @@ _PAUSES = (0.5, 2.0, 5.0, 15.0, 30.0)
 
 #: How often the MIG instances are listed, seconds.
 _INSTANCES_S = 60.0
-
-
-def smi_program() -> Optional[str]:
-    return shutil.which("nvidia-smi")
 
 
 class SmiGpus:

@@ -1,0 +1,70 @@
+"""What makes a pod live soon: one command a link, and a pod side that loads what it is asked for and no more."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from podops.fleet.fleet import Fleet
+from podops.link.pod_archive import pod_archive
+from tests.pods.conftest import MakeSshPod
+from tests.pods.fleet_config import fleet_config, shows
+from tests.pods.loopback import end_leftovers, wait_for
+from tests.pods.pod_side import PodSide
+
+#: Each of them takes a millisecond or more to load, and memory for as long as the link lives.
+ONLY_WHEN_ASKED = {
+    *("concurrent.futures", "logging", "subprocess", "shutil", "tempfile", "platform", "datetime", "socket", "ctypes"),
+    *("asyncio", "runpy", "hashlib", "pynvml", "random", "netrc", "shlex"),
+    *(
+        f"podops_runners.{name}"
+        for name in ("launch", "submit", "pod_check", "logstream", "connections", "gpu.nvml_gpus")
+    ),
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "podops.pyz").write_bytes(pod_archive()[0])
+    yield tmp_path
+    end_leftovers(tmp_path)
+
+
+def test_a_link_that_only_looks_loads_nothing_that_only_work_needs(place: Path) -> None:
+    copy = place / "podops"
+    first = PodSide(sys.executable, place / "podops.pyz")
+    try:
+        first.hello(place / "runs")
+        # The agent it has started unpacks and compiles the pod side; later links find both.
+        wait_for((copy / "sizes").exists, "the compiled copy")
+        link = PodSide(sys.executable, copy / "__main__.py", options=("-X", "importtime"), env=_same_place(place))
+        link.hello(place / "runs")
+        link.push("runs")
+        link.push("sample")
+        link.push("sample")
+        link.process.kill()
+        told = link.process.communicate()[1].decode()
+    finally:
+        first.process.kill()
+        first.process.communicate()
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+    assert {"podops_runners.link_server", "podops_runners.scan", "podops_runners.host"} <= loaded
+    assert not loaded & ONLY_WHEN_ASKED
+
+
+def _same_place(place: Path) -> dict[str, str]:
+    return {"HOME": str(place), "PODOPS_STATE_DIR": str(place / "state")}
+
+
+async def test_a_link_is_one_command_on_the_pod_also_where_the_pod_side_is_not_there_yet(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod("far", options=("LogLevel VERBOSE",))
+    for links in (1, 2):
+        async with Fleet(fleet_config(pod)) as fleet:
+            await fleet.settled(20)
+            await shows(fleet, "far", lambda far: far.sample is not None, "a sample")
+        said = (pod.root / "sshd.log").read_text()
+        assert said.count("Accepted publickey") == links
+        assert said.count("Starting session: ") == links
