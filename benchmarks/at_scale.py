@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import statistics
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from benchmarks.measure import Row, process
 from benchmarks.world import FAR, World
 from podops.config.model import ProjectConfig
 from podops.fleet.fleet import Fleet
+from podops.plan import plan_submit
 
 LINKS = int(os.environ.get("OPS_BENCH_LINKS", "20"))
 SECONDS, REPEATS = 15.0, 3
@@ -40,8 +44,18 @@ _SHELL_SAMPLER = (
 )
 
 
+_PRINTER = """
+import time
+while True:
+    print("iter 001234: loss 2.3456, time 123.45ms, mfu 41.23%, lr 3.00e-04, grad norm 0.9876", flush=True)
+    time.sleep(0.01)
+"""
+
+PRESETS = {"printer": {"kind": "command", "command": f"{shlex.quote(sys.executable)} -c {shlex.quote(_PRINTER)}"}}
+
+
 async def measure(world: World) -> list[Row]:
-    return [*await _pod_side(world), *await _steady(world), *await _connecting(world)]
+    return [*await _pod_side(world), *await _steady(world), *await _logs(world), *await _connecting(world)]
 
 
 def _config(world: World, count: int) -> ProjectConfig:
@@ -56,14 +70,50 @@ async def _steady(world: World) -> list[Row]:
         ours = await _cpu_percent()
     async with _Bare(world.pod, LINKS) as bare:
         await bare.connect()
-        reading = [asyncio.create_task(bare.read(connection, heard)) for connection in bare.connections]
+        reading = [
+            asyncio.create_task(bare.read(connection, _SAY.format(size=heard))) for connection in bare.connections
+        ]
         await asyncio.sleep(2.0)
         theirs = await _cpu_percent()
-        for task in reading:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
+        await _end(reading)
     what = f"{LINKS} links at 1 Hz: CPU of the client"
     return [Row(what, f"bare asyncssh reading the same {heard} bytes a second", ours, theirs, "% of a core")]
+
+
+async def _logs(world: World) -> list[Row]:
+    """All links follow one log, as their pods are one machine."""
+    plan = plan_submit(world.config, "printer", FAR, run_id="printer")
+    async with Fleet(replace(world.config, pods={FAR: world.config.pods[FAR]})) as fleet:
+        await fleet.settled(60)
+        await fleet.submit(plan)
+    async with Fleet(_config(world, LINKS)) as fleet:
+        await fleet.settled(120)
+        following = [asyncio.create_task(_follow(fleet, pod)) for pod in fleet.snapshot.pods]
+        ours = await _cpu_percent()
+        await _end(following)
+    async with _Bare(world.pod, LINKS) as bare:
+        await bare.connect()
+        tail = f"exec tail -n 0 -F {world.run_dir(FAR, 'printer') / 'stdout.log'}"
+        reading = [asyncio.create_task(bare.read(connection, tail)) for connection in bare.connections]
+        theirs = await _cpu_percent()
+        await _end(reading)
+    async with Fleet(replace(world.config, pods={FAR: world.config.pods[FAR]})) as fleet:
+        await fleet.settled(60)
+        await fleet.kill(FAR, "printer", grace_s=0.0)
+    what = f"{LINKS} links at 1 Hz, each with a log of 100 lines a second: CPU of the client"
+    return [Row(what, "bare asyncssh reading `tail -F`", ours, theirs, "% of a core")]
+
+
+async def _follow(fleet: Fleet, pod: str) -> None:
+    async with fleet.follow(pod, "printer") as log:
+        async for chunk in log:
+            log.ack(chunk.offset + len(chunk.data))
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _bytes_a_second(world: World) -> int:
@@ -149,8 +199,8 @@ class _Bare:
             )
         self.connections.append(connection)
 
-    async def read(self, connection: Any, size: int) -> None:
-        said = await connection.create_process(_SAY.format(size=size), encoding=None)
+    async def read(self, connection: Any, command: str) -> None:
+        said = await connection.create_process(command, encoding=None)
         while await said.stdout.read(65536):
             pass
 

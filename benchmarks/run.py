@@ -50,6 +50,7 @@ PRESETS = (
     | printing.PRESETS
     | idle.PRESETS
     | shared_link.PRESETS
+    | at_scale.PRESETS
     | queue_scale.PRESETS
 )
 

@@ -14,7 +14,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +34,48 @@ def simulated_fleet(pods: int, traffic: Traffic) -> Fleet:
     return Fleet(simulated_config(pods), connect_timeout=_LIVE_S, choose=lambda pod: SimulatedTransport(pod, traffic))
 
 
-async def measured(fleet: Fleet, traffic: Traffic, seconds: float, begun: float) -> dict[str, Any]:
+async def _read_log(fleet: Fleet, pod: str, run_id: str) -> None:
+    async with fleet.follow(pod, run_id) as log:
+        async for chunk in log:
+            log.ack(chunk.offset + len(chunk.data))
+
+
+@asynccontextmanager
+async def _logs_followed(fleet: Fleet) -> AsyncIterator[None]:
+    """Within it one log of every pod is read."""
+    some = [(pod.name, next(iter(pod.runs))) for pod in fleet.snapshot.pods.values() if pod.runs]
+    reading = [asyncio.create_task(_read_log(fleet, pod, run_id)) for pod, run_id in some]
+    try:
+        yield
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def measured(fleet: Fleet, traffic: Traffic, seconds: float, begun: float, every_log: bool) -> dict[str, Any]:
     """What the process costs while every pod is live. `begun`: monotonic time at which connecting began."""
     await fleet.settled(_LIVE_S)
     live = sum(pod.state == "live" for pod in fleet.snapshot.pods.values())
-    all_live_s = time.monotonic() - begun
-    await asyncio.sleep(_SETTLE_S)
-    said, simulator, spent, at = traffic.said, traffic.spent, time.process_time(), time.monotonic()
+    live_after = {"live": live, "all_live_s": round(time.monotonic() - begun, 2)}
+    async with _logs_followed(fleet) if every_log else nullcontext():
+        await asyncio.sleep(_SETTLE_S)
+        return live_after | await _cost(fleet, traffic, seconds)
+
+
+async def _cost(fleet: Fleet, traffic: Traffic, seconds: float) -> dict[str, Any]:
+    """What the process costs for so long."""
+    said, lines, simulator = traffic.said, traffic.lines, traffic.spent
+    spent, at = time.process_time(), time.monotonic()
     late = await lateness(seconds)
     took = time.monotonic() - at
     return {
         "simulated_pods": len(fleet.snapshot.pods),
-        "live": live,
         "live_at_the_end": sum(pod.state == "live" for pod in fleet.snapshot.pods.values()),
         "why_not": next((pod.reason for pod in fleet.snapshot.pods.values() if pod.state != "live"), ""),
-        "all_live_s": round(all_live_s, 2),
         "cpu_percent": round(100 * (time.process_time() - spent - (traffic.spent - simulator)) / took, 1),
         "cpu_percent_of_the_simulation": round(100 * (traffic.spent - simulator) / took, 1),
+        "lines_per_s": round((traffic.lines - lines) / took),
         "heard_kib_per_s": round((traffic.said - said) / took / 1024, 1),
         "late_ms_median": round(share(late.by_the_clock, 0.5), 1),
         "late_ms_p99": round(share(late.by_the_clock, 0.99), 1),
@@ -104,13 +130,13 @@ def _app_on_the_terminal(fleet: Fleet, measure: Callable[[], Awaitable[dict[str,
     return found
 
 
-def one(pods: int, seconds: float, how: str) -> dict[str, Any]:
-    traffic = Traffic()
+def one(pods: int, seconds: float, how: str, lines_per_s: float = 20.0, every_log: bool = False) -> dict[str, Any]:
+    traffic = Traffic(lines_per_s)
     fleet = simulated_fleet(pods, traffic)
     begun = time.monotonic()
 
     async def measure() -> dict[str, Any]:
-        return await measured(fleet, traffic, seconds, begun)
+        return await measured(fleet, traffic, seconds, begun, every_log)
 
     if how == "links":
         return asyncio.run(_links_alone(fleet, measure))
@@ -125,14 +151,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     ways = ("terminal", "headless", "blurred", "links")
     parser.add_argument("--how", choices=ways, default="headless", help="the app there, blurred, or the links alone")
+    parser.add_argument("--lines", type=float, default=20.0, help="by which each log that is followed grows a second")
+    parser.add_argument("--every-log", action="store_true", help="follow one log of every pod, not only that on screen")
     parser.add_argument("--file", type=Path, help="write the figures here instead, for an app on the terminal")
     given = parser.parse_args()
     if len(given.pods) > 1:
         for pods in given.pods:
-            words = [str(pods), "--seconds", str(given.seconds), "--how", given.how]
+            words = [str(pods), "--seconds", str(given.seconds), "--how", given.how, "--lines", str(given.lines)]
+            words += ["--every-log"] if given.every_log else []
             subprocess.run([sys.executable, "-m", "benchmarks.simulated_fleet", *words], check=True)
         return 0
-    told = json.dumps({"how": given.how, **one(given.pods[0], given.seconds, given.how)}) + "\n"
+    found = one(given.pods[0], given.seconds, given.how, given.lines, given.every_log)
+    told = json.dumps({"how": given.how, **found}) + "\n"
     if given.file is not None:
         given.file.write_text(told)
     else:

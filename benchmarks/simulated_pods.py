@@ -15,7 +15,7 @@ from benchmarks import recorded_traffic
 from podops.config.model import PodConfig, ProjectConfig
 from podops_runners.frames import Frame, FrameDecoder, encode_frame
 
-#: How often a log that is followed grows, seconds.
+#: How often a log that is followed grows, seconds; a pod sends one of more than 50 lines a second no more often.
 _LOG_S = 0.1
 
 
@@ -29,8 +29,8 @@ class Traffic:
         self.lines_per_s = lines_per_s
         #: Processor time of the simulated pods themselves, seconds.
         self.spent = 0.0
-        #: Bytes said.
-        self.said = 0
+        #: Bytes said, and lines of logs among them.
+        self.said = self.lines = 0
         #: How often each pod samples, and tells of its runs, seconds.
         self.paces: dict[str, tuple[float, float]] = {}
 
@@ -131,7 +131,9 @@ class SimulatedProcess:
         self._push(self._traffic.runs.changes(self._pod, next(self._ticks)))
 
     def _grow(self, sub: int) -> None:
-        data = recorded_traffic.LOG_LINE * max(1, round(self._traffic.lines_per_s * _LOG_S))
+        lines = max(1, round(self._traffic.lines_per_s * _LOG_S))
+        data = recorded_traffic.LOG_LINE * lines
+        self._traffic.lines += lines
         offset = self._log_sizes[sub]
         self._log_sizes[sub] += len(data)
         self._push(encode_frame({"push": "log", "sub": sub, "offset": offset, "skipped": 0, "eof": False}, data))

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
 from podops_runners.inotify import FileWatch
@@ -12,6 +13,10 @@ _CHUNK = 128 * 1024
 
 #: A subscriber further behind than so many windows is taken forward, unless it wants every byte.
 _BEHIND_WINDOWS = 4
+
+#: A log of more lines a second than this is sent so often at most, seconds: a piece for every line costs its reader
+#: more than anybody sees of it. A piece of so many bytes is worth sending at once.
+_MANY_LINES, _GATHER_S, _WORTH = 50, 0.1, 8192
 
 Push = Callable[[Dict[str, object], bytes], None]
 Gaps = Sequence[Tuple[int, int]]
@@ -47,6 +52,7 @@ class LogFollower:
         self._freed = 0
         # Every attempt that begins before here has been told of.
         self._told = offset
+        self._lines = _LineRate()
         self._room = threading.Condition()
         self._stopped = False
 
@@ -104,6 +110,9 @@ class LogFollower:
         data = _read(self._path, self._offset, min(_CHUNK, self._window, self._smooth(gaps, begins)))
         if data:
             self._emit(data, begins)
+            if len(data) < _WORTH and self._lines.many(data):
+                with self._room:
+                    self._room.wait_for(lambda: self._stopped, _GATHER_S)
         return bool(data)
 
     def _smooth(self, gaps: Gaps, begins: Sequence[Begin]) -> int:
@@ -143,6 +152,23 @@ class LogFollower:
         self._told = self._offset if data else self._told
         self._skipped = self._freed = 0
         self._push(header, data)
+
+
+class _LineRate:
+    """Whether a log grows by many lines a second, by this second and the one before."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._count = 0
+        self._were_many = False
+
+    def many(self, data: bytes) -> bool:
+        now = time.monotonic()
+        if now - self._since >= 1.0:
+            self._were_many = self._count > _MANY_LINES and now - self._since < 2.0
+            self._since, self._count = now, 0
+        self._count += data.count(b"\n")
+        return self._were_many or self._count > _MANY_LINES
 
 
 class _NoWatch:

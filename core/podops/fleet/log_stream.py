@@ -19,6 +19,10 @@ from podops_runners.frames import MAX_PAYLOAD_BYTES, Frame
 _RETRY_S = 1.0
 
 
+#: A window is acknowledged in so many parts.
+_ACKS = 4
+
+
 @dataclass(frozen=True, slots=True)
 class FollowRequest:
     """What to follow. `start` is the `from` of the protocol, used until the first byte's place is known."""
@@ -43,6 +47,7 @@ class FollowedLog:
         self._client: LinkClient | None = None
         self._sub: int | None = None
         self._next: int | None = None
+        self._acked = 0
         self._complete = False
         self._over = False
 
@@ -61,7 +66,11 @@ class FollowedLog:
         return item
 
     def ack(self, offset: int) -> None:
+        # A pod with most of its window left waits for nothing.
+        if offset - self._acked < self._request.window // _ACKS:
+            return
         if self._client is not None and self._sub is not None:
+            self._acked = offset
             self._client.notify("ack", sub=self._sub, offset=offset)
 
     async def subscribe(self) -> None:
@@ -117,6 +126,8 @@ class FollowedLog:
         self._client, self._sub = client, sub
         if self._next is None:
             self._next = wire.count(answer.header.get("offset"))
+        # Where a pod counts its window from.
+        self._acked = self._next
         self._link.listeners.listen(sub, self._take)
 
     def _take(self, frame: Frame) -> None:

@@ -201,6 +201,7 @@ class LinkClient:
         if self._lost.done():
             return
         self._stop_looking()
+        self._stop_looking = lambda: None
         self._lost.set_result(reason)
         for request in self._pending.values():
             if not request.future.done():
