@@ -133,6 +133,10 @@ class SshPod:
             probe.settimeout(1.0)
             return probe.connect_ex((self.address, self.port)) == 0
 
+    def logins(self) -> int:
+        """How often somebody has logged in."""
+        return (self.root / "sshd.log").read_text().count("Accepted publickey")
+
     def kill_sessions(self) -> int:
         """Cut every open connection (the server goes on); returns how many server processes were killed."""
         assert self.process is not None

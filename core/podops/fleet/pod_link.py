@@ -177,13 +177,16 @@ class PodLink:
             self.network_changed()
 
     def network_changed(self) -> None:
-        """Find out now whether the link still works; an attempt begun before is begun anew. A refusal stands."""
+        """Find out now whether the link still works. An attempt under way is begun anew: at once where nobody has
+        answered it, else when it has not succeeded in a moment, or it would log in once for each change of a network
+        that has many. A refusal stands."""
         if self._client is not None:
             self._client.probe(_PROBE_S)
         elif self.snapshot.state != "refused":
             self.retry()
             if self._connecting is not None:
-                self._connecting.cancel()
+                wait = _PROBE_S if self._way.answered() else 0.0
+                asyncio.get_running_loop().call_later(wait, self._connecting.cancel)
 
     def recall(self, known: Recalled) -> None:
         """Show what was known of the pod before, until it tells its runs itself."""
@@ -251,7 +254,8 @@ class PodLink:
         except Exception as raised:
             error = errors.UnreachableError(f"connecting failed: {type(raised).__name__}: {raised}")
         finally:
-            self._client = None
+            # Cancelled in the moment it became live, the attempt has told nobody but `_take_hello`.
+            client, self._client = client or self._client, None
             self._runs.lose()
             self.listeners.lose()
             if client is not None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from podops.config.model import PodConfig
 from podops.link.bootstrap import start_link
 from podops.link.pod_archive import pod_archive
-from podops.transport.base import Conditional, Lockable, Mendable, PodProcess, Transport
+from podops.transport.base import Answered, Conditional, Lockable, Mendable, PodProcess, Transport
 
 #: After a shared link was lost the next ones are our own for this long, seconds.
 _ALONE_S = 30.0
@@ -47,6 +47,10 @@ class Way:
     async def unlock(self) -> bool:
         """Open what keeps the way shut, such as a key, by asking a person; whether it is open now."""
         return isinstance(self._transport, Lockable) and await self._transport.unlock()
+
+    def answered(self) -> bool:
+        """Whether the attempt under way may have been answered, and so have logged in."""
+        return not isinstance(self._transport, Answered) or self._transport.answered()
 
     def mended(self) -> bool:
         """Whether what it was refused for may be over, as far as this machine can see."""

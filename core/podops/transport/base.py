@@ -55,6 +55,14 @@ class Lockable(Protocol):
 
 
 @runtime_checkable
+class Answered(Protocol):
+    """A transport that knows whether anybody has answered the attempt under way."""
+
+    def answered(self) -> bool:
+        """Whether the other end has said anything yet; from then on it may have been logged in to."""
+
+
+@runtime_checkable
 class Mendable(Protocol):
     """A transport that can see from here when a refusal may be over."""
 

@@ -94,6 +94,10 @@ class OpenSshTransport:
         """After a refusal: ask for the passphrase of a locked key; whether it is worth another attempt."""
         return self._ours is not None and await self._ours.unlock()
 
+    def answered(self) -> bool:
+        """Whether anybody has answered the attempt under way; of `ssh` that cannot be seen, so it may be so."""
+        return self._ours is None or self._ours.answered()
+
     async def _start(self, command: str) -> OpenSshProcess | None:
         """The running command, or `None` when `ssh` could not connect or log in."""
         try:

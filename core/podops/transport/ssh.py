@@ -159,10 +159,12 @@ class SshTransport:
         self._untrusting: tuple[Path, ...] = ()
         self._untrusted_at: list[int] = []
         self._last: ResolvedHost | None = None
+        self._answered = False
         self.address = pod.address
 
     async def start(self, command: str) -> SshProcess:
         """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""
+        self._answered = False
         host = self._last = await self.resolve()
         connections: list[asyncssh.SSHClientConnection] = []
         try:
@@ -182,6 +184,10 @@ class SshTransport:
         """After a refused login: ask for the passphrase of a key that was not tried; whether to try again."""
         desk = locked_keys.desk()
         return desk is not None and await desk.unlock(self._locked)
+
+    def answered(self) -> bool:
+        """Whether a server, be it that of a jump host, has taken the connection of the last `start`."""
+        return self._answered
 
     def mended(self) -> bool:
         """Whether known_hosts has been changed since a host key was refused."""
@@ -234,6 +240,7 @@ class SshTransport:
 
     async def _connect(self, host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> None:
         options = _options(host, connections)
+        options["client_factory"] = functools.partial(HostKeyCheck, host, self._take_answer)
         try:
             with _proxy_command(host, connections, options) as said:
                 name = host.host if host.options.get("config") else host.hostname
@@ -251,6 +258,9 @@ class SshTransport:
                 message = f"the ProxyCommand of {host.host} failed: {said[-1][:300]}"
                 raise UnreachableError(message, f"try it by hand: {host.proxy_command}") from error
             raise explain(error, host) from error
+
+    def _take_answer(self) -> None:
+        self._answered = True
 
 
 def _changed_at(files: Sequence[Path]) -> list[int]:
@@ -289,7 +299,6 @@ def _proxy_command(
 def _options(host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> dict[str, Any]:
     """Everything podops decides by itself, and what the configuration says."""
     options: dict[str, Any] = {
-        "client_factory": functools.partial(HostKeyCheck, host),
         "port": host.port,
         "username": host.user,
         "known_hosts": host.host_keys,

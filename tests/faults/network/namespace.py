@@ -115,6 +115,10 @@ class Namespace:
         self.own_address = _address(3)
         self._do("ip", "addr", "add", f"{self.own_address}/29", "dev", self.here)
 
+    def take_another_address(self) -> None:
+        """One that no connection uses, as when a VPN or a container's network comes up."""
+        self._do("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")
+
     def can_delay(self) -> bool:
         """Whether this kernel can delay packets (netem)."""
         added = subprocess.run(
@@ -122,6 +126,9 @@ class Namespace:
             capture_output=True,
         )
         return added.returncode == 0
+
+    def delay_no_more(self) -> None:
+        self._do("tc", "qdisc", "del", "dev", self.here, "root")
 
     def _rule(self, rule: str) -> None:
         self._there("nft", f"add rule inet faults in {rule}")
