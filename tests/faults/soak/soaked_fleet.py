@@ -90,6 +90,11 @@ class Soak:
         self._lasting: set[asyncio.Task[None]] = set()
         self._ends: dict[str, Callable[[], object]] = {}
 
+    @property
+    def faults(self) -> int:
+        """How many were done so far."""
+        return sum(self.done[name] for name in self._faults)
+
     async def one_fault(self) -> None:
         pod, name = random.choice(self.pods), random.choice(list(self._faults))
         if not pod.busy and await asyncio.to_thread(self._faults[name], pod) is not False:
