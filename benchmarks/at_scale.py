@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 from tests.pods.loopback import SshPod, link_processes, wait_for
 
-from benchmarks.measure import Row, process
+from benchmarks.measure import Row, median, process
 from benchmarks.world import FAR, World
 from podops.config.model import ProjectConfig
 from podops.fleet.fleet import Fleet
@@ -29,6 +28,8 @@ SECONDS, REPEATS = 15.0, 3
 
 #: As many at once as podops connects to.
 _AT_ONCE = 20
+
+_LOOP = f"a loop of {LINKS} asyncssh connects that start nothing"
 
 #: What a bare loop reads: as many bytes as a link brings, as often, from a program that does nothing else. Pods do not
 #: speak in step: read together, many cost less than one by one.
@@ -128,45 +129,64 @@ async def _bytes_a_second(world: World) -> int:
 
 
 async def _connecting(world: World) -> list[Row]:
-    first, every, bare_one, bare_all = [], [], [], []
     async with Fleet(_config(world, LINKS)) as fleet:
         await fleet.settled(120)  # the pod has our side from here on, and it is compiled
+    took: dict[str, list[float]] = {}
     for _ in range(REPEATS):
-        await asyncio.sleep(1.0)  # the links of before end
-        begun = time.perf_counter()
-        async with _Bare(world.pod, 1) as bare:
-            await bare.connect()
-            bare_one.append(1000 * (time.perf_counter() - begun))
-        begun = time.perf_counter()
-        async with Fleet(_config(world, LINKS)) as fleet:
-            first.append(await _until_live(fleet, begun, 1))
-            every.append(await _until_live(fleet, begun, LINKS))
-        begun = time.perf_counter()
-        async with _Bare(world.pod, LINKS) as bare:
-            await bare.connect()
-            bare_all.append(1000 * (time.perf_counter() - begun))
-    median = statistics.median
+        for name, seconds in [*(await _bare_connects(world)), *(await _links(world))]:
+            took.setdefault(name, []).append(1000 * seconds)
+    rows = [
+        (f"the first of {LINKS} pods answers, and that is shown", "answers", "one asyncssh connect", "one"),
+        (f"the first of {LINKS} pods is live", "live", "one asyncssh connect", "one"),
+        (f"{LINKS} pods answer, and that is shown", "all answer", _LOOP, "all"),
+        (f"{LINKS} pods are live, each with its pod side started", "all live", _LOOP, "all"),
+    ]
+    cpu = f"{LINKS} pods are live: CPU of the client"
     return [
-        Row(f"the first of {LINKS} pods is live", "one asyncssh connect", median(first), median(bare_one), "ms"),
-        Row(
-            f"{LINKS} pods are live, each with its pod side started",
-            f"a loop of {LINKS} asyncssh connects that start nothing",
-            median(every),
-            median(bare_all),
-            "ms",
-        ),
+        *(median(what, instead, took[ours], took[theirs], "ms") for what, ours, instead, theirs in rows),
+        median(cpu, _LOOP, took["cpu"], took["bare cpu"], "ms of CPU"),
     ]
 
 
-async def _until_live(fleet: Fleet, begun: float, count: int) -> float:
-    changed = asyncio.Event()
-    stop = fleet.subscribe(lambda _: changed.set())
-    async with asyncio.timeout(120):
-        while sum(pod.state == "live" for pod in fleet.snapshot.pods.values()) < count:
-            changed.clear()
-            await changed.wait()
-    stop()
-    return 1000 * (time.perf_counter() - begun)
+async def _bare_connects(world: World) -> list[tuple[str, float]]:
+    """Seconds: one connection by itself, then as many as there are links."""
+    await asyncio.sleep(1.0)  # the links of before end
+    begun = time.perf_counter()
+    async with _Bare(world.pod, 1) as bare:
+        await bare.connect()
+        one = time.perf_counter() - begun
+    begun, spent = time.perf_counter(), time.process_time()
+    async with _Bare(world.pod, LINKS) as bare:
+        await bare.connect()
+        return [("one", one), ("all", time.perf_counter() - begun), ("bare cpu", time.process_time() - spent)]
+
+
+async def _links(world: World) -> list[tuple[str, float]]:
+    """Seconds until the first pod, and all of them, answer and are live."""
+    begun, spent = time.perf_counter(), time.process_time()
+    reached: dict[str, float] = {}
+
+    def look(_: object) -> None:
+        pods = fleet.snapshot.pods.values()
+        answer = sum(pod.last_seen is not None for pod in pods)
+        live = sum(pod.state == "live" for pod in pods)
+        for name, is_so in (
+            ("answers", answer),
+            ("all answer", answer == LINKS),
+            ("live", live),
+            ("all live", live == LINKS),
+        ):
+            if is_so:
+                reached.setdefault(name, time.perf_counter() - begun)
+        if live == LINKS:
+            done.set()
+
+    done = asyncio.Event()
+    async with Fleet(_config(world, LINKS)) as fleet:
+        fleet.subscribe(look)
+        async with asyncio.timeout(120):
+            await done.wait()
+        return [*reached.items(), ("cpu", time.process_time() - spent)]
 
 
 class _Bare:

@@ -12,7 +12,7 @@ from podops.fleet.fleet import Fleet
 from podops.link.pod_archive import pod_archive
 from tests.pods.conftest import MakeSshPod
 from tests.pods.fleet_config import fleet_config, shows
-from tests.pods.loopback import end_leftovers, wait_for
+from tests.pods.loopback import POD_PATH, end_leftovers, wait_for
 from tests.pods.pod_side import PodSide
 
 #: Each of them takes a millisecond or more to load, and memory for as long as the link lives.
@@ -68,3 +68,20 @@ async def test_a_link_is_one_command_on_the_pod_also_where_the_pod_side_is_not_t
         said = (pod.root / "sshd.log").read_text()
         assert said.count("Accepted publickey") == links
         assert said.count("Starting session: ") == links
+
+
+async def test_a_pod_is_shown_as_soon_as_it_lets_us_in_before_its_side_of_the_link_runs(
+    ssh_pod: MakeSshPod, tmp_path: Path
+) -> None:
+    ready, slow = tmp_path / "ready", tmp_path / "slow/python3"
+    slow.parent.mkdir()
+    slow.write_text(
+        f'#!/bin/sh\nwhile [ ! -e {ready} ]; do sleep 0.05; done\nexec /usr/bin/env PATH={POD_PATH} python3 "$@"\n'
+    )
+    slow.chmod(0o755)
+    async with Fleet(fleet_config(ssh_pod("far", path=f"{slow.parent}:{POD_PATH}"))) as fleet:
+        answers = await shows(fleet, "far", lambda far: "it answers" in far.reason, "the pod to answer")
+        assert answers.state == "connecting" and answers.last_seen is not None
+        ready.touch()
+        live = await shows(fleet, "far", lambda far: far.state == "live", "the pod to be live")
+        assert live.reason == ""

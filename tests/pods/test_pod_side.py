@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from podops.link import pod_archive as module
 from podops.link.pod_archive import pod_archive
 from tests.pods.loopback import end_leftovers
 from tests.pods.pod_side import PodSide, pythons
@@ -34,7 +35,7 @@ def sides(tmp_path: Path) -> Iterator[list[PodSide]]:
 
 def test_the_archive_is_the_same_bytes_for_the_same_sources() -> None:
     first = pod_archive()
-    pod_archive.cache_clear()
+    module._made.cache_clear()
     assert pod_archive() == first
 
 

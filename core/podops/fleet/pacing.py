@@ -13,7 +13,10 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 #: The longest wait after a link that had held, seconds: most breaks are over at once.
 _SOON_S = 0.5
 
-#: So many may begin at first; each that makes room makes it for one more, up to the bound.
+#: The first one of all has this machine for itself until it is let in, for this long at most, seconds.
+_ALONE_S = 0.1
+
+#: So many may begin then; each that makes room makes it for one more, up to the bound.
 _FIRST_AT_ONCE = 4
 
 #: An attempt keeps others waiting for this long at most, seconds.
@@ -43,23 +46,40 @@ class Gate:
     """Lets so many connect at once.
 
     The bound is there for those that make progress, which share this machine's processor; one that hangs counts only
-    for a moment, so that no pod delays another. A few begin first: they are there much sooner than if all had begun.
+    for a moment, so that no pod delays another. One begins alone, and a few before all the others: they are there much
+    sooner than if all had begun.
     """
 
     def __init__(self, at_once: int) -> None:
-        first = min(_FIRST_AT_ONCE, at_once)
-        self._places = asyncio.Semaphore(first)
-        self._more = at_once - first
+        self._places = asyncio.Semaphore(1)
+        self._more = at_once - 1
+        self._alone: asyncio.TimerHandle | None = None
+        self._opened = False
+
+    def open(self) -> None:
+        """The first one has been let in, which is most of its work: a few more may begin."""
+        if self._opened:
+            return
+        self._opened = True
+        if self._alone is not None:
+            self._alone.cancel()
+        few = min(_FIRST_AT_ONCE - 1, self._more)
+        self._more -= few
+        for _ in range(few):
+            self._places.release()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         await self._places.acquire()
         left = False
+        if self._alone is None:
+            self._alone = asyncio.get_running_loop().call_later(_ALONE_S, self.open)
 
         def leave() -> None:
             nonlocal left
             if not left:
                 left = True
+                self.open()
                 self._places.release()
                 if self._more:
                     self._more -= 1

@@ -49,6 +49,10 @@ _LEAST_SILENCE_S = 3.0
 _PROBE_S = 3.0
 
 
+#: What is said of a pod that has let us in and is not live yet.
+_STARTING = "it answers, its side of the link is starting"
+
+
 class PodLink:
     """Keeps `snapshot` true for one pod while `run` runs.
 
@@ -279,7 +283,7 @@ class PodLink:
                 self._connecting = None
 
     async def _connect(self) -> LinkClient:
-        process, early, shared = await self._way.open(self.pod)
+        process, early, shared = await self._way.open(self.pod, self._answered)
         client = LinkClient(process, self.pod.name, self._take_push, early, silence_s=self._silence_s, shared=shared)
         try:
             client.start()
@@ -293,6 +297,12 @@ class PodLink:
                 await client.close()
             raise
         return client
+
+    def _answered(self) -> None:
+        """The pod has let us in: somebody who waits for it shall see that."""
+        self._gate.open()
+        if self.snapshot.state == "connecting":
+            self._set(reason=_STARTING, last_seen=time.time())
 
     def _take_hello(self, answer: Frame, client: LinkClient) -> None:
         if answer.header.get("protocol") != PROTOCOL_VERSION:

@@ -25,9 +25,10 @@ class Way:
         self._transport: Transport | None = None
         self._alone_until = 0.0
 
-    async def open(self, pod: PodConfig) -> tuple[PodProcess, bytes, bool]:
+    async def open(self, pod: PodConfig, answered: Callable[[], None]) -> tuple[PodProcess, bytes, bool]:
         """What to speak with, what it has said already, and whether it is another process's link.
 
+        `answered` is called when the pod has let us in, before its side of the link runs.
         Raises `UnreachableError` and its kinds.
         """
         if self._sharer is not None and time.monotonic() >= self._alone_until:
@@ -37,7 +38,7 @@ class Way:
         # Only now: whoever shares a link needs neither.
         archive, sha256 = await asyncio.to_thread(pod_archive)
         self._transport = self._transport or self._choose(pod)
-        started = await start_link(self._transport, pod.name, archive, sha256)
+        started = await start_link(self._transport, pod.name, archive, sha256, answered)
         return started.process, started.early, False
 
     def lost_share(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,10 +179,16 @@ def bootstrap_command(sha256: str, size: int) -> str:
     return f"exec python3 -I -S -c 'import binascii;exec(binascii.a2b_base64(\"{code}\"))'"
 
 
-async def start_link(transport: Transport, pod: str, archive: bytes, sha256: str) -> Started:
-    """Start the pod side. Raises `UnreachableError` and its kinds; the connection is closed then."""
+async def start_link(
+    transport: Transport, pod: str, archive: bytes, sha256: str, answered: Callable[[], None] = lambda: None
+) -> Started:
+    """Start the pod side. `answered` is called as soon as the pod has let us in.
+
+    Raises `UnreachableError` and its kinds; the connection is closed then.
+    """
     process = await transport.start(bootstrap_command(sha256, len(archive)))
     try:
+        answered()
         reports = _Reports(process, pod)
         report = await reports.next()
         _check(report, pod)

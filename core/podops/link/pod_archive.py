@@ -32,10 +32,18 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 #: So many archives are kept besides the newest: of other versions that are still in use.
 _KEPT = 3
 
+_making = threading.Lock()
 
-@functools.cache
+
 def pod_archive() -> tuple[bytes, str]:
     """The archive and its SHA-256 in hex. It needs no installation: `python3 -I -S <file> link`."""
+    # All links of a fleet ask at once, each in a thread.
+    with _making:
+        return _made()
+
+
+@functools.cache
+def _made() -> tuple[bytes, str]:
     sources = _sources()
     try:
         data = _kept(sources)

@@ -22,6 +22,7 @@ from podops.transport import locked_keys
 from podops.transport.destination import Destination
 from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
+from podops.transport.prompt_acks import acknowledge_promptly
 from podops.transport.ssh_config import MAX_JUMPS, ResolvedHost, resolve
 from podops.transport.ssh_errors import explain, is_encrypted
 from podops.transport.ssh_files import decides_by_command
@@ -169,6 +170,7 @@ class SshTransport:
         connections: list[asyncssh.SSHClientConnection] = []
         try:
             await self._connect_chain(host, connections, MAX_JUMPS)
+            acknowledge_promptly(connections[-1])
             process: Any = await connections[-1].create_process(
                 command, encoding=None, request_pty=False, env=None, send_env=None
             )
