@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
+from podops.errors import NotFoundError, PodopsError, RefusedActionError, UnreachableError, UsageError
 from podops.plan import QueuePlace, SubmitPlan, plan_submit
 
 if TYPE_CHECKING:
@@ -16,31 +18,92 @@ if TYPE_CHECKING:
 async def move_run(config: ProjectConfig, fleet: Fleet, run: RunSnapshot, target: str) -> dict[str, Any]:
     """Plan `run` anew for the pod `target` and submit it there; its `pod` and `state` afterwards.
 
-    Raises `PodopsError`, and then it waits where it was; held, when the other pod may have taken it without saying so.
+    Whatever is cut off on the way, the run starts on one pod at most, and the same move done again finishes it. Raises
+    `PodopsError`, and then it waits where it was; held, when the other pod may have taken it without saying so.
     """
     _check(fleet, run, target)
-    shared = _on_one_volume(fleet, run, target)
-    records = await fleet.run_records(run.pod, run.run_id, project=run.project)
-    plan = _plan_again(config, run, records.get("spec") or {}, target)
-    # Held first: it starts neither here nor there while it is on its way, and is never in neither place.
-    await fleet.queue(run.pod, run.run_id, "hold", project=run.project)
+    spec = (await fleet.run_records(run.pod, run.run_id, project=run.project)).get("spec") or {}
+    shared = await _on_one_volume(fleet, run, target, spec)
+    plan = _plan_again(config, run, spec, target)
+    way = await _set_out(fleet, run, target)
+    # As a user has it, not as the note of the move has it.
+    plan.spec["queue"].pop("hold", None)
+    if way.held:
+        plan.spec["queue"]["hold"] = True
     try:
         # On one volume the directory is there already: it is made anew in its place, and belongs to the target then.
-        answer = await fleet.submit(plan, force=shared)
+        state = (await fleet.submit(plan, force=shared, request_id=way.id)).get("state")
     except PodopsError as error:
-        if error.error_code == "unconfirmed":
-            # It may wait there as well by now: let go here, it might run twice.
-            raise UnreachableError(
-                f"{error.message}; run {run.run_id} is held on {run.pod} till that is known",
-                f"see `ops queue list`; then move it again, or `ops queue release {run.run_id}`",
-                code="unconfirmed",
-            ) from error
-        if run.state != "held":
-            await fleet.queue(run.pod, run.run_id, "release", project=run.project)
-        raise
+        there = await _arrived(fleet, run, target, way.id, error)
+        if there is None:
+            await fleet.queue(run.pod, run.run_id, "stay", project=run.project, value=way.id)
+            raise
+        state = there
     if not shared:
-        await fleet.queue(run.pod, run.run_id, "take", project=run.project)
-    return {"pod": target, "state": answer.get("state")}
+        await _let_go(fleet, run, way.id)
+    return {"pod": target, "state": state}
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A move that its pod has noted: the target knows the run again by `id`; `held`: a user has held it, too."""
+
+    id: str
+    held: bool
+
+
+async def _set_out(fleet: Fleet, run: RunSnapshot, target: str) -> _Way:
+    """Note on its pod that the run goes to `target`: from then on it starts nowhere by itself."""
+    move_id = uuid.uuid4().hex
+    for _ in range(2):
+        wanted = {"to": target, "id": move_id}
+        told = await fleet.queue(run.pod, run.run_id, "move", project=run.project, value=wanted)
+        way = _Way(str(told.get("move_id") or move_id), told.get("held") is True)
+        if told.get("to", target) == target:
+            return way
+        await _settle(fleet, run, str(told["to"]), way.id)
+    raise RefusedActionError(f"somebody else moves run {run.run_id}", "look with `ops queue list`")
+
+
+async def _settle(fleet: Fleet, run: RunSnapshot, former: str, move_id: str) -> None:
+    """Finish a move to another pod that was cut off; returns when that pod does not have the run, else raises."""
+    cut_off = UnreachableError(f"a move of run {run.run_id} to {former} was cut off, and {former} may have it")
+    if former not in fleet.snapshot.pods:
+        raise UnreachableError(cut_off.message, f"reach {former}, or cancel the run", code="unconfirmed")
+    if await _arrived(fleet, run, former, move_id, cut_off) is None:
+        await fleet.queue(run.pod, run.run_id, "stay", project=run.project, value=move_id)
+        return
+    await _let_go(fleet, run, move_id)
+    raise RefusedActionError(f"run {run.run_id} is on {former} already", f"move it from there: --pod {former}")
+
+
+async def _arrived(fleet: Fleet, run: RunSnapshot, target: str, move_id: str, error: PodopsError) -> str | None:
+    """The state of the run on `target`; `None` when it never came there. Raises when that cannot be known."""
+    there: dict[str, Any] = {}
+    unknown = error.error_code == "unconfirmed"
+    try:
+        if not unknown:
+            there = await fleet.run_records(target, run.run_id, project=run.project)
+    except NotFoundError:
+        return None
+    except PodopsError:
+        unknown = True
+    if unknown:
+        raise UnreachableError(
+            f"{error.message}; run {run.run_id} is held on {run.pod} till that is known",
+            f"`ops queue move {run.run_id} --to {target}` again finishes it",
+            code="unconfirmed",
+        ) from error
+    if (there.get("spec") or {}).get("request_id") != move_id:
+        return None
+    return str((there.get("run") or {}).get("state") or "queued")
+
+
+async def _let_go(fleet: Fleet, run: RunSnapshot, move_id: str) -> None:
+    try:
+        await fleet.queue(run.pod, run.run_id, "take", project=run.project, value=move_id)
+    except NotFoundError:
+        pass  # removed, and the answer was lost
 
 
 def _check(fleet: Fleet, run: RunSnapshot, target: str) -> None:
@@ -59,17 +122,18 @@ def _check(fleet: Fleet, run: RunSnapshot, target: str) -> None:
         raise UnreachableError(told, f"run {run.run_id} waits on {run.pod} as before")
 
 
-def _on_one_volume(fleet: Fleet, run: RunSnapshot, target: str) -> bool:
-    """Whether the target sees the directory of `run` too.
+async def _on_one_volume(fleet: Fleet, run: RunSnapshot, target: str, spec: dict[str, Any]) -> bool:
+    """Whether the target sees the directory of `run` too: it has a run of that id with this very spec.
 
-    Raises `RefusedActionError` when both names are one machine, or when it has another run of that id.
+    Raises `RefusedActionError` when both names are one machine.
     """
     pod = fleet.snapshot.pods.get(target)
     same = None if pod is None else pod.runs.get(run.run_id)
     if same is None or same.project != run.project:
         return False
-    if same.created_at != run.created_at:
-        raise RefusedActionError(f"{target} has a run {run.run_id} of its own", "submit it there under another id")
+    there = await fleet.run_records(target, run.run_id, project=run.project)
+    if not spec or there.get("spec") != spec:
+        return False
     if same.owned:
         raise RefusedActionError(
             f"pods {run.pod} and {target} are one machine with one queue", "there it waits already"

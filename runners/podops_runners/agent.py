@@ -10,11 +10,11 @@ import signal
 import time
 from typing import Any, Dict, List, Optional
 
-from podops_runners import agent_process, machine, process, program, records
+from podops_runners import agent_process, machine, moving, process, program, records
 from podops_runners.gpu import GpuSource
 from podops_runners.inotify import FileWatch
 from podops_runners.recover import Recovery
-from podops_runners.run_queue import Queue
+from podops_runners.run_queue import LOCK, Queue
 
 #: Between two looks while anything runs or waits, and while nothing does, seconds.
 _LOOK_S, _IDLE_LOOK_S = 2.0, 10.0
@@ -59,6 +59,7 @@ def _attend(agent: "Agent") -> None:
     )
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     agent.look()
+    agent.clear()
     program.unpack()
     agent.run()
 
@@ -98,6 +99,15 @@ class Agent:
             return self._queue.start_what_can(roots, self.samples) > 0 or busy
         except OSError:
             return True
+
+    def clear(self) -> None:
+        """Take away what processes that were killed have left half done."""
+        try:
+            with machine.locked(LOCK):
+                for root in machine.roots():
+                    moving.clear(root.outputs_dir)
+        except OSError:
+            pass
 
     def samples(self, simulate: int) -> List[Dict[str, Any]]:
         """GPU samples of now; the driver is asked only when a run waits for a GPU."""

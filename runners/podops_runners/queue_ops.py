@@ -1,28 +1,29 @@
-"""What a user may do to a waiting run: hold it, release it, cancel it, move it forward, take it away to another pod."""
+"""What a user may do to a waiting run: hold it, release it, cancel it, move it forward or to another pod."""
 
 import os
-import shutil
-import tempfile
 from typing import Any, Callable, Dict, Optional
 
-from podops_runners import launch, machine, protocol, records, run_queue, states, ticket
+from podops_runners import launch, machine, moving, protocol, records, run_queue, states, ticket
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 from podops_runners.submit_error import SubmitError
 
 
 def change(run: RunDir, action: str, by: str, value: Any = None) -> Dict[str, Any]:
-    """Do `action` (hold, release, cancel, priority, take) to a waiting run; its `state` afterwards, and `changed`:
-    false when it was so before.
+    """Do `action` (hold, release, cancel, priority, move, stay, take) to a waiting run; its `state` afterwards, and
+    `changed`: false when it was so before.
 
-    Nothing starts meanwhile, because this holds the queue's lock. `take` removes the run from this pod and returns its
-    `spec`, for whoever submits it elsewhere. Raises `SubmitError` when the run does not wait, else `OSError`.
+    Nothing starts meanwhile, because this holds the queue's lock. `move` notes that the run goes to another pod
+    (`moving`), `stay` takes that back, `take` removes the run once the other pod has it. Raises `SubmitError` when the
+    run does not wait, else `OSError`.
     """
     actions: Dict[str, Callable[[RunDir, str, Any], Dict[str, Any]]] = {
         "hold": _hold,
         "release": _release,
         "cancel": _cancel,
         "priority": _prioritise,
+        "move": _move,
+        "stay": _stay,
         "take": _take,
     }
     if action not in actions:
@@ -73,6 +74,12 @@ def _hold(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
 
 
 def _release(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
+    way = moving.of(run)
+    if way is not None:
+        # The other pod may have it: released here, it might run twice.
+        told = "run {} is on its way to pod {}, which may have it already".format(run.run_id, way["to"])
+        hint = "`ops queue move {} --to {}` finishes that, `ops queue cancel` ends it here"
+        raise SubmitError(protocol.E_REFUSED, told, hint.format(run.run_id, way["to"]))
     if not os.path.exists(run.held):
         return {"state": states.QUEUED, "changed": False}
     os.unlink(run.held)
@@ -92,18 +99,36 @@ def _prioritise(run: RunDir, by: str, value: Any) -> Dict[str, Any]:
         raise SubmitError(protocol.E_USAGE, "a priority lies between {} and {}".format(ticket.LOWEST, ticket.HIGHEST))
     ticket.write(run, place._replace(priority=int(wanted)))
     event(run, "priority", by=by, priority=int(wanted))
-    return {"state": states.HELD if os.path.exists(run.held) else states.QUEUED, "priority": int(wanted)}
+    return {"state": states.HELD if run_queue.is_held(run) else states.QUEUED, "priority": int(wanted)}
 
 
-def _take(run: RunDir, by: str, _: Any) -> Dict[str, Any]:
-    spec, problem = records.read_record(run.spec)
-    if spec is None:
-        raise SubmitError(protocol.E_FAILED, "run {} cannot be moved: {}".format(run.run_id, problem or "no spec"))
-    # It never ran, so nothing of it is lost; renamed first, so that it is gone at once or not at all.
-    grave = tempfile.mkdtemp(prefix=".moved-", dir=os.path.dirname(run.path))
-    os.rename(run.path, os.path.join(grave, run.run_id))
-    shutil.rmtree(grave, ignore_errors=True)
-    return {"state": "moved", "spec": spec, "by": by}
+def _move(run: RunDir, by: str, value: Any) -> Dict[str, Any]:
+    known = moving.is_on_its_way(run)
+    way = moving.set_out(run, value)
+    if way is None:
+        raise SubmitError(protocol.E_USAGE, "a move needs the pod it goes to, and an id")
+    if not known:
+        event(run, "moving", by=by, to=way["to"])
+    return {"state": states.HELD, "to": way["to"], "move_id": way["id"], "held": os.path.exists(run.held)}
+
+
+def _stay(run: RunDir, by: str, value: Any) -> Dict[str, Any]:
+    _must_be_the_move(run, value)
+    moving.stay(run)
+    event(run, "stays", by=by)
+    return {"state": states.HELD if os.path.exists(run.held) else states.QUEUED}
+
+
+def _take(run: RunDir, by: str, value: Any) -> Dict[str, Any]:
+    _must_be_the_move(run, value)
+    moving.remove(run)
+    return {"state": "moved", "by": by}
+
+
+def _must_be_the_move(run: RunDir, move_id: Any) -> None:
+    way = moving.of(run)
+    if way is None or way["id"] != move_id:
+        raise SubmitError(protocol.E_REFUSED, "run {} is not on its way under this id".format(run.run_id))
 
 
 def cancel_if_waiting(run: RunDir, by: str) -> Optional[Dict[str, Any]]:

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Dict, Optional
 
-from podops_runners import records, run_queue, states, ticket
+from podops_runners import moving, records, run_queue, states, ticket
 from podops_runners.policies import read_policies
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import RunDir
@@ -36,13 +36,22 @@ class QueueView:
         held = state == states.HELD
         submitted = place.submitted if place else 0.0
         return {
-            "detail": "" if held else self._why.get(run.path, "waits for the agent of its pod"),
+            "detail": _way(run) if held else self._why.get(run.path, "waits for the agent of its pod"),
             "place": 0 if held else self._places.get(run.path, 0),
             "waits_s": max(0.0, now - submitted) if submitted else None,
             "priority": place.priority if place else 0,
             "after": list(place.after + place.after_any) if place else [],
             "owned": place is None or place.machine_id == machine_id,
         }
+
+
+def _way(run: RunDir) -> str:
+    way = moving.of(run)
+    return (
+        "is being moved to {0}: `ops queue move {1} --to {0}` finishes that".format(way["to"], run.run_id)
+        if way
+        else ""
+    )
 
 
 def asked_gpus(spec: Dict[str, Any]) -> str:

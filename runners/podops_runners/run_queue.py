@@ -5,7 +5,7 @@ import os
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from podops_runners import gpu_claims, machine, process, protocol, records, states, ticket
+from podops_runners import gpu_claims, machine, moving, process, protocol, records, states, ticket
 from podops_runners.machine import Root
 from podops_runners.order import Decision, Gpus, Want, decide
 from podops_runners.record_cache import FileCache, RecordCache
@@ -60,7 +60,7 @@ class Queue:
                 continue
             asked = self._gpus.look(run.spec)
             if asked is not None:
-                found.append(Waiting(root, run, asked[0], place, os.path.exists(run.held)))
+                found.append(Waiting(root, run, asked[0], place, is_held(run)))
         return found
 
     def start_what_can(self, roots: List[Root], sampler: Sampler) -> int:
@@ -129,6 +129,11 @@ def runs_under(root: Root) -> Iterator[RunDir]:
 def is_ours(place: Ticket, root: Root) -> bool:
     """Whether this machine may start it: it accepted it, or it is the pod of that name made anew."""
     return place.machine_id == process.machine_id() or bool(root.pod and place.pod == root.pod)
+
+
+def is_held(run: RunDir) -> bool:
+    """Whether it does not start until somebody says so: held by a user, or on its way to another pod."""
+    return os.path.exists(run.held) or moving.is_on_its_way(run)
 
 
 def parents(one: Waiting, cache: Optional[RecordCache] = None) -> Tuple[str, str]:

@@ -21,6 +21,7 @@ PRIVATE = ".ops"
 _CLAIM = "claim.json"
 _KILL_REQUEST = "kill.json"
 _HELD = "held"
+_MOVING = "moving.json"
 _TICKET = "queue.json"
 _CHILD = "child.json"
 _EXIT = "exit.json"
@@ -68,6 +69,7 @@ class RunDir:
         self.claim = private + _CLAIM
         self.kill_request = private + _KILL_REQUEST
         self.held = private + _HELD
+        self.moving = private + _MOVING
         self.ticket = private + _TICKET
         self.child = private + _CHILD
         self.scraped = private + _SCRAPED

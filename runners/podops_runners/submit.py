@@ -122,7 +122,10 @@ def _begin(
 def _start(
     run: RunDir, spec: Dict[str, Any], place: Ticket, gpus: Callable[[], List[Dict[str, Any]]]
 ) -> "tuple[str, str]":
-    if (spec.get("queue") or {}).get("hold"):
+    ended, _ = records.read_record(run.summary)
+    if ended is not None:
+        return str(ended.get("state")), ""
+    if run_queue.is_held(run):
         return states.HELD, "held"
     waits = spec.get("gpus") or place.after or place.after_any or place.not_before > time.time()
     try:

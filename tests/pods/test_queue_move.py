@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from podops.config.model import PresetConfig, ProjectConfig
-from podops.errors import PodopsError, UnreachableError, UsageError
+from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops.plan import QueuePlace, plan_submit
@@ -82,3 +82,69 @@ async def test_a_run_of_which_nobody_knows_where_it_is_starts_nowhere_by_itself(
     with pytest.raises(UnreachableError, match="is held on full"):
         await move_run(config, fleet, run, "empty")
     await shows(fleet, "full", lambda pod: pod.runs["r1"].state == "held", "the held run")
+
+
+class Died(BaseException):
+    """The client was killed."""
+
+
+def dies_at(monkeypatch: pytest.MonkeyPatch, fleet: Fleet, step: str) -> None:
+    """The client is killed just before it asks for `step` of a move."""
+    asked = fleet.submit, fleet.queue
+
+    async def submit(*given: Any, **fields: Any) -> dict[str, Any]:
+        if step == "submit":
+            raise Died
+        return await asked[0](*given, **fields)
+
+    async def queue(pod: str, run_id: str, action: str, **fields: Any) -> dict[str, Any]:
+        if step == action:
+            raise Died
+        return await asked[1](pod, run_id, action, **fields)
+
+    monkeypatch.setattr(fleet, "submit", submit)
+    monkeypatch.setattr(fleet, "queue", queue)
+
+
+@pytest.mark.parametrize("step", ["submit", "take"])
+async def test_a_move_that_was_cut_off_is_finished_by_doing_it_again_and_nothing_runs_twice(
+    fleet: Fleet, config: ProjectConfig, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    run = await waiting(fleet)
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        dies_at(patch, fleet, step)
+        await move_run(config, fleet, run, "empty")
+    pod = await shows(fleet, "full", lambda pod: pod.runs["r1"].state == "held", "the held run")
+    assert "`ops queue move r1 --to empty` finishes that" in pod.runs["r1"].detail
+    with pytest.raises(RefusedActionError, match="on its way to pod empty"):
+        await fleet.queue("full", "r1", "release")
+    told = await move_run(config, fleet, pod.runs["r1"], "empty")
+    await shows(fleet, "full", lambda pod: "r1" not in pod.runs, "its leaving")
+    moved = (await shows(fleet, "empty", lambda pod: pod.runs["r1"].state == "succeeded", "its end")).runs["r1"]
+    _, size, log = await fleet.read("empty", "r1", "stdout.log")
+    assert (told["pod"], size, log) == ("empty", len(log), f"a=2 in {moved.run_dir}\n".encode())
+
+
+async def test_a_move_that_was_cut_off_can_go_elsewhere_only_once_the_former_target_says_that_it_has_no_such_run(
+    fleet: Fleet, config: ProjectConfig
+) -> None:
+    run = await waiting(fleet)
+    await fleet.queue("full", "r1", "move", value={"to": "rented-for-a-day", "id": "0123456789abcdef"})
+    with pytest.raises(UnreachableError, match="rented-for-a-day may have it"):
+        await move_run(config, fleet, run, "empty")
+    await fleet.queue("full", "r1", "stay", value="0123456789abcdef")
+    # A pod that answers, and has no run that came this way.
+    await fleet.queue("full", "r1", "move", value={"to": "full", "id": "0123456789abcdef"})
+    assert (await move_run(config, fleet, run, "empty"))["pod"] == "empty"
+
+
+async def test_a_run_that_a_user_holds_arrives_held_also_after_its_move_was_cut_off(
+    fleet: Fleet, config: ProjectConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await waiting(fleet)
+    await fleet.queue("full", "r1", "hold")
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        dies_at(patch, fleet, "take")
+        await move_run(config, fleet, run, "empty")
+    assert await move_run(config, fleet, run, "empty") == {"pod": "empty", "state": "held"}
+    await shows(fleet, "full", lambda pod: "r1" not in pod.runs, "its leaving")

@@ -98,7 +98,7 @@ class RecordedFleet:
     def retry(self, pod: str) -> None:
         self.done.append(("retry", pod))
 
-    async def submit(self, plan: Any, *, force: bool = False) -> dict[str, Any]:
+    async def submit(self, plan: Any, *, force: bool = False, request_id: str = "") -> dict[str, Any]:
         self.done.append(("submit", plan.preset, plan.pod, plan.command, plan.run_id, force))
         self.specs.append(plan.spec)
         return self.answer
@@ -123,7 +123,7 @@ class RecordedFleet:
         return {}
 
     async def queue(
-        self, pod: str, run_id: str, action: str, *, project: str = "", value: int | None = None
+        self, pod: str, run_id: str, action: str, *, project: str = "", value: object = None
     ) -> dict[str, Any]:
         self.done.append((action, pod, run_id) if value is None else (action, pod, run_id, value))
         return {}

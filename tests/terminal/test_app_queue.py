@@ -152,7 +152,7 @@ async def test_a_waiting_run_is_moved_to_the_pod_that_is_chosen() -> None:
             await pilot.pause(0.02)
             if len(fleet.done) == 3:
                 break
-        assert [done[0] for done in fleet.done] == ["hold", "submit", "take"]
+        assert [done[0] for done in fleet.done] == ["move", "submit", "take"]
         assert fleet.done[1][2] == "h100-b" and fleet.done[1][4] == "sweep-lr-5"
 
 

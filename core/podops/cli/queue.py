@@ -69,7 +69,7 @@ def _row(run: RunSnapshot) -> tuple[str, ...]:
         run.asked_gpus or "-",
         str(run.priority),
         duration(run.waits_s),
-        "its release" if run.state == "held" else run.detail or "-",
+        run.detail or ("its release" if run.state == "held" else "-"),
     )
 
 

@@ -33,7 +33,7 @@ class Asking:
         """
         link = self._link_of(pod)
         client = await link.client()
-        fields["request_id"] = uuid.uuid4().hex
+        fields.setdefault("request_id", uuid.uuid4().hex)
         asked = time.monotonic()
         if op != "submit":
             within = self._patience(within)

@@ -205,11 +205,15 @@ class Fleet:
         """Connect now instead of waiting for the back-off."""
         self.link(pod).retry()
 
-    async def submit(self, plan: SubmitPlan, *, force: bool = False) -> dict[str, Any]:
-        """The pod's answer to `submit`. A lost answer is not a lost run: what is sent again is not done again."""
+    async def submit(self, plan: SubmitPlan, *, force: bool = False, request_id: str = "") -> dict[str, Any]:
+        """The pod's answer to `submit`. A lost answer is not a lost run: what is sent again is not done again.
+
+        `request_id` is for who may have sent it before, in another process.
+        """
+        known = {"request_id": request_id} if request_id else {}
         what = f"run {plan.run_id}, which may have started"
         hint = f"look with `ops run status {plan.run_id}` before you submit again"
-        return await self._change(plan.pod, "submit", what, hint, SUBMIT_S, spec=plan.spec, force=force)
+        return await self._change(plan.pod, "submit", what, hint, SUBMIT_S, spec=plan.spec, force=force, **known)
 
     async def kill(self, pod: str, run_id: str, *, project: str = "", grace_s: float | None = None) -> dict[str, Any]:
         """The pod's answer to `kill`: the request is on disk, the run ends on its own time."""
@@ -231,9 +235,9 @@ class Fleet:
         return wire.text((await client.request("fix", within=CHECK_S, fix=name, **fields)).header.get("message"), 1000)
 
     async def queue(
-        self, pod: str, run_id: str, action: str, *, project: str = "", value: int | None = None
+        self, pod: str, run_id: str, action: str, *, project: str = "", value: object = None
     ) -> dict[str, Any]:
-        """The pod's answer to `queue`: hold, release, cancel, priority or take, on a run that waits."""
+        """The pod's answer to `queue`: hold, release, cancel, priority, move, stay or take, on a run that waits."""
         fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "action": action, "by": who()}
         what = f"`{action}` of run {run_id}"
         return await self._change(pod, "queue", what, "look with `ops queue list`", value=value, **fields)
