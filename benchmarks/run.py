@@ -22,6 +22,7 @@ from benchmarks import (
     log_latency,
     printing,
     queue_scale,
+    search,
     shared_link,
     start_time,
     submit_time,
@@ -39,6 +40,7 @@ MEASURES: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "shared": shared_link.measure,
     "app": app.measure,
     "big-log": big_log.measure,
+    "search": search.measure,
     "links": at_scale.measure,
     # Last, because whatever is measured while a thousand runs wait pays for them.
     "queue": queue_scale.measure,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from bisect import bisect_right
 from collections import deque
 
 from podops.fleet.snapshot import AttemptBegin, LogPiece
@@ -38,6 +39,8 @@ class LogBuffer:
         self.skipped_bytes = 0
         #: While true, nothing falls off the start.
         self.held = False
+        #: So many bytes of the log follow that are not here, though the log has them.
+        self.missing_after = 0
 
     @property
     def full(self) -> bool:
@@ -53,6 +56,20 @@ class LogBuffer:
     def first(self) -> int:
         """The number of the first of `lines`: each keeps its own, whatever falls off or is put before it."""
         return self._fallen - (1 if self.begin else 0)
+
+    @property
+    def end(self) -> int:
+        """The byte of the log behind the last one that was fed."""
+        return self._next
+
+    def index_of(self, offset: int) -> int | None:
+        """Which of `lines` holds the byte `offset` of the log; `None` when it is not here."""
+        if not self.begin <= offset < self._next:
+            return None
+        note = 1 if self.begin else 0
+        if self._current and offset >= self._current_start:
+            return note + len(self._lines)
+        return note + bisect_right(self._starts, offset) - 1
 
     def start_at(self, offset: int) -> None:
         """The first bytes to come are those at `offset` of the log."""
@@ -98,24 +115,42 @@ class LogBuffer:
 
     def put_before(self, piece: LogPiece) -> int:
         """Put what comes before `begin` there; how many more `lines` that makes."""
-        before = len(self._lines) + bool(self.begin)
         earlier = LogBuffer(len(piece.data) + len(piece.begins) + 2, self._max_chars)
+        earlier.start_at(piece.offset)
         earlier._feed_piece(piece)
+        earlier._break_off()
+        if piece.gap:
+            earlier.freed(piece.gap)
+        return self.join(earlier)
+
+    def put_after(self, piece: LogPiece) -> None:
+        """Add the piece that comes next; its `gap` lies before it."""
+        if piece.gap:
+            self.freed(piece.gap)
+        self._feed_piece(piece)
+
+    def join(self, earlier: LogBuffer) -> int:
+        """Put the lines of a buffer that ends where this one begins before these; how many more `lines` that makes."""
+        earlier._break_off()
+        before = len(self._lines) + bool(self.begin)
         self._lines.extendleft(reversed(earlier._lines))
         self._starts.extendleft(reversed(earlier._starts))
         self._fallen -= len(earlier._lines)
         return len(self._lines) + bool(self.begin) - before
 
     def lines(self) -> list[str]:
-        """Every line, the unfinished one last; first of all, if the log begins earlier, our word that it does."""
+        """Every line, the unfinished one last; around them, where the log goes on, our word that it does."""
         lines = [_note(f"⋯ {size(self.begin)} before this: going up from here reads them ⋯")] if self.begin else []
         lines += self._lines
         if self._current:
             lines.append(self._shown())
+        if self.missing_after:
+            lines.append(
+                _note(f"⋯ {size(self.missing_after)} after this: going down from here reads them, f follows ⋯")
+            )
         return lines
 
     def _feed_piece(self, piece: LogPiece) -> None:
-        self.start_at(piece.offset)
         at, end = piece.offset, piece.offset + len(piece.data)
         for begin in piece.begins:
             if begin.offset >= at:
@@ -124,9 +159,6 @@ class LogBuffer:
                 self.begins(begin)
                 at = stop
         self.feed(piece.data[at - piece.offset :])
-        self._break_off()
-        if piece.gap:
-            self.freed(piece.gap)
 
     def _break_off(self) -> None:
         """What comes next does not go on where the last bytes ended."""

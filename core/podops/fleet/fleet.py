@@ -265,11 +265,18 @@ class Fleet:
         self, pod: str, run_id: str, before: int, *, project: str = "", length: int = 65536
     ) -> LogPiece:
         """What stands before the byte `before` of `stdout.log`, at most `length` bytes; freed bytes are passed over."""
+        return await self._log_piece(pod, run_id, project, before=before, length=length)
+
+    async def read_log_from(
+        self, pod: str, run_id: str, offset: int, *, project: str = "", length: int = 65536
+    ) -> LogPiece:
+        """What stands at the byte `offset` of `stdout.log` and behind it, likewise."""
+        return await self._log_piece(pod, run_id, project, offset=offset, length=length)
+
+    async def _log_piece(self, pod: str, run_id: str, project: str, **place: Any) -> LogPiece:
         fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": "stdout.log"}
-        answer = await self._ask(pod, "read", before=before, length=length, **fields)
-        header = answer.header
-        begins = wire.attempt_begins(header.get("attempts"))
-        return LogPiece(wire.count(header.get("offset")), answer.payload, wire.count(header.get("gap")), begins)
+        answer = await self._ask(pod, "read", **place, **fields)
+        return wire.log_piece(answer.header, answer.payload)
 
     def search(self, pod: str, run_id: str, query: LogQuery, *, project: str = "") -> AsyncGenerator[SearchStep]:
         """Search `stdout.log` on the pod; what is found and how far it has come, bit by bit.

@@ -323,9 +323,13 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True)
 class LogPiece:
-    """Bytes `[offset, offset + len(data))` read backwards: `gap` freed bytes lie behind them; attempts that begin."""
+    """Bytes `[offset, offset + len(data))` of a log, and the attempts that begin in them.
+
+    `gap` freed bytes lie behind them when they were read backwards, else before them. `size` is that of the log.
+    """
 
     offset: int
     data: bytes
     gap: int = 0
     begins: tuple[AttemptBegin, ...] = ()
+    size: int = 0

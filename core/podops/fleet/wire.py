@@ -14,6 +14,7 @@ from podops.fleet.snapshot import (
     GpuSample,
     HostInfo,
     HostSample,
+    LogPiece,
     MigInstance,
     RunSnapshot,
 )
@@ -295,3 +296,9 @@ def attempt_begins(value: object) -> tuple[AttemptBegin, ...]:
     """Where attempts begin, from a list of `[offset, number, after]`."""
     rows = [row for row in map(items, items(value)) if len(row) == 3]
     return tuple(AttemptBegin(count(row[0]), count(row[1]), text(row[2])) for row in rows if count(row[1]) > 1)
+
+
+def log_piece(header: Mapping[str, Any], data: bytes) -> LogPiece:
+    """Bytes of a log that were read by range."""
+    begins = attempt_begins(header.get("attempts"))
+    return LogPiece(count(header.get("offset")), data, count(header.get("gap")), begins, count(header.get("size")))

@@ -24,6 +24,7 @@ class OneLog:
         self.chunks = list(chunks)
         self.acked: list[int] = []
         self.whole = b""
+        self.gap = (0, 0)
         self.asked: list[int | None] = []
         self.pod = PodSnapshot("p", "live", "local", "local")
         self.callbacks: list[Callable[[frozenset[str]], None]] = []
@@ -58,6 +59,12 @@ class OneLog:
     async def read_log_before(self, pod: str, run_id: str, before: int, *, project: str, length: int) -> LogPiece:
         start = max(0, before - length)
         return LogPiece(start, self.whole[start:before])
+
+    async def read_log_from(self, pod: str, run_id: str, offset: int, *, project: str, length: int) -> LogPiece:
+        freed = self.gap[1] - offset if self.gap[0] <= offset < self.gap[1] else 0
+        start = offset + freed
+        stop = self.gap[0] if start < self.gap[0] else len(self.whole)
+        return LogPiece(start, self.whole[start : min(start + length, stop)], freed)
 
     def ack(self, offset: int) -> None:
         self.acked.append(offset)
@@ -157,4 +164,74 @@ async def test_only_what_was_shown_is_acknowledged_so_a_hidden_view_lets_its_pod
     work = asyncio.create_task(log.run())
     await until(lambda: log.buffer.lines() == ["one"])
     assert fleet.acked == []
+    work.cancel()
+
+
+async def far_reader(fleet: OneLog, tail: int) -> tuple[LogReader, asyncio.Task[None]]:
+    """A reader that has read so many bytes of the end of the whole log, and is held still."""
+    fleet.chunks.append(LogChunk(len(fleet.whole) - tail, fleet.whole[-tail:]))
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: len(log.buffer.lines()) > 1)
+    log.hold(True)
+    return log, work
+
+
+async def test_a_place_far_away_is_shown_with_what_is_around_it_and_read_on_to_the_end() -> None:
+    fleet = OneLog()
+    rows = [f"line {number}" for number in range(400_000)]
+    fleet.whole = "".join(f"{row}\n" for row in rows).encode()
+    log, work = await far_reader(fleet, 60_000)
+    place = fleet.whole.index(b"line 100000\n")
+    assert await log.go_to(place) and log.is_far
+    index = log.buffer.index_of(place)
+    assert index is not None
+    before, *shown, _cut_in_two, after = log.buffer.lines()
+    assert shown[index - 1] == "line 100000" and shown == rows[100_001 - index : 100_001 - index + len(shown)]
+    assert "before this" in before and "after this" in after and index > 1000 and len(shown) - index > 1000
+    number = log.buffer.first + index
+    while log.is_far:
+        assert log.buffer.lines()[number - log.buffer.first] == "line 100000"
+        number += await log.later()
+    assert log.buffer.lines()[number - log.buffer.first] == "line 100000"
+    assert log.buffer.lines()[1:] == rows[100_001 - index :]
+    assert await log.earlier() and log.buffer.lines()[number - log.buffer.first] == "line 100000"
+    assert await log.later() == 0
+    work.cancel()
+
+
+async def test_a_place_a_little_above_is_gone_to_without_leaving_the_end() -> None:
+    fleet = OneLog()
+    fleet.whole = b"".join(b"line %d\n" % number for number in range(100_000))
+    log, work = await far_reader(fleet, 60_000)
+    place = fleet.whole.index(b"line 60000\n")
+    assert await log.go_to(place) and not log.is_far
+    index = log.buffer.index_of(place)
+    assert index is not None and log.buffer.lines()[index] == "line 60000" and log.buffer.lines()[-1] == "line 99999"
+    work.cancel()
+
+
+async def test_to_follow_again_is_to_leave_the_place_far_away() -> None:
+    fleet = OneLog()
+    fleet.whole = b"".join(b"line %d\n" % number for number in range(400_000))
+    log, work = await far_reader(fleet, 60_000)
+    assert await log.go_to(0) and log.buffer.lines()[0] == "line 0"
+    log.hold(False)
+    assert not log.is_far and log.buffer.lines()[-1] == "line 399999"
+    assert not await log.go_to(0)
+    work.cancel()
+
+
+async def test_what_was_freed_below_a_place_far_away_is_told_when_it_is_read_on() -> None:
+    fleet = OneLog()
+    fleet.whole = b"".join(b"line %d\n" % number for number in range(400_000))
+    fleet.gap = (fleet.whole.index(b"line 150000\n"), fleet.whole.index(b"line 380000\n") + 3)
+    log, work = await far_reader(fleet, 60_000)
+    assert await log.go_to(fleet.whole.index(b"line 149000\n"))
+    while log.is_far:
+        await log.later()
+    lines = log.buffer.lines()
+    at = lines.index("line 149999")
+    assert "freed here by max_log_size" in lines[at + 1] and lines[at + 2 : at + 4] == ["e 380000", "line 380001"]
+    assert lines[-1] == "line 399999"
     work.cancel()

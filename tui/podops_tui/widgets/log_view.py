@@ -10,7 +10,6 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
@@ -19,14 +18,15 @@ from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean, parse_line
 from podops_tui.log_reader import LogKey, LogReader
-from podops_tui.log_search import find, marked
+from podops_tui.log_search import marked
 from podops_tui.run_words import waits_for
+from podops_tui.widgets.searched_log import SearchedLog
 
 #: How often what was read is drawn, seconds.
 _DRAW_S = 0.1
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(SearchedLog, can_focus=True):
     # The width that lines are wrapped at is the same with a scroll bar and without.
     DEFAULT_CSS = "LogView { scrollbar-gutter: stable; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -43,11 +43,6 @@ class LogView(ScrollView, can_focus=True):
         self.follow = True
         self.wrap = False
         self.run: LogKey | None = None
-        self.search = ""
-        self.reader: LogReader | None = None
-        # The number of the line of the current match.
-        self._match: int | None = None
-        self._lines: list[str] = []
         self._ends: list[int] = []
         self._widest = 0
         self._dirty = False
@@ -74,7 +69,8 @@ class LogView(ScrollView, can_focus=True):
             return
         self.run = key
         self.reader = None
-        self._match, self._widest = None, 0
+        self._widest = 0
+        self._forget_search()
         self._dirty = True
         self.workers.cancel_node(self)
         self._set_follow(True)
@@ -87,38 +83,14 @@ class LogView(ScrollView, can_focus=True):
 
     def toggle_wrap(self) -> None:
         self.wrap = not self.wrap
-        self._tell()
-
-    def search_for(self, text: str) -> None:
-        """Mark every `text` from now on and go to the last one; nothing marks nothing."""
-        self.search = text
-        self._match = None
-        if text:
-            self.next_match(-1)
-        self._tell()
-
-    def next_match(self, step: int) -> None:
-        """Go to the next (1) or previous (-1) match and hold the log still there."""
-        if not self.search or not self._lines:
-            return
-        first = self._first
-        start = len(self._lines) - 1 if step < 0 else 0
-        if self._match is not None:
-            start = self._match - first + step
-        found = find(self._lines, self.search, start, step)
-        if found is None:
-            self.app.notify(f"the log shown here does not hold {clean(self.search)}", markup=False)
-            return
-        self._match = found + first
-        self._set_follow(False)
-        self._jump(self._row_of(found) - self.size.height // 2)
+        self.tell()
 
     @property
     def title(self) -> str:
         words = ["Log", "following" if self.follow else "held still (f follows)"]
         words += ["wrap"] if self.wrap else []
-        words += [f"/{self.search} (n N)"] if self.search else []
-        return " · ".join(words)
+        words += self.search_words
+        return " · ".join(words) + (" (n N)" if self.search else "")
 
     @property
     def trouble(self) -> str:
@@ -135,7 +107,7 @@ class LogView(ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         if not self._jumping and round(new_value) != round(old_value):
-            self._set_follow(new_value >= self.max_scroll_y)
+            self._scrolled(new_value >= self.max_scroll_y)
 
     def action_scroll_up(self) -> None:
         self._move(-1)
@@ -153,15 +125,39 @@ class LogView(ScrollView, can_focus=True):
         self._move(-self.virtual_size.height)
 
     def action_scroll_end(self) -> None:
-        self._move(self.virtual_size.height)
+        self._set_follow(True)
+        self.draw_now()
 
     def _move(self, rows: int) -> None:
         """Scroll as the user asked, at once: a log that grows would outrun an animation."""
         row = min(self.max_scroll_y, max(0, self.scroll_offset.y + rows))
-        self._set_follow(row >= self.max_scroll_y and rows > 0)
+        self._scrolled(row >= self.max_scroll_y and rows > 0)
         if rows < 0 and self.scroll_offset.y == 0:
             self.run_worker(self._read_earlier(), group="earlier", exit_on_error=False)
         self._jump(row)
+
+    def _scrolled(self, to_the_end: bool) -> None:
+        """At its end the log is followed, or read on when that is not the end of all."""
+        far = self.reader is not None and self.reader.is_far
+        self._set_follow(to_the_end and not far)
+        if to_the_end and far:
+            self.run_worker(self._read_later(), group="later", exit_on_error=False)
+
+    async def _read_later(self) -> None:
+        """At the bottom of what is far from the log's end and still going down: read what comes next."""
+        reader, row = self.reader, self.scroll_offset.y
+        if reader is None:
+            return
+        try:
+            grown = await reader.later()
+        except PodopsError as error:
+            self.app.notify(clean(error.message), severity="warning", markup=False)
+            return
+        if reader is self.reader:
+            self._match = None if self._match is None else self._match + grown
+            self.draw_now()
+            if row == self.scroll_offset.y:
+                self._jump(row + 1)
 
     async def _read_earlier(self) -> None:
         """At the top and still going up: read what comes before, and go up one row of it."""
@@ -181,14 +177,22 @@ class LogView(ScrollView, can_focus=True):
     def _first(self) -> int:
         return 0 if self.reader is None else self.reader.buffer.first
 
+    def hold_still(self) -> None:
+        self._set_follow(False)
+
+    def show_line(self, index: int) -> None:
+        self._jump(self._row_of(index) - self.size.height // 2)
+
     def _set_follow(self, follow: bool) -> None:
         if follow != self.follow:
             self.follow = follow
-            self._tell()
+            self.tell()
         if self.reader is not None:
+            if follow and self.reader.is_far:
+                self._match, self._dirty = None, True
             self.reader.hold(not follow)
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         self._dirty = True
         self.post_message(self.Changed())
 
@@ -201,6 +205,10 @@ class LogView(ScrollView, can_focus=True):
         self.scroll_to(y=max(0, row), animate=False, force=True, immediate=True)
         self._jumping = False
         self.refresh()
+
+    def draw_now(self) -> None:
+        self._dirty = True
+        self._flush()
 
     def _flush(self) -> None:
         # A log nobody can see takes nothing from its pod.
