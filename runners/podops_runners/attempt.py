@@ -107,7 +107,8 @@ class Attempt:
             self._look(time.monotonic())
             status = self._child.status()
         status = self._child.status() if status is None else status
-        ended = time.time()
+        told = self._child.ended()
+        ended = time.time() if told is None else told
         if self._probe is not None:
             self._probe.close()
         self._await_volume()

@@ -47,8 +47,11 @@ def end_of(run: RunDir, attempt: int) -> Optional[Dict[str, Any]]:
 
 
 def tells_end(path: str) -> bool:
-    """Whether the end is the last thing that a timeline tells."""
-    return [line.get("event") for line in records.last_lines(path)][-1:] == ["ended"]
+    """Whether a timeline tells the end, and no start after it; a takeover may follow, of one who died over the rest."""
+    for line in reversed(records.last_lines(path)):
+        if line.get("event") in ("ended", "submitted", "started"):
+            return bool(line["event"] == "ended")
+    return False
 
 
 def missing_artifacts(run: RunDir, spec: Dict[str, Any]) -> List[str]:

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from podops_runners import agent_process, process, records
+from podops_runners import agent_process, end_facts, process, records
 from podops_runners.presence import Presence
 from podops_runners.rundir import RunDir
 
@@ -87,6 +87,10 @@ class Child:
                 return int(first)
         return taken
 
+    def ended(self) -> Optional[float]:
+        """Nobody but us has seen its end."""
+        return None
+
     def vanished(self) -> bool:
         """Whether it has ended and nobody is left who knows how."""
         return self._silent and (self.identity is None or not process.is_alive(self.identity._asdict()))
@@ -121,7 +125,18 @@ class AdoptedChild:
         self.shim = shim
 
     def status(self) -> Optional[int]:
-        return None if process.is_alive(self._child) else read_exit(self._run, self._attempt)
+        status = None if process.is_alive(self._child) else self._stored().get("status")
+        return status if isinstance(status, int) else None
+
+    def ended(self) -> Optional[float]:
+        """When it ended, unix seconds, as the supervisor before us has told or its shim; `None` when neither has."""
+        told = end_facts.end_of(self._run, self._attempt) or {}
+        at = records.number(told.get("ended"))
+        return records.number(self._stored().get("time")) if at is None else at
+
+    def _stored(self) -> Dict[str, Any]:
+        record, _ = records.read_record(self._run.exit)
+        return record if record is not None and record.get("attempt") == self._attempt else {}
 
     def vanished(self) -> bool:
         return not process.is_alive(self._child) and not process.is_alive(self.shim)
@@ -167,15 +182,6 @@ def left_behind(run: RunDir, attempt: int, claim: Dict[str, Any]) -> Optional[Ad
     return AdoptedChild(
         run, attempt, child, record.get("shim"), Beginning.read(beginning if isinstance(beginning, dict) else {})
     )
-
-
-def read_exit(run: RunDir, attempt: int) -> Optional[int]:
-    """The wait status a shim has stored for this attempt, or `None`."""
-    record, _ = records.read_record(run.exit)
-    if record is None or record.get("attempt") != attempt:
-        return None
-    status = record.get("status")
-    return status if isinstance(status, int) else None
 
 
 class _Task(NamedTuple):

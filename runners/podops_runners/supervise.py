@@ -307,7 +307,7 @@ class Supervisor:
                 self._output_facts,
                 attempts=self._number,
                 started=self._started,
-                elapsed_s=process.since_boot() - self._started_boot,
+                elapsed_s=self._elapsed_s(ended),
             )
         )
         if self._gpus:
@@ -316,6 +316,10 @@ class Supervisor:
             self._journal.keep(lambda: serving.release_port(self._run))
         machine.wake_agent()
         return verdict.state
+
+    def _elapsed_s(self, ended: Ended) -> float:
+        """From the first start to the end, which nobody may have seen until long after."""
+        return max(0.0, process.since_boot() - max(0.0, time.time() - ended.ended) - self._started_boot)
 
     def _write_summary(self, summary: Dict[str, Any]) -> None:
         """The one record worth waiting for: a full disk is often made room on, a lost volume often comes back."""

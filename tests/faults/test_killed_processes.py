@@ -227,6 +227,21 @@ def test_a_run_that_a_user_ended_says_so_though_its_supervisor_died_over_it(pod:
     check(pod)
 
 
+def test_an_end_that_was_told_is_told_once_though_its_supervisor_died_before_the_summary(pod: FaultPod) -> None:
+    run = pod.submit("--lines 3")
+    ended = pod.summary(run)
+    agent = pod.agent()
+    kill(agent)
+    await_end_of(agent)
+    # The summary is the last thing that a supervisor writes.
+    Path(run.summary).unlink()
+    pod.start_agent()
+    again = pod.summary(run)
+    assert again["ended"] == ended["ended"] == pytest.approx(again["started"] + again["elapsed_s"], abs=0.5)
+    assert "adopted" in pod.events(run)
+    check(pod)
+
+
 def test_gpus_stay_with_their_runs_though_somebody_clears_tmp(pod: FaultPod) -> None:
     run = pod.started(gpus={"count": 3})
     state = Path(os.environ["PODOPS_STATE_DIR"])

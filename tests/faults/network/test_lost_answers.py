@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 
@@ -83,7 +84,8 @@ async def test_ops_says_within_its_timeout_that_a_pod_does_not_answer(
     begun = time.monotonic()
     done = await asyncio.to_thread(ops, "--timeout", "2", "run", "status", "some-run")
     took = time.monotonic() - begun
-    assert done.returncode == 4 and "did not answer within 2 s" in done.stderr
+    # What is left of two seconds once the command itself has started.
+    assert done.returncode == 4 and re.search(r"did not answer within (2|1(\.\d)?) s", done.stderr), done.stderr
     assert took < 6.0
 
 
