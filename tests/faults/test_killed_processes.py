@@ -12,6 +12,7 @@ import pytest
 from podops_runners import agent_process, gpu_claims, process
 from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, kill_tmux
 from tests.faults.invariants import check
+from tests.pods.loopback import held
 
 #: "The agent takes it over within ten seconds."
 TAKEN_OVER_S = 10
@@ -216,13 +217,11 @@ def test_a_pod_that_is_told_to_stop_ends_its_runs_gracefully_and_says_why(pod: F
 def test_a_run_that_a_user_ended_says_so_though_its_supervisor_died_over_it(pod: FaultPod) -> None:
     run = pod.started()
     agent, supervisor, child = pod.agent(), pod.supervisor(run), pod.child(run)
-    kill(agent, signal.SIGSTOP)
-    kill(supervisor, signal.SIGSTOP)
-    pod.kill(run)
-    kill(child, signal.SIGINT)  # what the supervisor does first
-    await_end_of(child)
-    kill(supervisor)
-    kill(agent, signal.SIGCONT)
+    with held(agent, supervisor):
+        pod.kill(run)
+        kill(child, signal.SIGINT)  # what the supervisor does first
+        await_end_of(child)
+        kill(supervisor)
     assert pod.summary(run)["reason"] == "user_kill"
     check(pod)
 

@@ -11,8 +11,11 @@ import subprocess
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from podops_runners import process
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin") or "/usr/sbin/sshd"
 
@@ -181,6 +184,20 @@ def link_processes(home: Path) -> list[int]:
 def is_link(command: str) -> bool:
     """Whether a command line is a pod-side link, already running or still in its bootstrap."""
     return re.search(r"podops\S*(\.pyz)? link$", command) is not None or "a2b_base64" in command
+
+
+@contextmanager
+def held(*pids: int) -> Iterator[None]:
+    """Processes of tmux sessions that stand still. Their servers do too: tmux lets a stopped one go on at once."""
+    servers = [parent for pid in pids if (parent := process.parent(pid)) is not None]
+    for pid in (*servers, *pids):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in (*pids, *servers):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def end_leftovers(root: Path) -> None:

@@ -21,7 +21,7 @@ from podops_runners import agent_process, process
 from podops_runners.kill import request_kill
 from podops_runners.rundir import RunDir
 from podops_runners.submit import submit_run
-from tests.pods.loopback import end_leftovers, kill_tmux_server
+from tests.pods.loopback import end_leftovers, held, kill_tmux_server
 
 T = TypeVar("T")
 Start = Callable[..., RunDir]
@@ -154,11 +154,10 @@ def test_a_status_is_kept_for_a_supervisor_that_comes_after_the_end(start: Start
     run = start("while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done; exit 7")
     claim = eventually(lambda: read(run.claim) if read(run.claim).get("child") else {})
     record = eventually(lambda: agent_process.status() or {})
-    os.kill(record["agent"]["pid"], signal.SIGSTOP)
-    os.kill(claim["supervisor"]["pid"], signal.SIGKILL)
-    Path(run.path, "go").touch()
-    eventually(lambda: read(run.exit))
-    os.kill(record["agent"]["pid"], signal.SIGCONT)
+    with held(record["agent"]["pid"]):
+        os.kill(claim["supervisor"]["pid"], signal.SIGKILL)
+        Path(run.path, "go").touch()
+        eventually(lambda: read(run.exit))
     assert eventually(lambda: read(run.summary))["exit_code"] == 7
 
 
