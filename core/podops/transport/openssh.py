@@ -12,7 +12,7 @@ import shutil
 from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from podops.config.model import PodConfig
 from podops.errors import UnreachableError
@@ -29,10 +29,11 @@ _SSH_FAILED = 255
 
 _CHUNK = 64 * 1024
 
-# No question on a terminal, no forwarding, no command of the configuration's; a broken way is found as elsewhere.
+# No question on a terminal, errors told whatever the configuration says, no forwarding, no command of the
+# configuration's; a broken way is found as elsewhere.
 _FLAGS = (
     *("-T", "-e", "none"),
-    *("-o", "BatchMode=yes"),
+    *("-o", "BatchMode=yes", "-o", "LogLevel=INFO"),
     *("-o", "ClearAllForwardings=yes", "-o", "ForwardAgent=no", "-o", "ForwardX11=no"),
     *("-o", "RemoteCommand=none", "-o", "PermitLocalCommand=no", "-o", "ControlMaster=no"),
     *("-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3"),
@@ -72,34 +73,53 @@ class OpenSshProcess(LocalProcess):
 
 
 class OpenSshTransport:
-    """The way to one `ssh:` pod. What `ssh` cannot do without asking is done, or explained, by our own SSH."""
+    """The way to one `ssh:` pod. Our own SSH takes over where `ssh` cannot be started, and once a key is unlocked.
+
+    Nowhere else: a login that failed is not tried a second time by other means, as servers count those.
+    """
 
     def __init__(self, pod: PodConfig) -> None:
         self._pod = pod
         self._ours: SshTransport | None = None
+        self._refused: SshTransport | None = None
         self.address = pod.address
 
     async def start(self, command: str) -> PodProcess:
         """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""
         if self._ours is None:
-            process = await self._start(command)
-            if process is not None:
-                return process
+            started = await self._start(command)
+            if isinstance(started, OpenSshProcess):
+                return started
             from podops.transport.ssh import SshTransport
 
-            self._ours = SshTransport(self._pod)
+            self._refused = SshTransport(self._pod)
+            if started is not None:
+                await self._explain(started, self._refused)
+            self._ours = self._refused
         return await self._ours.start(command)
+
+    async def _explain(self, said: str, ours: SshTransport) -> NoReturn:
+        from podops.transport import openssh_errors
+
+        host = await ours.resolve()
+        error = openssh_errors.explain(said, host)
+        if error.error_code == "auth_refused":
+            await asyncio.to_thread(ours.note_locked, host)
+        raise error
 
     async def unlock(self) -> bool:
         """After a refusal: ask for the passphrase of a locked key; whether it is worth another attempt."""
-        return self._ours is not None and await self._ours.unlock()
+        if self._refused is None or not await self._refused.unlock():
+            return False
+        self._ours = self._refused  # it has the unlocked key; `ssh` could not ask for it
+        return True
 
     def answered(self) -> bool:
         """Whether anybody has answered the attempt under way; of `ssh` that cannot be seen, so it may be so."""
         return self._ours is None or self._ours.answered()
 
-    async def _start(self, command: str) -> OpenSshProcess | None:
-        """The running command, or `None` when `ssh` could not connect or log in."""
+    async def _start(self, command: str) -> OpenSshProcess | str | None:
+        """The running command, what `ssh` said when it could not connect or log in, `None` without an `ssh`."""
         try:
             started = await asyncio.create_subprocess_exec(
                 *_words(self._pod),
@@ -115,13 +135,16 @@ class OpenSshTransport:
         process = OpenSshProcess(started)
         try:
             process.first = await process.read(_CHUNK)
-            if process.first or (await process.wait_closed())[0] is not None:
+            if process.first:
+                return process
+            status, said = await process.wait_closed()
+            if status is not None:
                 return process
         except BaseException:
             await process.close()
             raise
         await process.close()
-        return None
+        return said
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -182,6 +182,11 @@ class SshTransport:
             await close_connections(connections)
             raise
 
+    def note_locked(self, host: ResolvedHost) -> None:
+        """After a refused login: which keys could not be tried."""
+        files = (path for path in host.identity_files if path not in locked_keys.unlocked)
+        self._locked = [path for path in files if is_encrypted(path)]
+
     async def unlock(self) -> bool:
         """After a refused login: ask for the passphrase of a key that was not tried; whether to try again."""
         desk = locked_keys.desk()
@@ -254,8 +259,7 @@ class SshTransport:
             self._untrusting = host.host_keys.files if unknown else ()
             self._untrusted_at = _changed_at(self._untrusting)
             if isinstance(error, asyncssh.PermissionDenied):
-                files = (path for path in host.identity_files if path not in locked_keys.unlocked)
-                self._locked = [path for path in files if is_encrypted(path)]
+                self.note_locked(host)
             if said and not isinstance(error, _ANSWERS):
                 message = f"the ProxyCommand of {host.host} failed: {said[-1][:300]}"
                 raise UnreachableError(message, f"try it by hand: {host.proxy_command}") from error

@@ -22,11 +22,11 @@ _NETWORK = {
 def explain(error: BaseException, host: ResolvedHost) -> UnreachableError:
     """The error a person sees for `error`, raised while connecting to `host`."""
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        return _host_key(host)
+        return changed_host_key(host) if host.host_keys.found else unknown_host_key(host)
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return _key_exchange(error, host)
     if isinstance(error, asyncssh.PermissionDenied):
-        return _permission(host)
+        return refused_login(host)
     if isinstance(error, asyncssh.KeyImportError):
         return RefusedError(f"cannot read the key {host.explicit_identity}: {error}", "check `identity_file`")
     if isinstance(error, asyncssh.ChannelOpenError):
@@ -42,17 +42,15 @@ def _known_hosts_file(host: ResolvedHost) -> str:
     return str(host.host_keys.files[0]) if host.host_keys.files else "~/.ssh/known_hosts"
 
 
-def _host_key(host: ResolvedHost) -> RefusedError:
+def changed_host_key(host: ResolvedHost) -> RefusedError:
+    """The error for a host whose key is another than the one accepted on this machine."""
     place = host.hostname if host.port == 22 else f"[{host.hostname}]:{host.port}"
-    file = _known_hosts_file(host)
-    if host.host_keys.found:
-        return RefusedError(
-            f"the host key of {place} has changed: it is not the one in known_hosts",
-            f"if the pod was recreated: ssh-keygen -R '{place}' -f {file}, then connect once with ssh; "
-            "if not, somebody may be listening in",
-            code="host_key_changed",
-        )
-    return unknown_host_key(host)
+    return RefusedError(
+        f"the host key of {place} has changed: it is not the one in known_hosts",
+        f"if the pod was recreated: ssh-keygen -R '{place}' -f {_known_hosts_file(host)}, then connect once with ssh; "
+        "if not, somebody may be listening in",
+        code="host_key_changed",
+    )
 
 
 def unknown_host_key(host: ResolvedHost) -> RefusedError:
@@ -76,11 +74,17 @@ def _ssh_arguments(host: ResolvedHost) -> str:
 
 def _key_exchange(error: asyncssh.KeyExchangeFailed, host: ResolvedHost) -> UnreachableError:
     if "host key" in str(error) and host.host_keys.found:
-        return _host_key(host)
-    return RefusedError(f"{host.login} and this client share no method: {error.reason}", "update sshd on the pod")
+        return changed_host_key(host)
+    return no_common_method(host, error.reason)
 
 
-def _permission(host: ResolvedHost) -> RefusedError:
+def no_common_method(host: ResolvedHost, why: str) -> RefusedError:
+    """The error where both ends cannot agree on a cipher, a MAC, a key exchange or a kind of host key."""
+    return RefusedError(f"{host.login} and this client share no method: {why}", "update sshd on the pod")
+
+
+def refused_login(host: ResolvedHost) -> RefusedError:
+    """The error for a login that was refused; it names what was tried."""
     tried = [str(path) for path in host.identity_files if path.is_file()]
     tried += ["the SSH agent's keys"] if host.agent else []
     missing = [str(path) for path in host.identity_files if not path.is_file()]

@@ -1,0 +1,112 @@
+"""What a command says when `ssh` cannot carry its link: the same as the app would, after a single try."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from podops.errors import UnreachableError
+from podops.link.bootstrap import start_link
+from podops.link.pod_archive import pod_archive
+from podops.transport.base import Transport
+from podops.transport.choose import transport_for
+from podops.transport.openssh import OpenSshTransport
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.fleet_config import pod_config
+from tests.pods.loopback import SshPod, make_key
+
+
+async def failure(transport: Transport) -> UnreachableError:
+    archive, sha256 = pod_archive()
+    with pytest.raises(UnreachableError) as caught:
+        await start_link(transport, "pod", archive, sha256)
+    return caught.value
+
+
+def tries(pod: SshPod) -> list[str]:
+    """Who has connected to an sshd that logs everything."""
+    return re.findall(r"remote software version (OpenSSH|AsyncSSH)", (pod.root / "sshd.log").read_text())
+
+
+def configure(pod: SshPod, *lines: str) -> None:
+    pod.ssh_config.write_text(pod.ssh_config.read_text() + "".join(f"  {line}\n" for line in lines))
+
+
+def no_longer_authorized(pod: SshPod) -> None:
+    (pod.root / "authorized_keys").write_text("")
+
+
+def under_a_passphrase(pod: SshPod) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-p", "-f", pod.user_key, "-N", "a long passphrase"], check=True)
+
+
+def without_a_host_key(pod: SshPod) -> None:
+    pod.known_hosts.write_text("")
+
+
+def with_another_host_key(pod: SshPod) -> None:
+    key = make_key(pod.root / "other").with_suffix(".pub").read_text()
+    pod.known_hosts.write_text(f"[127.0.0.1]:{pod.port} {key}")
+
+
+def behind_a_broken_program(pod: SshPod) -> None:
+    configure(pod, "ProxyCommand sh -c 'echo no way >&2; exit 1'")
+
+
+def ended(pod: SshPod) -> None:
+    pod.stop()
+
+
+def misconfigured(pod: SshPod) -> None:
+    configure(pod, "NoSuchSetting yes")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        no_longer_authorized,
+        under_a_passphrase,
+        without_a_host_key,
+        with_another_host_key,
+        behind_a_broken_program,
+        ended,
+        misconfigured,
+    ],
+)
+async def test_a_command_says_of_a_failed_way_what_the_app_says_after_one_try(
+    ssh_pod: MakeSshPod, spoil: Callable[[SshPod], None]
+) -> None:
+    pod = ssh_pod(options=("LogLevel DEBUG1",))
+    spoil(pod)
+    of_the_app = await failure(transport_for(pod_config(pod)))
+    of_a_command = await failure(OpenSshTransport(pod_config(pod)))
+    assert tries(pod) in (["AsyncSSH", "OpenSSH"], [])
+    assert type(of_a_command) is type(of_the_app)
+    for part in ("message", "hint", "error_code"):
+        assert getattr(of_a_command, part) == getattr(of_the_app, part)
+
+
+async def test_what_no_cipher_and_no_jump_host_lets_through_is_told_with_its_cause(ssh_pod: MakeSshPod) -> None:
+    pod, jump = ssh_pod(), ssh_pod("jump")
+    configure(pod, "Ciphers aes256-ctr")
+    pod.options = ("Ciphers aes128-ctr",)
+    pod.stop()
+    pod.start()
+    assert "no matching cipher" in (await failure(OpenSshTransport(pod_config(pod)))).message
+    pod.ssh_config.write_text(f"{jump.ssh_config.read_text()}{pod.ssh_config.read_text()}  ProxyJump {jump.alias}\n")
+    no_longer_authorized(jump)
+    refused = (await failure(OpenSshTransport(pod_config(pod)))).message
+    assert refused.startswith(f"the way to {pod.alias} is refused: ") and "Permission denied" in refused
+    jump.stop()
+    assert f"port {jump.port} refused the connection" in (await failure(OpenSshTransport(pod_config(pod)))).message
+
+
+def test_a_login_that_is_refused_is_not_tried_again(ssh_pod: MakeSshPod, project: MakeProject, ops: Ops) -> None:
+    pod = ssh_pod(options=("LogLevel DEBUG1",))
+    project(pod)
+    no_longer_authorized(pod)
+    assert ops("pod", "list", "--json").json["pods"][0]["state"] == "refused"
+    assert tries(pod) == ["OpenSSH"]
