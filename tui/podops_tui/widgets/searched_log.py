@@ -55,7 +55,8 @@ class SearchedLog(ScrollView):
             self.workers.cancel_group(self, group)
         if text and self.reader is not None:
             self.next_match(-1)
-            self.run_worker(self._count(self.reader), group="count", exclusive=True, exit_on_error=False)
+            if not self._hunting:
+                self._begin_to_count(self.reader)
         self.tell()
 
     def next_match(self, step: int) -> None:
@@ -99,6 +100,7 @@ class SearchedLog(ScrollView):
             if self._hunting == step:
                 self._hunting = 0
                 self._tell_progress("")
+                self._begin_to_count(reader)
         if found is not None:
             self.draw_now()
             self._show_match(found)
@@ -106,6 +108,12 @@ class SearchedLog(ScrollView):
             self._note(f"the log does not hold {clean(wanted)}")
         else:
             self._note(f"no match further {'up' if step < 0 else 'down'}")
+
+    def _begin_to_count(self, reader: LogReader) -> None:
+        """After the first search, which somebody waits for: each takes a processor of the pod."""
+        if not self._counted:
+            self._counted = "counting"
+            self.run_worker(self._count(reader), group="count", exclusive=True, exit_on_error=False)
 
     async def _count(self, reader: LogReader) -> None:
         def told(text: str) -> None:
