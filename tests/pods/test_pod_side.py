@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 
 from podops.link import pod_archive as module
 from podops.link.pod_archive import pod_archive
-from tests.pods.loopback import end_leftovers
+from tests.pods.loopback import descendants, end_leftovers
 from tests.pods.pod_side import PodSide, pythons
 
 
@@ -199,3 +201,27 @@ def test_a_client_says_how_often_it_wants_samples_and_runs_and_is_told_at_once_w
     for _ in range(5):
         side.push("sample")
     assert time.monotonic() - begun < 15
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_a_log_is_searched_under_each_python_also_when_the_process_that_searched_was_killed(
+    pyz: Path, tmp_path: Path, sides: list[PodSide], python: str
+) -> None:
+    run = tmp_path / "runs/by-hand"
+    run.mkdir(parents=True)
+    (run / "stdout.log").write_text("first\nloss \x1b[31mnan\x1b[0m\nLOSS INF\nlast\n")
+    side = PodSide(python, pyz)
+    sides.append(side)
+    side.hello(tmp_path / "runs")
+    for number, (pattern, offsets) in enumerate(
+        [("loss (nan|inf)", [6, 24]), ("^loss (?!nan)", [24]), ("[^ß]$", [0, 6, 24, 33]), ("nothing", [])], 10
+    ):
+        side.send(id=number, op="search", run_id="by-hand", pattern=pattern, ignore_case=True)
+        header, payload = side.wait_for(lambda frame, number=number: frame.header.get("id") == number)  # type: ignore[misc]
+        assert [match[0] for match in header["matches"]] == offsets and header["next"] is None
+        assert payload.startswith(b"first") == (0 in offsets)
+        for pid in descendants(side.process.pid):
+            os.kill(pid, signal.SIGKILL)
+    side.send(id=20, op="look for", run_id="by-hand")
+    error = side.wait_for(lambda frame: frame.header.get("id") == 20).header["error"]
+    assert error["message"] == "unknown request 'look for'"

@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 from podops.errors import PodopsError
-from podops.fleet.fleet import Fleet, LogStream
+from podops.fleet.fleet import Fleet
 from podops.fleet.log_search import LogQuery, SearchStep
+from podops.fleet.run_files import LogStream
 from podops.fleet.snapshot import LogChunk, LogPiece
 from podops_tui.ansi import clean
 from podops_tui.format import age

@@ -19,7 +19,8 @@ from podops.cli.terminal_filter import TerminalFilter
 from podops.errors import NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
-    from podops.fleet.fleet import Fleet, LogStream
+    from podops.fleet.fleet import Fleet
+    from podops.fleet.run_files import LogStream
     from podops.fleet.snapshot import LogChunk, RunSnapshot
     from podops.history.history import History
     from podops.history.recall import RememberedRun

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 from podops.config.model import PodConfig, ProjectConfig
 from podops.config.reader import nearest
@@ -18,21 +16,19 @@ from podops.fleet import wire
 from podops.fleet.asking import Asking
 from podops.fleet.attention import Attention, paces
 from podops.fleet.hello import who
-from podops.fleet.log_search import LogQuery, SearchStep, search_steps
-from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.memory import Memory, RecalledLog
 from podops.fleet.noting import Noting
 from podops.fleet.pacing import Gate
 from podops.fleet.pod_link import PodLink
 from podops.fleet.port_forward import PortForward
 from podops.fleet.roster import Roster
-from podops.fleet.snapshot import FleetSnapshot, LogChunk, LogPiece
+from podops.fleet.run_files import RunFiles
+from podops.fleet.snapshot import FleetSnapshot
 from podops.fleet.way import Sharer
 from podops.link.client import LinkClient
 from podops.link.local_changes import watch_network, watch_sleep
 from podops.transport.base import Transport
 from podops.transport.choose import transport_for
-from podops_runners.rundir import ATTEMPTS
 
 if TYPE_CHECKING:
     from podops.fleet.source_watch import SourceWatch
@@ -53,25 +49,13 @@ _LEAVE_S = 1.8
 #: A task that has not ended is cancelled again after so long, seconds.
 _CANCEL_AGAIN_S = 0.7
 
-#: What `follow` starts with when not told otherwise, bytes from the end.
-_TAIL_BYTES = 64 * 1024
-
 #: Samples of many pods are told together, so often at most, seconds.
 _SAMPLES_S = 0.05
 
 Callback = Callable[[frozenset[str]], None]
 
 
-class LogStream(Protocol):
-    """Chunks of one run's log as they are written; ends after the chunk with `eof`. Survives a reconnect."""
-
-    def __aiter__(self) -> AsyncIterator[LogChunk]: ...
-
-    def ack(self, offset: int) -> None:
-        """Everything before `offset` has been shown; opens the window for more."""
-
-
-class Fleet:
+class Fleet(RunFiles):
     """`async with Fleet(config) as fleet:` connects to every pod in parallel; leaving closes every link.
 
     Actions raise `PodopsError`s; one pod's failure never touches another.
@@ -247,73 +231,6 @@ class Fleet:
         answer = await self._ask(pod, "run", run_id=run_id, project=self._project(project))
         self._noting.records(pod, self._project(project), run_id, answer.header)
         return answer.header
-
-    async def read(
-        self, pod: str, run_id: str, name: str, *, project: str = "", offset: int = 0, length: int = 65536
-    ) -> tuple[int, int, bytes]:
-        """`(offset, size, data)` of one file of the run."""
-        fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": name}
-        answer = await self._ask(pod, "read", offset=offset, length=length, **fields)
-        start, size = wire.count(answer.header.get("offset")), wire.count(answer.header.get("size"))
-        if name == "stdout.log" and answer.payload and start + len(answer.payload) >= size:
-            self._noting.log(pod, self._project(project), run_id, LogChunk(start, answer.payload))
-        elif name == ATTEMPTS and start + len(answer.payload) >= size:
-            self._noting.attempts(pod, self._project(project), run_id, answer.payload)
-        return start, size, answer.payload
-
-    async def read_log_before(
-        self, pod: str, run_id: str, before: int, *, project: str = "", length: int = 65536
-    ) -> LogPiece:
-        """What stands before the byte `before` of `stdout.log`, at most `length` bytes; freed bytes are passed over."""
-        return await self._log_piece(pod, run_id, project, before=before, length=length)
-
-    async def read_log_from(
-        self, pod: str, run_id: str, offset: int, *, project: str = "", length: int = 65536
-    ) -> LogPiece:
-        """What stands at the byte `offset` of `stdout.log` and behind it, likewise."""
-        return await self._log_piece(pod, run_id, project, offset=offset, length=length)
-
-    async def _log_piece(self, pod: str, run_id: str, project: str, **place: Any) -> LogPiece:
-        fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project), "name": "stdout.log"}
-        answer = await self._ask(pod, "read", **place, **fields)
-        return wire.log_piece(answer.header, answer.payload)
-
-    def search(self, pod: str, run_id: str, query: LogQuery, *, project: str = "") -> AsyncGenerator[SearchStep]:
-        """Search `stdout.log` on the pod; what is found and how far it has come, bit by bit.
-
-        Nothing goes on for whoever asks for no more. A link that is lost meanwhile is waited for.
-        """
-        fields: dict[str, Any] = {"run_id": run_id, "project": self._project(project)}
-        return search_steps(partial(self._ask, pod, "search", again=True, **fields), query)
-
-    def follow(
-        self,
-        pod: str,
-        run_id: str,
-        *,
-        project: str = "",
-        tail_lines: int | None = None,
-        tail_bytes: int | None = None,
-        offset: int | None = None,
-        within: tuple[int, int] | None = None,
-        window: int = 256 * 1024,
-        lossless: bool = False,
-    ) -> AbstractAsyncContextManager[LogStream]:
-        """Stream `stdout.log` from `offset`, or from the last lines or bytes (64 KiB when none is given).
-
-        With `within` the last ones of that range; the stream goes on after its end.
-        """
-        start: dict[str, int | list[int]]
-        if offset is not None:
-            start = {"offset": offset}
-        elif tail_lines is not None:
-            start = {"tail_lines": tail_lines}
-        else:
-            start = {"tail_bytes": _TAIL_BYTES if tail_bytes is None else tail_bytes}
-        if within is not None:
-            start["within"] = list(within)
-        request = FollowRequest(run_id, self._project(project), start, window, lossless)
-        return followed(self.link(pod), request, partial(self._noting.log, pod, request.project, run_id))
 
     def forward(self, pod: str, run_id: str, *, project: str = "", trouble: Callable[[str], None]) -> PortForward:
         """A way from this machine to the run's service: `async with fleet.forward(…) as way: await way.listen(port)`.
