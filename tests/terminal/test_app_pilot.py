@@ -21,6 +21,7 @@ from podops_tui.screens.kill import KillScreen
 from podops_tui.screens.pod import PodScreen
 from podops_tui.screens.run import RunScreen
 from podops_tui.screens.submit import SubmitScreen
+from podops_tui.widgets import log_view
 from tests.terminal.recorded_fleet import CONFIG, recorded
 
 SIZES = [(80, 24), (200, 60)]
@@ -231,6 +232,15 @@ async def test_of_a_long_log_only_the_lines_in_view_are_parsed() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await until_drawn(pilot, app, "line 19999 of many")
         assert parse_line.cache_info().misses < 200
+
+
+async def test_a_line_of_a_log_is_drawn_because_it_came_not_when_somebody_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_view, "_LOOK_S", 3600.0)
+    app = OpsApp(CONFIG, fleet=recorded(b"only line\n")[1])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_drawn(pilot, app, "only line")
 
 
 async def test_a_log_held_still_loses_no_line_that_was_read_and_follows_again_at_its_end() -> None:

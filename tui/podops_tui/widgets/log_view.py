@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from bisect import bisect_right
 from itertools import accumulate
 from typing import ClassVar
 
+from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.cache import LRUCache
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
@@ -22,8 +26,14 @@ from podops_tui.log_search import marked
 from podops_tui.run_words import waits_for
 from podops_tui.widgets.searched_log import SearchedLog
 
-#: How often what was read is drawn, seconds.
-_DRAW_S = 0.1
+#: What was read is drawn at once, but so often at most, seconds, and so many times what drawing took last apart.
+_DRAW_S, _APART = 1 / 60, 8
+
+#: How often it is looked whether there is something to draw that could not be drawn before, seconds.
+_LOOK_S = 0.1
+
+#: So many lines are kept as they were drawn.
+_DRAWN = 400
 
 
 class LogView(SearchedLog, can_focus=True):
@@ -48,9 +58,20 @@ class LogView(SearchedLog, can_focus=True):
         self._dirty = False
         self._jumping = False
         self._nothing = ""
+        self._drawn: LRUCache[tuple[str, int, int, Style], Strip] = LRUCache(_DRAWN)
+        self._base = Style.null()
+        self._told = ("", "")
+        self._flush_at = 0.0
+        # What drawing took since the last flush, seconds of processor time.
+        self._drawing_s = 0.0
+        self._flushing: asyncio.TimerHandle | None = None
 
     def on_mount(self) -> None:
-        self.set_interval(_DRAW_S, self._flush)
+        self.set_interval(_LOOK_S, self._flush)
+
+    def on_unmount(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
 
     def on_resize(self) -> None:
         self._dirty = True
@@ -71,6 +92,7 @@ class LogView(SearchedLog, can_focus=True):
         self.reader = None
         self._widest = 0
         self._forget_search()
+        self._drawn.clear()
         self._dirty = True
         self.workers.cancel_node(self)
         self._set_follow(True)
@@ -198,6 +220,14 @@ class LogView(SearchedLog, can_focus=True):
 
     def _grown(self) -> None:
         self._dirty = True
+        if self._flushing is None:
+            wait = max(0.0, self._flush_at - time.monotonic())
+            self._flushing = asyncio.get_running_loop().call_later(wait, self._flush_grown)
+
+    def _flush_grown(self) -> None:
+        self._flushing = None
+        if self.is_running:
+            self._flush()
 
     def _jump(self, row: float) -> None:
         """Scroll without this being taken for the user's own scrolling."""
@@ -215,6 +245,8 @@ class LogView(SearchedLog, can_focus=True):
         if not self._dirty or not self.display or not self.screen.is_current:
             return
         self._dirty = False
+        self._flush_at = time.monotonic() + max(_DRAW_S, _APART * self._drawing_s)
+        self._drawing_s = 0.0
         self._lines = [] if self.reader is None else self.reader.buffer.lines()
         self._jumping = True
         if self.wrap:
@@ -230,7 +262,9 @@ class LogView(SearchedLog, can_focus=True):
         self.refresh()
         if self.reader is not None:
             self.reader.shown()
-        self.post_message(self.Changed())
+        if (told := (self.title, self.trouble)) != self._told:
+            self._told = told
+            self.post_message(self.Changed())
 
     def _set_extent(self, size: Size) -> None:
         """Take a new size of what scrolls; one that scrolls already needs no new layout of the screen."""
@@ -243,26 +277,46 @@ class LogView(SearchedLog, can_focus=True):
     def _row_of(self, index: int) -> int:
         return (self._ends[index - 1] if index else 0) if self.wrap else index
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        begun = time.thread_time()
+        # It takes longer to find than a line to draw.
+        self._base = self.rich_style
+        strips = super().render_lines(crop)
+        self._drawing_s += time.thread_time() - begun
+        return strips
+
     def render_line(self, y: int) -> Strip:
         left, top = self.scroll_offset
         width, row = self.scrollable_content_region.width, y + top
-        base = self.rich_style
         if not self._lines and y == 0:
             said = "" if self.run is None else self.trouble or self._nothing
-            return Strip(Text(said, "dim", end="").render(self.app.console)).crop_extend(0, width, base)
+            return Strip(Text(said, "dim", end="").render(self.app.console)).crop_extend(0, width, self._base)
         index = bisect_right(self._ends, row) if self.wrap else row
         if index >= len(self._lines) or (self.wrap and row >= self._ends[-1]):
-            return Strip.blank(width, base)
-        text = self._styled(index)
+            return Strip.blank(width, self._base)
         if self.wrap:
             left = (row - self._row_of(index)) * width
-        elif text.cell_len > self._widest:
+        if self.search or self.text_selection is not None:
+            strip = self._strip(self._styled(index), left, width)
+        else:
+            strip = self._plain(index, left, width)
+        return strip if self.wrap else strip.apply_offsets(left, row)
+
+    def _plain(self, index: int, left: int, width: int) -> Strip:
+        """A line with nothing marked in it, which looks as it did when it was drawn last, further down."""
+        key = (self._lines[index], left, width, self._base)
+        strip = self._drawn.get(key)
+        if strip is None:
+            strip = self._drawn[key] = self._strip(parse_line(key[0]), left, width)
+        return strip
+
+    def _strip(self, text: Text, left: int, width: int) -> Strip:
+        if not self.wrap and text.cell_len > self._widest:
             # Known only for lines that were drawn once: measuring them all would cost more than drawing.
             self._widest = text.cell_len
             self._dirty = True
-        strip = Strip(text.render(self.app.console)).crop(left, left + width).apply_style(base)
-        strip = strip.adjust_cell_length(width, base)
-        return strip if self.wrap else strip.apply_offsets(left, row)
+        strip = Strip(text.render(self.app.console)).crop(left, left + width).apply_style(self._base)
+        return strip.adjust_cell_length(width, self._base)
 
     def _styled(self, index: int) -> Text:
         text = parse_line(self._lines[index])

@@ -53,6 +53,7 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         self.awaited: object | None = None
         self._drawn_at = 0.0
         self._look: object = None
+        self._base = Style.null()
 
     def key_of(self, item: T) -> object:
         raise NotImplementedError
@@ -144,10 +145,15 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         # The header always covers the first line, so one more row has to be in view.
         self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # It takes longer to find than a row to draw.
+        self._base = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         index = y - 1 + int(self.scroll_offset.y)
-        base = self.rich_style
+        base = self._base
         if y == 0:
             return self._strip(self.line_of(None, width), width, base + Style(bold=True, dim=True))
         if index >= len(self.items):
