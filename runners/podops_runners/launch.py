@@ -32,6 +32,11 @@ def launch(run: RunDir, spec: Dict[str, Any], gpus: Sequence[int] = (), attempts
         if gpus:
             gpu_claims.release(run.path)
         raise
+    begin(run, spec, token)
+
+
+def begin(run: RunDir, spec: Dict[str, Any], token: str) -> None:
+    """Start the supervisor of a run claimed by `token`. Raises `SubmitError` when none can be started."""
     try:
         start_supervisor(run, spec, token)
     except OSError as error:

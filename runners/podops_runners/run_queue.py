@@ -18,6 +18,9 @@ from podops_runners.ticket import Ticket
 #: The lock under which runs are started, held and moved.
 LOCK = "queue"
 
+#: While this file is there, no run is taken into the queue.
+_CLOSED = "queue.closed"
+
 #: What the queue last said of each waiting run, for whoever shows it.
 _WHY = "waiting.json"
 
@@ -116,6 +119,23 @@ class Queue:
                 why[one.run.path] = decision.why
             else:
                 _launch(one, decision, why)
+
+
+def close() -> None:
+    """Take no more runs; once this returns, every run that ever will be there is in its directory. Raises `OSError`."""
+    with machine.locked(LOCK):
+        records.write_bytes(machine.path_of(_CLOSED), b"")
+
+
+def reopen() -> None:
+    """Take runs again. Raises `OSError`."""
+    if is_closed():
+        os.unlink(machine.path_of(_CLOSED))
+
+
+def is_closed() -> bool:
+    """Whether no run is taken; true for good only under the lock. Raises `OSError`."""
+    return os.path.exists(machine.path_of(_CLOSED))
 
 
 def runs_under(root: Root) -> Iterator[RunDir]:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import tempfile
 import time
 from typing import Any, Callable, Dict, List, Optional
@@ -14,26 +13,24 @@ from podops_runners import (
     machine,
     outputs_root,
     protocol,
+    publish,
     records,
+    run_claim,
     run_queue,
     states,
-    submit_records,
     ticket,
     tmux,
 )
-from podops_runners.command_script import render_command, render_script
+from podops_runners.command_script import render_command
 from podops_runners.environment import EnvironmentFileError, base_environment, declared_in_files
 from podops_runners.rundir import RunDir
-from podops_runners.runfiles import event, layout_of
+from podops_runners.runfiles import layout_of
 from podops_runners.runid import is_valid_run_id, session_name
 from podops_runners.submit_error import SubmitError
 from podops_runners.ticket import Ticket
 
 #: Kept from submit to submit of one process: what waits need not be read again.
 _queue = run_queue.Queue()
-
-#: What a rerun over an old directory leaves where it is.
-_KEPT_IN_PLACE = ("checkpoints", "wandb")
 
 
 def submit_run(
@@ -58,11 +55,19 @@ def submit_run(
     resolved = _resolve(spec, run)
     try:
         with machine.locked(run_queue.LOCK):
+            _refuse_closed(str(spec["pod"]))
             _refuse_existing(run, force)  # again: it may have waited before, and have started since
-            _publish(run, resolved, _session(resolved), place, force)
+            publish.publish(run, resolved, _session(resolved), place, force)
     except OSError as error:
         raise _disk_error(error, run.path)
     return _begin(run, resolved, gpus, simulated)
+
+
+def _refuse_closed(pod: str) -> None:
+    if run_queue.is_closed():
+        raise SubmitError(
+            protocol.E_REFUSED, "pod {} takes no more runs: it is being ended".format(pod), "start the demo again"
+        )
 
 
 def _require_tmux(spec: Dict[str, Any]) -> None:
@@ -132,14 +137,24 @@ def _start(
         if waits:
             _queue.start_what_can(machine.roots(), lambda _: gpus())
         else:
-            launch.launch(run, spec)
+            _launch_unless_cancelled(run, spec)
     except FileExistsError:
         pass  # the agent was quicker
     except OSError as error:
         raise _disk_error(error, run.path)
     if os.path.exists(run.claim):
         return states.STARTING, ""
+    if os.path.exists(run.summary):
+        return states.CANCELLED, ""
     return states.QUEUED, run_queue.told()[0].get(run.path, "")
+
+
+def _launch_unless_cancelled(run: RunDir, spec: Dict[str, Any]) -> None:
+    """Who cancels a waiting run holds the lock as well: it is cancelled or claimed, never both."""
+    with machine.locked(run_queue.LOCK):
+        token = None if os.path.exists(run.summary) else run_claim.create(run, (), 1)
+    if token is not None:
+        launch.begin(run, spec, token)
 
 
 def _checked(spec: Dict[str, Any]) -> Dict[str, Any]:
@@ -309,39 +324,3 @@ def _root_of(spec: Dict[str, Any], simulated: int) -> machine.Root:
         simulated,
         int(records.number(spec.get("gpu_busy_bytes")) or machine.BUSY_MEMORY),
     )
-
-
-def _publish(run: RunDir, spec: Dict[str, Any], session: Optional[str], place: Ticket, force: bool) -> None:
-    """Write every record beside the outputs, then move them into place at once: no reader sees half a run."""
-    staging = tempfile.mkdtemp(prefix=".new-", dir=os.path.dirname(run.path))
-    try:
-        os.chmod(staging, 0o755)
-        staged = RunDir(staging, run.layout)
-        os.mkdir(staged.private)
-        records.write_record(staged.spec, spec)
-        records.write_bytes(staged.command, render_script(spec).encode("utf-8", "surrogateescape"), 0o755)
-        records.write_record(staged.metadata, submit_records.metadata(spec, session))
-        records.write_record(staged.config_effective, submit_records.config_effective(spec))
-        ticket.write(staged, place)
-        if (spec.get("queue") or {}).get("hold"):
-            records.write_bytes(staged.held, b"")
-        event(staged, "submitted", preset=spec["preset"], by=spec.get("user"), client=spec.get("client"))
-        for text in spec["warnings"]:
-            event(staged, "warning", detail=text)
-        if os.path.isdir(run.path) and force:
-            _move_over(staging, run.path)
-        else:
-            os.rename(staging, run.path)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-
-
-def _move_over(staging: str, target: str) -> None:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for name in os.listdir(target):
-        if name not in _KEPT_IN_PLACE and ".bak-" not in name:
-            os.rename(os.path.join(target, name), os.path.join(target, "{}.bak-{}".format(name, stamp)))
-    for name in os.listdir(staging):
-        os.rename(os.path.join(staging, name), os.path.join(target, name))
-    os.rmdir(staging)

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from podops.demo.demo import prepare_demo
-from podops_runners import process
+from podops_runners import machine, process
 from tests.pods.loopback import processes_with_env, wait_for
+from tests.pods.ops_process import ops_words
 
 
 @pytest.fixture
@@ -57,3 +59,25 @@ def test_a_temporary_demo_leaves_nothing_behind() -> None:
     assert (demo.directory / "project.yaml").exists()
     demo.close()
     assert not demo.directory.exists()
+
+
+def test_a_submit_that_is_under_way_while_the_demo_ends_starts_nothing(
+    tmp_path: Path, client_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo = prepare_demo(tmp_path / "demo")
+    monkeypatch.setenv(machine.STATE_DIR_VARIABLE, "")
+    demo.take_machine()
+    script = tmp_path / "slow-credentials.sh"
+    script.write_text(f"touch {tmp_path}/under-way\nuntil [ -e {tmp_path}/go ]; do sleep 0.05; done\n")
+    project = yaml.safe_load((demo.directory / "project.yaml").read_text())
+    project["storage"] = {"wandb": {"mode": "auto", "ensure_creds_script": str(script)}}
+    (demo.directory / "project.yaml").write_text(yaml.safe_dump(project))
+    words = ops_words("--config", str(demo.directory / "project.yaml"), "run", "submit", "--preset", "train")
+    with subprocess.Popen([*words, "--pod", "alder", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as late:
+        wait_for((tmp_path / "under-way").exists, "the submit", 30)
+        demo.close()
+        (tmp_path / "go").touch()
+        told, _ = late.communicate(timeout=60)
+    assert (late.returncode, json.loads(told)["error"]["code"]) == (5, "refused")
+    wait_for(lambda: not processes_with_env(str(demo.directory)), "every process of the demo to be gone")
+    assert list((demo.directory / "runs/alder").iterdir()) == []

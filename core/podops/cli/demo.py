@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 from pathlib import Path
@@ -42,10 +41,9 @@ def demo(
     Two trainings, a server and a crash. Overrides such as max_iters=50 go to the trainings. The runs end with the demo.
     """
     from podops.demo.demo import prepare_demo
-    from podops_runners.machine import STATE_DIR_VARIABLE
 
     prepared = prepare_demo(directory, simulate_gpus)
-    os.environ[STATE_DIR_VARIABLE] = str(prepared.state_dir)
+    prepared.take_machine()
     for number in _ENDINGS:
         signal.signal(number, _end)
     try:

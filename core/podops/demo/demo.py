@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -23,15 +22,15 @@ from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.plan import plan_submit
-from podops_runners import agent_process, machine, states
+from podops_runners import agent_process, machine, run_queue
 
 PODS = ("alder", "birch", "cedar")
 
 #: What opens the demo: (preset, pod).
 FIRST_RUNS = (("train", "alder"), ("train", "birch"), ("crash", "cedar"), ("serve", "cedar"))
 
-#: Ending the demo takes so long at most, and a submit that nobody waits for any more is given so long to show, seconds.
-_END_S, _LATE_S = 25.0, 1.5
+#: Ending the demo's runs takes so long at most, seconds.
+_END_S = 25.0
 
 
 @dataclass(slots=True)
@@ -44,8 +43,13 @@ class Demo:
 
     @property
     def state_dir(self) -> Path:
-        """What this machine is to the demo's pods, apart from the user's own runs; for `PODOPS_STATE_DIR`."""
+        """What this machine is to the demo's pods, apart from the user's own runs."""
         return self.directory / "state"
+
+    def take_machine(self) -> None:
+        """Be, for this process and what it starts, the machine of the demo's pods, open for runs. Raises `OSError`."""
+        os.environ[machine.STATE_DIR_VARIABLE] = str(self.state_dir)
+        run_queue.reopen()
 
     async def first_runs(self, fleet: Fleet, overrides: tuple[str, ...] = ()) -> dict[str, list[str]]:
         """Submit the first set; run ids by preset. `overrides` go to the trainings."""
@@ -59,30 +63,28 @@ class Demo:
 
     def close(self) -> None:
         """End every run of this demo, its agent and its tmux servers; returns once its directory is gone or kept."""
+        ours = os.environ.get(machine.STATE_DIR_VARIABLE) == str(self.state_dir)
+        if ours:
+            run_queue.close()
         # Supervisors outlive their tmux server on purpose, so the runs are ended as a user would end them.
         with contextlib.suppress(PodopsError, TimeoutError):
             asyncio.run(self._end_runs())
         _end_tmux_server(self.config.tmux.socket)
-        if os.environ.get(machine.STATE_DIR_VARIABLE) == str(self.state_dir):
+        if ours:
             agent_process.end()
             _end_tmux_server(agent_process.socket())
         if self.temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     async def _end_runs(self) -> None:
-        """Until none has been there for a moment: a submit that was under way when its app left may still start one."""
-        asked: set[str] = set()
         async with Fleet(self.config) as fleet, asyncio.timeout(_END_S):
             await fleet.settled(10)
-            quiet_since = time.monotonic()
-            while time.monotonic() - quiet_since < _LATE_S:
-                for run in fleet.snapshot.runs():
-                    if run.state in states.ACTIVE or run.state == states.QUEUED:
-                        quiet_since = time.monotonic()
-                        if run.run_id not in asked:
-                            await fleet.kill(run.pod, run.run_id, project=run.project, grace_s=1.0)
-                            asked.add(run.run_id)
-                await asyncio.sleep(0.1)
+            # The queue is closed: there are no others, and none comes.
+            there = [run for run in fleet.snapshot.runs() if not run.ended]
+            for run in there:
+                await fleet.kill(run.pod, run.run_id, project=run.project, grace_s=1.0)
+            for run in there:
+                await wait_for(fleet, run.run_id, timeout=_END_S)
 
 
 def prepare_demo(directory: Path | None = None, simulate_gpus: int = 0) -> Demo:
