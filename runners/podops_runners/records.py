@@ -100,8 +100,7 @@ def read_record(path: str) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:
     """
     name = os.path.basename(path)
     try:
-        with open(path, "rb", opener=regular_file) as stream:
-            data = stream.read(MAX_RECORD_BYTES + 1)
+        data = _beginning(path, MAX_RECORD_BYTES + 1)
     except FileNotFoundError:
         return None, None
     except OSError as error:
@@ -115,6 +114,22 @@ def read_record(path: str) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:
     if not isinstance(record, dict):
         return None, "{} is not a JSON object".format(name)
     return record, None
+
+
+def _beginning(path: str, most: int) -> bytes:
+    """The first `most` bytes of a regular file. Raises `OSError`."""
+    # Without a file object, which takes three times as long: a run list reads three records of each of its runs.
+    descriptor = regular_file(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, min(most, 1 << 16))
+        while 0 < len(data) < most:
+            more = os.read(descriptor, most - len(data))
+            if not more:
+                break
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def append_line(path: str, record: Dict[str, Any]) -> None:

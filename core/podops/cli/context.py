@@ -81,6 +81,23 @@ def run_async(work: Awaitable[T]) -> T:
     return asyncio.run(main())
 
 
+def hasten(options: Options, pods: Sequence[str] | None) -> str | None:
+    """Let `ssh` log in to the pods while the engine is being loaded, where nobody shares links; the project's key."""
+    from podops.sharing.place import project_files, project_key, socket_dir
+    from podops.transport import early
+
+    try:
+        files = project_files(options.config)
+        if not files:
+            return None
+        key = project_key(files, os.environ)
+        if not (options.share and (socket_dir(os.environ) / f"{key}.sock").exists()):
+            early.begin(key, pods, os.environ)
+    except OSError:
+        return None
+    return key
+
+
 @asynccontextmanager
 async def open_fleet(
     options: Options, pods: Sequence[str] | None = None, *, fresh: bool = False
@@ -98,6 +115,8 @@ async def open_remembering(
     options: Options, pods: Sequence[str] | None = None, *, fresh: bool = False
 ) -> AsyncIterator[tuple[Fleet, History | None]]:
     """Likewise, with the history that all this is noted in, unless none is kept."""
+    key = hasten(options, pods)
+
     import asyncio
 
     from podops.cli.output import say
@@ -121,6 +140,11 @@ async def open_remembering(
     finally:
         if history is not None:
             history.close()
+        if key is not None:
+            from podops.transport import early
+
+            early.end()
+            early.remember(key, os.environ)
 
 
 def unreachable(fleet: Fleet) -> list[PodSnapshot]:

@@ -63,6 +63,8 @@ def drop_stdout() -> None:
 
 def clean(text: str) -> str:
     """`text` without anything that could steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +33,7 @@ class Asking:
         """
         link = self._link_of(pod)
         client = await link.client()
-        fields.setdefault("request_id", uuid.uuid4().hex)
+        fields.setdefault("request_id", os.urandom(16).hex())
         asked = time.monotonic()
         if op != "submit":
             within = self._patience(within)

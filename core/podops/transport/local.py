@@ -8,6 +8,7 @@ import os
 from asyncio.subprocess import PIPE
 
 from podops.errors import UnreachableError
+from podops.transport.adopted import AdoptedProcess
 from podops_runners.basics import FOR_LINKS
 
 #: How much of a process's standard error is kept, bytes from its end.
@@ -20,7 +21,7 @@ _CLOSE_S = 0.5
 class LocalProcess:
     """A child process seen as a `PodProcess`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | AdoptedProcess) -> None:
         self._process = process
         self._stderr = bytearray()
         self._drain = asyncio.create_task(self._drain_stderr(), name="podops-local-stderr")
@@ -58,6 +59,8 @@ class LocalProcess:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
             self._drain.cancel()
+            if isinstance(self._process, AdoptedProcess):
+                self._process.release()
 
     async def _ends(self) -> bool:
         try:

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import os
 import shutil
-from asyncio.subprocess import PIPE
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from podops.config.model import PodConfig
 from podops.errors import UnreachableError
+from podops.transport import early
+from podops.transport.adopted import adopt
 from podops.transport.base import PodProcess
 from podops.transport.destination import Destination
 from podops.transport.local import LocalProcess
@@ -121,21 +121,15 @@ class OpenSshTransport:
     async def _start(self, command: str) -> OpenSshProcess | str | None:
         """The running command, what `ssh` said when it could not connect or log in, `None` without an `ssh`."""
         try:
-            started = await asyncio.create_subprocess_exec(
-                *_words(self._pod),
-                command,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                start_new_session=True,
-                env=_environment(os.environ),
-            )
+            line = (*words_of(self._pod), command)
+            started = await adopt(early.take(line) or early.start(line, os.environ))
         except (OSError, ValueError):
             return None
         process = OpenSshProcess(started)
         try:
             process.first = await process.read(_CHUNK)
             if process.first:
+                early.worked(self._pod.name, line)
                 return process
             status, said = await process.wait_closed()
             if status is not None:
@@ -147,12 +141,7 @@ class OpenSshTransport:
         return said
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours but for the locale, which most configurations send along: the pod's runs must not depend on who asks."""
-    return {name: value for name, value in environ.items() if name != "LANG" and not name.startswith("LC_")}
-
-
-def _words(pod: PodConfig) -> list[str]:
+def words_of(pod: PodConfig) -> list[str]:
     """The command line of `ssh`, but for the command. Raises `ValueError` for what is no destination."""
     named = Destination.parse(pod.ssh or "")
     words = ["ssh", *_FLAGS, *config_flags(pod.ssh_config)]
