@@ -44,6 +44,13 @@ class _Connection:
     #: From the client to the pod, and from the pod to the client.
     there: asyncio.Event = field(default_factory=asyncio.Event)
     back: asyncio.Event = field(default_factory=asyncio.Event)
+    #: What carries it; nothing else would hold it once it is forgotten.
+    work: asyncio.Task[None] | None = field(default_factory=asyncio.current_task)
+
+    def give_up(self) -> None:
+        """What is forgotten for so long ends."""
+        if self.work is not None:
+            self.work.cancel()
 
     def reset(self) -> None:
         """End both halves with a reset, as a router does that has lost its table."""
@@ -115,7 +122,7 @@ class BadNetwork:
             for connection in self._connections:
                 connection.there = asyncio.Event()
                 connection.back = asyncio.Event()
-                self._loop.call_later(_GIVEN_UP_S, connection.reset)
+                self._loop.call_later(_GIVEN_UP_S, connection.give_up)
 
         self._do(forget)
 
@@ -188,11 +195,10 @@ class BadNetwork:
             connection.back.set()
         self._connections.add(connection)
         try:
-            await asyncio.gather(
-                self._carry(near_reader, far, lambda: connection.there),
-                self._carry(far_reader, near, lambda: connection.back),
-            )
-        except (OSError, asyncio.CancelledError):
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._carry(near_reader, far, lambda: connection.there))
+                both.create_task(self._carry(far_reader, near, lambda: connection.back))
+        except* OSError:
             pass
         finally:
             self._connections.discard(connection)
@@ -204,6 +210,7 @@ class BadNetwork:
     ) -> None:
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_QUEUE)
         delivering = asyncio.create_task(self._deliver(under_way, sink, way))
+        delivering.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             while data := await source.read(1460):
                 await under_way.put((self._loop.time() + self._delay(), data))
