@@ -60,6 +60,7 @@ def _attend(agent: "Agent") -> None:
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     agent.look()
     agent.clear()
+    records.sweep(machine.directory())
     program.unpack()
     agent.run()
 

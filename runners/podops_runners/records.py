@@ -14,13 +14,18 @@ MAX_RECORD_BYTES = 4 * 1024 * 1024
 
 _TAIL_BYTES = 16 * 1024
 
+_TEMPORARY = ".tmp-"
+
+#: Nobody writes on one record for so long, seconds.
+_ABANDONED_S = 3600.0
+
 
 def write_bytes(path: str, data: bytes, mode: int = 0o644, durable: bool = True) -> None:
     """Replace `path` with `data`: temporary file in the same directory, fsync, rename. Raises `OSError`.
 
     Without `durable` there is no fsync: whole for every reader, but a power cut may take it back.
     """
-    temporary = os.path.join(os.path.dirname(path), ".tmp-" + os.urandom(8).hex())
+    temporary = os.path.join(os.path.dirname(path), _TEMPORARY + os.urandom(8).hex())
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -36,6 +41,20 @@ def write_bytes(path: str, data: bytes, mode: int = 0o644, durable: bool = True)
         except OSError:
             pass
         raise
+
+
+def sweep(directory: str) -> None:
+    """Remove what writers that were killed left half done, long before the newest file. Never raises."""
+    try:
+        with os.scandir(directory) as entries:
+            written = {entry.path: entry.stat().st_mtime for entry in entries}
+        # Not by this process's clock: it may be another one than that of the volume.
+        newest = max(written.values(), default=0.0)
+        for path, moment in written.items():
+            if os.path.basename(path).startswith(_TEMPORARY) and newest - moment > _ABANDONED_S:
+                os.unlink(path)
+    except OSError:
+        pass
 
 
 def write_record(path: str, record: Dict[str, Any], durable: bool = True) -> None:
