@@ -60,7 +60,6 @@ def _attend(agent: "Agent") -> None:
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     agent.look()
     agent.clear()
-    records.sweep(machine.directory())
     program.unpack()
     agent.run()
 
@@ -104,6 +103,7 @@ class Agent:
     def clear(self) -> None:
         """Take away what processes that were killed have left half done."""
         try:
+            records.sweep(machine.directory())
             with machine.locked(LOCK):
                 for root in machine.roots():
                     moving.clear(root.outputs_dir)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ class Held:
     rss_mib: float
     tasks: int
     descriptors: int
+    #: Memory blocks that Python has given out; what the allocator keeps of freed ones is in the memory alone.
+    blocks: int
     objects: Counter[str]
 
     @classmethod
@@ -26,7 +29,7 @@ class Held:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
         rss_mib = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-        return cls(rss_mib, len(asyncio.all_tasks()), descriptors, _objects())
+        return cls(rss_mib, len(asyncio.all_tasks()), descriptors, sys.getallocatedblocks(), _objects())
 
     def more_than(self, before: Held) -> Counter[str]:
         """The objects there are more of now than there were."""
@@ -34,7 +37,8 @@ class Held:
 
     def __str__(self) -> str:
         count = sum(self.objects.values())
-        return f"{self.rss_mib:.1f} MiB, {self.tasks} tasks, {self.descriptors} descriptors, {count} objects"
+        told = f"{self.rss_mib:.1f} MiB in {self.blocks} blocks, {self.tasks} tasks, {self.descriptors} descriptors"
+        return f"{told}, {count} objects"
 
 
 def _objects() -> Counter[str]:
