@@ -8,6 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Footer, Input
 
+from podops.fleet.run_order import RunOrder
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_tui.live_screen import LiveScreen
 from podops_tui.widgets.log_pane import LogActions, LogPane
@@ -26,6 +27,10 @@ class FleetScreen(LiveScreen, LogActions):
     #filter.open { display: block; }
     """
     PANES: ClassVar[tuple[str, ...]] = ("pods", "runs", "log", "heartbeat", "gpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order = RunOrder()
 
     def compose(self) -> ComposeResult:
         yield PodsTable(id="pods")
@@ -144,7 +149,7 @@ class FleetScreen(LiveScreen, LogActions):
 
     def _show_runs(self) -> None:
         snapshot = self.ops.snapshot
-        self.query_one(RunsTable).show_runs(snapshot.runs(), snapshot.pods)
+        self.query_one(RunsTable).show_runs(self._order.runs(snapshot), snapshot.pods)
 
     def _drop_filter(self) -> None:
         box = self.query_one("#filter", Input)

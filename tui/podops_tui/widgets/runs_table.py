@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from operator import attrgetter
 
 from rich.text import Text
 from textual.markup import escape
@@ -26,6 +27,9 @@ _WIDE = 110
 
 #: Below this width a run's pod is left out.
 _NARROW = 64
+
+
+_RUN_ID = attrgetter("run_id")
 
 
 class RunsTable(RowList[RunSnapshot]):
@@ -52,7 +56,7 @@ class RunsTable(RowList[RunSnapshot]):
             if pod.as_of is not None or pod.state not in ("live", "connecting")
         }
         self.known = len(runs)
-        self._longest = max((len(run.run_id) for run in runs), default=0)
+        self._longest = max(map(len, map(_RUN_ID, runs)), default=0)
         wanted = self.text_filter.lower().split()
         shown = [run for run in runs if all(word in _searched(run) for word in wanted)] if wanted else list(runs)
         if self.sort == "queue":
