@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -33,17 +32,8 @@ def fleet_config(*pods: SshPod | str | PodConfig, tmux_socket: str = "podops-tes
 
 async def shows(fleet: Fleet, pod: str, condition: Callable[[PodSnapshot], bool], what: str) -> PodSnapshot:
     """Wait until `condition` holds for `pod`; fail, naming `what`, after 20 seconds."""
-    changed = asyncio.Event()
-    stop = fleet.subscribe(lambda _names: changed.set())
-    try:
-        async with asyncio.timeout(20):
-            while not condition(fleet.snapshot.pods[pod]):
-                changed.clear()
-                await changed.wait()
-    except TimeoutError:
-        raise AssertionError(f"waited for {what}: {fleet.snapshot.pods[pod]}") from None
-    finally:
-        stop()
+    shown = await fleet.until(lambda: condition(fleet.snapshot.pods[pod]), 20)
+    assert shown, f"waited for {what}: {fleet.snapshot.pods[pod]}"
     return fleet.snapshot.pods[pod]
 
 

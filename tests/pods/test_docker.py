@@ -17,14 +17,13 @@ import pytest
 import yaml
 
 from podops.config.model import PodConfig
-from podops.errors import PodSetupError, RefusedError, UnreachableError
+from podops.errors import PodSetupError, RefusedError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import PodSnapshot
-from podops.link.bootstrap import Started, start_link
-from podops.link.pod_archive import pod_archive
 from podops.transport.base import PodProcess
 from podops.transport.choose import transport_for
 from podops.transport.docker import DockerTransport
+from tests.pods.bare_link import failure, started
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
 from tests.pods.engines import ContainerEngine, RealEngine, StandIn, start_engine
 from tests.pods.fleet_config import fleet_config, shows, submit_plan
@@ -82,23 +81,6 @@ async def process(pod: PodConfig, command: str) -> AsyncIterator[PodProcess]:
         await started.close()
 
 
-@asynccontextmanager
-async def linked(pod: PodConfig) -> AsyncIterator[Started]:
-    archive, sha256 = pod_archive()
-    link = await start_link(transport_for(pod), pod.name, archive, sha256)
-    try:
-        yield link
-    finally:
-        await link.process.close()
-
-
-async def failure(pod: PodConfig) -> UnreachableError:
-    with pytest.raises(UnreachableError) as caught:
-        async with linked(pod):
-            pass
-    return caught.value
-
-
 async def everything(process: PodProcess) -> bytes:
     told = b""
     while data := await process.read(65536):
@@ -122,16 +104,16 @@ async def test_both_ways_carry_bytes_unchanged_and_the_exit_code_and_errors_come
 
 
 async def test_the_pod_side_is_uploaded_once_and_found_again(container: PodConfig) -> None:
-    async with linked(container) as first:
+    async with started(container) as first:
         assert first.uploaded
-    async with linked(container) as second:
+    async with started(container) as second:
         assert not second.uploaded
 
 
 async def test_closing_the_link_ends_its_process_even_one_that_does_not_listen(
     container: PodConfig, engine: ContainerEngine
 ) -> None:
-    async with linked(container):
+    async with started(container):
         wait_for(lambda: len(engine.links(container.name)) == 1, "the link process")
     wait_for(lambda: not engine.links(container.name), "the link process to end")
     deaf = "exec python3 -c 'import time; a2b_base64=0; time.sleep(600)'"
@@ -236,7 +218,7 @@ async def test_a_container_that_is_missing_stopped_or_paused_says_how_to_get_it(
         assert not isinstance(error, RefusedError), "it is tried again, and heals by itself"
         assert state in error.message and error.hint == f"docker {undo} {container.name}"
         engine.change(container.name, undo)
-    async with linked(container) as healed:
+    async with started(container) as healed:
         assert healed.process
 
 
@@ -327,7 +309,7 @@ async def test_an_engine_on_another_machine_is_reached_through_its_ssh(
 ) -> None:
     machine = ssh_pod("machine", path=f"{dial(engine.host)}:/usr/bin:/bin")
     there = replace(container, docker_host=f"ssh://{machine.alias}", ssh_config=str(machine.ssh_config))
-    async with linked(there) as link:
+    async with started(there) as link:
         assert link.uploaded
         assert len(engine.links(container.name)) == 1
     wait_for(lambda: not engine.links(container.name), "the link process to end")

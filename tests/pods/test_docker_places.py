@@ -18,10 +18,9 @@ import pytest
 
 from podops.config.model import PodConfig
 from podops.errors import UnreachableError
-from podops.link.bootstrap import start_link
-from podops.link.pod_archive import pod_archive
 from podops.transport.docker import DockerTransport
 from podops.transport.docker_engine import engine_host
+from tests.pods.bare_link import started
 from tests.pods.conftest import MakeProject, Ops
 from tests.pods.engines import StandIn
 from tests.pods.loopback import wait_for
@@ -85,10 +84,8 @@ def certificates(tmp_path: Path) -> Path:
 
 
 async def linked_and_ended(pod: PodConfig, engine: StandIn) -> None:
-    archive, sha256 = pod_archive()
-    link = await start_link(DockerTransport(pod), pod.name, archive, sha256)
-    assert link.process
-    await link.process.close()
+    async with started(pod):
+        pass
     wait_for(lambda: not engine.links("box"), "the link process to end")
 
 

@@ -8,22 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from podops.errors import UnreachableError
-from podops.link.bootstrap import start_link
-from podops.link.pod_archive import pod_archive
-from podops.transport.base import Transport
-from podops.transport.choose import transport_for
 from podops.transport.openssh import OpenSshTransport
+from tests.pods.bare_link import failure
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops
 from tests.pods.fleet_config import pod_config
 from tests.pods.loopback import SshPod, make_key
-
-
-async def failure(transport: Transport) -> UnreachableError:
-    archive, sha256 = pod_archive()
-    with pytest.raises(UnreachableError) as caught:
-        await start_link(transport, "pod", archive, sha256)
-    return caught.value
 
 
 def tries(pod: SshPod) -> list[str]:
@@ -81,8 +70,8 @@ async def test_a_command_says_of_a_failed_way_what_the_app_says_after_one_try(
 ) -> None:
     pod = ssh_pod(options=("LogLevel DEBUG1",))
     spoil(pod)
-    of_the_app = await failure(transport_for(pod_config(pod)))
-    of_a_command = await failure(OpenSshTransport(pod_config(pod)))
+    of_the_app = await failure(pod)
+    of_a_command = await failure(pod, OpenSshTransport(pod_config(pod)))
     assert tries(pod) in (["AsyncSSH", "OpenSSH"], [])
     assert type(of_a_command) is type(of_the_app)
     for part in ("message", "hint", "error_code"):
@@ -95,13 +84,13 @@ async def test_what_no_cipher_and_no_jump_host_lets_through_is_told_with_its_cau
     pod.options = ("Ciphers aes128-ctr",)
     pod.stop()
     pod.start()
-    assert "no matching cipher" in (await failure(OpenSshTransport(pod_config(pod)))).message
+    assert "no matching cipher" in (await failure(pod, OpenSshTransport(pod_config(pod)))).message
     pod.ssh_config.write_text(f"{jump.ssh_config.read_text()}{pod.ssh_config.read_text()}  ProxyJump {jump.alias}\n")
     no_longer_authorized(jump)
-    refused = (await failure(OpenSshTransport(pod_config(pod)))).message
+    refused = (await failure(pod, OpenSshTransport(pod_config(pod)))).message
     assert refused.startswith(f"the way to {pod.alias} is refused: ") and "Permission denied" in refused
     jump.stop()
-    assert f"port {jump.port} refused the connection" in (await failure(OpenSshTransport(pod_config(pod)))).message
+    assert f"port {jump.port} refused the connection" in (await failure(pod, OpenSshTransport(pod_config(pod)))).message
 
 
 def test_a_login_that_is_refused_is_not_tried_again(ssh_pod: MakeSshPod, project: MakeProject, ops: Ops) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -122,12 +121,4 @@ async def tells(fleet: Fleet, words: str) -> None:
 
 
 async def _until(fleet: Fleet, condition: Callable[[], bool]) -> None:
-    changed = asyncio.Event()
-    stop = fleet.subscribe(lambda _names: changed.set())
-    try:
-        async with asyncio.timeout(20):
-            while not condition():
-                changed.clear()
-                await changed.wait()
-    finally:
-        stop()
+    assert await fleet.until(condition, 20)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,31 +11,13 @@ import pytest
 
 from podops.config.model import PodConfig
 from podops.errors import PodSetupError, RefusedError, UnreachableError
-from podops.link.bootstrap import Started, start_link
 from podops.link.pod_archive import pod_archive
 from podops.transport.base import HandsOver
 from podops.transport.choose import transport_for
+from tests.pods.bare_link import failure, started
 from tests.pods.conftest import MakeSshPod
 from tests.pods.fleet_config import pod_config
-from tests.pods.loopback import SshPod, free_port, link_processes, make_key, wait_for
-
-
-@asynccontextmanager
-async def started(pod: PodConfig) -> AsyncIterator[Started]:
-    archive, sha256 = pod_archive()
-    link = await start_link(transport_for(pod), pod.name, archive, sha256)
-    try:
-        yield link
-    finally:
-        await link.process.close()
-
-
-async def failure(pod: SshPod | PodConfig) -> UnreachableError:
-    """What a user is told when `pod` cannot be reached."""
-    with pytest.raises(UnreachableError) as caught:
-        async with started(pod_config(pod) if isinstance(pod, SshPod) else pod):
-            pass
-    return caught.value
+from tests.pods.loopback import free_port, link_processes, make_key, wait_for
 
 
 def run(command: str) -> None:

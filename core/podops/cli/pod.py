@@ -21,7 +21,6 @@ from podops.cli.source_view import source_view, tell_sources
 from podops.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from podops.fleet.fleet import Fleet
     from podops.fleet.snapshot import FleetSnapshot, PodSnapshot
 
 #: How long a command waits for figures once a pod is live, seconds.
@@ -99,25 +98,9 @@ def pod_status(options: Options, name: str) -> int:
 async def _snapshot(options: Options, pods: list[str] | None) -> FleetSnapshot:
     async with open_fleet(options, pods, fresh=True) as fleet:
         await fleet.recall()
-        await _sampled(fleet)
+        # A CPU share needs two samples.
+        await fleet.until(lambda: not any(_unsampled(pod) for pod in fleet.snapshot.pods.values()), _SAMPLE_S)
         return fleet.snapshot
-
-
-async def _sampled(fleet: Fleet) -> None:
-    """Wait for a live pod's second sample, because a CPU share needs two; no longer than a moment."""
-    import asyncio
-
-    changed = asyncio.Event()
-    stop = fleet.subscribe(lambda _: changed.set())
-    try:
-        async with asyncio.timeout(_SAMPLE_S):
-            while any(_unsampled(pod) for pod in fleet.snapshot.pods.values()):
-                changed.clear()
-                await changed.wait()
-    except TimeoutError:
-        pass
-    finally:
-        stop()
 
 
 def _ages(fleet: FleetSnapshot) -> dict[tuple[str, str], str]:

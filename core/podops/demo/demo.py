@@ -155,15 +155,10 @@ def _free_port() -> int:
 
 async def wait_for(fleet: Fleet, run_id: str, *, phase: str | None = None, timeout: float = 300) -> None:  # noqa: ASYNC109
     """Return when the run has ended, or has reached `phase`. Raises `TimeoutError` after `timeout` seconds."""
-    changed = asyncio.Event()
-    stop = fleet.subscribe(lambda _names: changed.set())
-    try:
-        async with asyncio.timeout(timeout):
-            while True:
-                run = next((r for r in fleet.snapshot.runs() if r.run_id == run_id), None)
-                if run is not None and (run.ended or (phase is not None and run.phase == phase)):
-                    return
-                changed.clear()
-                await changed.wait()
-    finally:
-        stop()
+
+    def there() -> bool:
+        run = next((r for r in fleet.snapshot.runs() if r.run_id == run_id), None)
+        return run is not None and (run.ended or (phase is not None and run.phase == phase))
+
+    if not await fleet.until(there, timeout):
+        raise TimeoutError(f"run {run_id} did not get there in {timeout:g} s")

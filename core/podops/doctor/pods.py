@@ -103,15 +103,10 @@ def clock_check(subject: str, theirs: float, asked: float, came: float) -> Check
 
 async def _sampled(fleet: Fleet, name: str) -> PodSnapshot:
     """The pod, with a sample when it is live and sends one in time."""
-    changed = asyncio.Event()
-    stop = fleet.subscribe(lambda _names: changed.set())
-    try:
-        async with asyncio.timeout(_SAMPLE_S):
-            while (pod := fleet.snapshot.pods[name]).state == "live" and pod.sample is None:
-                changed.clear()
-                await changed.wait()
-    except TimeoutError:
-        pass
-    finally:
-        stop()
+
+    def has_come() -> bool:
+        pod = fleet.snapshot.pods[name]
+        return pod.state != "live" or pod.sample is not None
+
+    await fleet.until(has_come, _SAMPLE_S)
     return fleet.snapshot.pods[name]

@@ -155,6 +155,21 @@ class Fleet(RunFiles):
 
         return stop
 
+    async def until(self, condition: Callable[[], bool], within: float) -> bool:
+        """Wait for `condition`, which is looked at after each change; whether it held `within` so many seconds."""
+        changed = asyncio.Event()
+        stop = self.subscribe(lambda _names: changed.set())
+        try:
+            async with asyncio.timeout(within):
+                while not condition():
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return False
+        finally:
+            stop()
+        return True
+
     async def settled(self, timeout: float) -> None:  # noqa: ASYNC109
         """Return when each pod is live (with its full run list) or has failed once; `timeout` in seconds."""
         deadline = time.monotonic() + timeout

@@ -120,7 +120,7 @@ class LinkProxy:
             self._link.listeners.forget(sub)
             self._subs.discard(sub)
         if op in _CHANGES:
-            await self._until_seen(runs)
+            await self._fleet.until(lambda: self._link.snapshot.runs is not runs, _SEEN_S)
         if answered is None:
             self._send({**answer.header, "id": number}, answer.payload)
 
@@ -134,16 +134,3 @@ class LinkProxy:
     def _fail(self, number: object, error: PodopsError) -> None:
         told = {"code": error.error_code, "message": error.message, "hint": error.hint}
         self._send({"id": number, "ok": False, "error": told}, b"")
-
-    async def _until_seen(self, before: object) -> None:
-        changed = asyncio.Event()
-        stop = self._fleet.subscribe(lambda _: changed.set())
-        try:
-            async with asyncio.timeout(_SEEN_S):
-                while self._link.snapshot.runs is before:
-                    changed.clear()
-                    await changed.wait()
-        except TimeoutError:
-            pass
-        finally:
-            stop()

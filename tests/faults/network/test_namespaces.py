@@ -114,11 +114,7 @@ async def test_a_line_of_100_kbit_that_loses_packets(pod_apart: Apart) -> None:
         namespace.limit("100kbit")
         namespace.lose(3)
         async with followed_log(fleet, pod, rate=30_000):
-            states: set[str] = set()
-            stop = fleet.subscribe(lambda _: states.add(fleet.snapshot.pods["pod"].state))
-            await asyncio.sleep(12)
-            stop()
-            assert states == {"live"}
+            assert not await fleet.until(lambda: not live(fleet.snapshot.pods["pod"]), 12)
             namespace.let_through()
             namespace.unlimit()
 
@@ -130,9 +126,5 @@ async def test_a_line_with_300_ms_that_loses_packets(pod_apart: Apart) -> None:
         if not namespace.can_delay():
             pytest.skip("this kernel has no netem; the same is shown by test_bad_networks.py on loopback")
         async with followed_log(fleet, pod):
-            states: set[str] = set()
-            stop = fleet.subscribe(lambda _: states.add(fleet.snapshot.pods["pod"].state))
-            await asyncio.sleep(12)
-            stop()
-            assert states == {"live"}
+            assert not await fleet.until(lambda: not live(fleet.snapshot.pods["pod"]), 12)
             namespace.delay_no_more()
