@@ -7,6 +7,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
 from podops_runners import cgroup, log_limit, process, states
 from podops_runners.journal import Journal
+from podops_runners.log_breaker import LogBreaker
+from podops_runners.log_guard import LogGuard
 from podops_runners.output import Output
 from podops_runners.policies import Policies
 from podops_runners.presence import Presence
@@ -62,6 +64,7 @@ class Attempt:
         inbox: SignalInbox,
         presence: Presence,
         facts: Callable[[], Dict[str, Any]],
+        breaker: Optional[LogBreaker] = None,
     ) -> None:
         self._run = run
         self._spec = spec
@@ -81,6 +84,9 @@ class Attempt:
         self._detail = ""
         self._stalled = False
         self._nan_told = False
+        self._breaker = breaker
+        frees = policies.max_log_bytes and not breaker
+        self._guard = LogGuard(run.stdout_log, policies.max_log_bytes or 0) if frees else None
         self._log_warned = False
         self._freed_to = 0
         self._phase = ""
@@ -89,7 +95,7 @@ class Attempt:
         self._probe: Optional[HealthProbe] = None
         self._bad_probes, self._unwell = 0, ""
         self._interval = number(spec.get("watch_interval_s")) or 20.0
-        self._next_beat = self._next_probe = self._next_kill_look = self._next_log_look = 0.0
+        self._next_look = self._next_beat = self._next_probe = self._next_kill_look = 0.0
 
     @property
     def output(self) -> Output:
@@ -103,14 +109,15 @@ class Attempt:
         """Return when the child has ended and its output has been read."""
         status = self._child.status()
         while status is None and not self._child.vanished():
-            self._inbox.wait(_TICK_S)
-            self._look(time.monotonic())
+            self._wait_and_look()
             status = self._child.status()
         status = self._child.status() if status is None else status
         told = self._child.ended()
         ended = time.time() if told is None else told
-        if self._probe is not None:
-            self._probe.close()
+        self._end_if_too_large(time.monotonic())
+        for watching in (self._probe, self._guard, self._breaker):
+            if watching is not None:
+                watching.close()
         self._await_volume()
         self._output.read_to_end()
         cause = self._cause if self._stop and self._stop.last_signal is not None else None
@@ -134,8 +141,23 @@ class Attempt:
             self._inbox.wait(1.0)
             self._inbox.take()
 
+    def _wait_and_look(self) -> None:
+        """At the log's size as soon as that must be, at everything else in its time."""
+        guard, pause = self._guard, self._next_look - time.monotonic()
+        if guard is None:
+            woken = self._inbox.wait(pause)
+        else:
+            woken = self._inbox.wait(min(pause, guard.pause_s), guard.descriptor())
+            self._watch_log_size(guard, time.monotonic())
+        now = time.monotonic()
+        if woken or now >= self._next_look:
+            self._next_look = now + _TICK_S
+            self._look(now)
+
     def _look(self, now: float) -> None:
-        self._output.read()
+        # A log near its limit is not left unseen for as long as it may take to read it.
+        self._end_if_too_large(now)
+        self._output.read(self._guard.pause_s if self._guard else _TICK_S)
         self._take_signals(now)
         if now >= self._next_kill_look:
             self._next_kill_look = now + _KILL_LOOK_S
@@ -143,9 +165,6 @@ class Attempt:
             self._journal.catch_up()
         self._enforce_time(now)
         self._watch_loss(now)
-        if self._policies.max_log_bytes and now >= self._next_log_look:
-            self._next_log_look = now + 1.0
-            self._watch_log_size(self._policies.max_log_bytes, now)
         if self._phase and not self._stop:
             self._probe_service(now)
         if now >= self._next_beat:
@@ -175,11 +194,11 @@ class Attempt:
         else:
             self._begin_stop("user_kill", grace_s, now, _asked_by(request))
 
-    def _begin_stop(self, cause: str, grace_s: float, now: float, why: str) -> None:
+    def _begin_stop(self, cause: str, grace_s: float, now: float, why: str, begun: bool = False) -> None:
         if self._stop:
             return
         self._cause, self._detail = cause, why
-        self._stop = GracefulStop(self._child.pid, self._run.path, grace_s, now)
+        self._stop = GracefulStop(self._child.pid, self._run.path, grace_s, now, begun)
         self._journal.event("stopping", reason=cause, detail=why, grace_s=grace_s)
         self._next_beat = 0.0
 
@@ -212,22 +231,37 @@ class Attempt:
         if self._policies.on_nan == "stop":
             self._begin_stop("nan_loss", self._policies.grace_s, now, self._output.nan_loss)
 
-    def _watch_log_size(self, limit: int, now: float) -> None:
-        used = log_limit.used_bytes(self._run.stdout_log)
+    def _watch_log_size(self, guard: LogGuard, now: float) -> None:
+        """Free the middle of a log that takes more space than it may; where that cannot be, the run ends."""
+        guard.look(now)
+        self._warn_of_size(guard.space)
+        limit = self._policies.max_log_bytes or 0
+        if guard.space > limit and not self._stop and not self._free_middle(limit):
+            self._begin_stop("log_limit", self._policies.grace_s, now, _too_large(limit))
+
+    def _warn_of_size(self, used: int) -> None:
+        limit = self._policies.max_log_bytes or 0
         if used > limit * _WARN_AT and not self._log_warned:
             self._log_warned = True
             self._journal.event("log_large", used_bytes=used, limit_bytes=limit, action=self._policies.on_max_log)
-        if used <= limit or self._stop:
+
+    def _end_if_too_large(self, now: float) -> None:
+        if self._breaker is None:
             return
+        if self._breaker.tripped and not self._stop:
+            told = _too_large(self._policies.max_log_bytes or 0)
+            self._begin_stop("log_limit", self._policies.grace_s, now, told, begun=True)
+        self._warn_of_size(self._breaker.guard.size)
+
+    def _free_middle(self, limit: int) -> bool:
+        """Whether there is room again, or will be soon: only what has been read is freed."""
+        self._output.keep_up(limit // 4)
         middle = log_limit.middle_of(self._output.offset, limit, self._freed_to)
-        if self._policies.on_max_log == "punch":
-            if not middle and self._output.offset < log_size(self._run):
-                return  # only what has been read is freed, and that comes
-            if middle and log_limit.punch_hole(self._run.stdout_log, *middle):
-                self._freed_to = middle[1]
-                self._journal.event("log_gap", start=middle[0], end=middle[1])
-                return
-        self._begin_stop("log_limit", self._policies.grace_s, now, "its log is larger than {:,} bytes".format(limit))
+        if middle and log_limit.punch_hole(self._run.stdout_log, *middle):
+            self._freed_to = middle[1]
+            self._journal.event("log_gap", start=middle[0], end=middle[1])
+            return True
+        return not middle and self._output.offset < log_size(self._run)
 
     def _probe_service(self, now: float) -> None:
         wanted = self._spec["service"]
@@ -283,6 +317,10 @@ class Attempt:
             "nan": 1 if self._nan_told else None,
         }  # type: Dict[str, Any]
         self._journal.beat(state, dict(facts, **self._facts()))
+
+
+def _too_large(limit: int) -> str:
+    return "its log is larger than {:,} bytes".format(limit)
 
 
 def _asked_by(request: Dict[str, Any]) -> str:

@@ -38,14 +38,6 @@ def punch_hole(path: str, start: int, end: int) -> bool:
         os.close(descriptor)
 
 
-def used_bytes(path: str) -> int:
-    """The space the file takes on its disk, holes not counted; 0 when there is none."""
-    try:
-        return os.stat(path).st_blocks * 512
-    except OSError:
-        return 0
-
-
 def _up(count: int) -> int:
     return -(-count // _BLOCK) * _BLOCK
 

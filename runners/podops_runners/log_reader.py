@@ -7,7 +7,7 @@ from typing import Tuple
 _MOST_BEHIND = 16 * 1024 * 1024
 _END_KEPT = 1024 * 1024
 
-_PIECE = 256 * 1024
+_PIECE = 64 * 1024
 
 
 class LogReader:

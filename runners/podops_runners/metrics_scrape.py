@@ -31,11 +31,13 @@ class Scraper:
         self.last_line = ""
 
     def feed(self, data: bytes) -> List[Dict[str, Any]]:
-        pieces = re.split(rb"[\r\n]", self._rest + data)
-        self._rest = pieces.pop()[:MAX_LINE]
+        data = self._rest + data
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        self._rest = data[end : end + MAX_LINE]
         found = []
-        for piece in pieces:
-            metrics = self._line(_ANSI.sub("", piece[:MAX_LINE].decode("utf-8", "replace")).strip())
+        for line in data[:end].decode("utf-8", "replace").replace("\r", "\n").split("\n"):
+            short = line[:MAX_LINE]
+            metrics = self._line((_ANSI.sub("", short) if "\x1b" in short else short).strip())
             if metrics:
                 found.append(metrics)
         return found
@@ -67,7 +69,7 @@ class Scraper:
         return values or None
 
     def _progress(self, line: str) -> Optional[Dict[str, Any]]:
-        match = _PROGRESS.search(line)
+        match = _PROGRESS.search(line) if "<" in line else None
         if match is None:
             return None
         self.step, self.total = int(match.group(1)), int(match.group(2))
@@ -85,6 +87,8 @@ class Scraper:
 
 
 def _nanogpt(line: str) -> Optional[Dict[str, Any]]:
+    if line[0] not in "iIsS":
+        return None  # a run may print so much that patterns would be most of the work
     match = _NANOGPT_ITER.match(line)
     if match:
         values: Dict[str, Any] = {"step": int(match.group(1)), "loss": _number(match.group(2))}

@@ -12,8 +12,12 @@ from podops_runners.metrics_scrape import Scraper, json_safe
 from podops_runners.pane import Pane
 from podops_runners.rundir import RunDir
 
-#: How long the log is read before everything else is looked at again, and once it is complete, seconds.
-_READ_S, _LAST_READ_S = 0.1, 5.0
+#: How long the log is read before everything else is looked at again, and once it is complete, seconds of processor
+#: time: what a run that prints as fast as it can must share with us.
+_READ_S, _LAST_READ_S = 0.01, 5.0
+
+#: The same by the clock, for a disk or a machine that is slow.
+_SLOW_S = 0.1
 
 #: A look at the checkpoints lists directories, so it is made this often, seconds.
 _CHECKPOINT_LOOK_S = 5.0
@@ -79,14 +83,19 @@ class Output:
         """Everything before it has been read, bytes."""
         return self._log.offset
 
-    def read(self) -> None:
+    def read(self, within_s: float = 1.0) -> None:
         """Bring pane, metrics and index towards the end of the log, as far as that goes in a moment."""
-        self._read(_READ_S)
+        self._read(min(_READ_S, within_s))
         self._look_elsewhere()
         now = time.monotonic()
         if self.offset != self._indexed and now >= self._next_index:
             self._next_index = now + 1.0
             self._keep(self._index)
+
+    def keep_up(self, behind: int) -> None:
+        """Leave out what cannot be read for now, if that is more than `behind` bytes."""
+        if _size(self._run.stdout_log) - self.offset > behind:
+            self._log.jump()
 
     def read_to_end(self) -> None:
         """The run has ended: read what is left, of very much only the end."""
@@ -97,8 +106,8 @@ class Output:
             self._keep(self._index)
 
     def _read(self, seconds: float) -> None:
-        begun = time.monotonic()
-        while time.monotonic() - begun < seconds:
+        begun, begun_cpu = time.monotonic(), time.process_time()
+        while time.process_time() - begun_cpu < seconds and time.monotonic() - begun < max(_SLOW_S, seconds):
             data, jumped = self._log.next()
             if not data:
                 return

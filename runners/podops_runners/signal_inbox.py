@@ -3,7 +3,7 @@
 import os
 import select
 import signal
-from typing import List
+from typing import List, Optional
 
 _TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGHUP)
 
@@ -21,11 +21,13 @@ class SignalInbox:
             # Handlers, never SIG_IGN: what is ignored would stay ignored in the child.
             signal.signal(number, lambda got, _frame: self._got.append(got))
 
-    def wait(self, timeout_s: float) -> None:
-        """Return at the next signal, at the latest after `timeout_s`."""
-        ready, _, _ = select.select([self._reader], [], [], max(0.0, timeout_s))
-        if ready:
+    def wait(self, timeout_s: float, also: Optional[int] = None) -> bool:
+        """Return at the next signal, when `also` can be read, at the latest after `timeout_s`; whether one came."""
+        watched = [self._reader] if also is None else [self._reader, also]
+        ready, _, _ = select.select(watched, [], [], max(0.0, timeout_s))
+        if self._reader in ready:
             os.read(self._reader, 4096)
+        return self._reader in ready
 
     def take(self) -> List[int]:
         """What has come since the last call."""

@@ -9,13 +9,14 @@ from podops_runners import process
 class GracefulStop:
     """The escalation of one stop; `advance` is called as often as one likes and does each step once."""
 
-    def __init__(self, group: int, run_dir: str, grace_s: float, now: float) -> None:
+    def __init__(self, group: int, run_dir: str, grace_s: float, now: float, begun: bool = False) -> None:
+        """With `begun` somebody has sent it SIGINT already."""
         self._group = group
         self._run_dir = run_dir
         self._grace_s = max(0.0, grace_s)
         self._started = now
-        self._sent = 0
-        self.last_signal: Optional[int] = None
+        self._sent = 1 if begun else 0
+        self.last_signal: Optional[int] = int(signal.SIGINT) if begun else None
 
     def shorten(self, grace_s: float) -> None:
         """A second, more impatient request may bring the next step forward, never push it back."""

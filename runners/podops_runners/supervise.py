@@ -21,6 +21,7 @@ from podops_runners import (
 from podops_runners.attempt import Attempt, Ended, log_size
 from podops_runners.environment import EnvironmentFileError, run_environment
 from podops_runners.journal import Journal
+from podops_runners.log_breaker import LogBreaker
 from podops_runners.policies import LogRange, read_policies, retry_delay
 from podops_runners.presence import Presence
 from podops_runners.resume import newest_checkpoint
@@ -28,7 +29,7 @@ from podops_runners.rundir import RunDir
 from podops_runners.runfiles import iso, layout_of
 from podops_runners.shim import AdoptedChild, Beginning, Child, ShimError, left_behind, start_child
 from podops_runners.signal_inbox import SignalInbox
-from podops_runners.verdict import Ending, Verdict
+from podops_runners.verdict import Ending, Verdict, failed
 
 #: How often a supervisor looks whether the agent still lives, seconds.
 _AGENT_LOOK_S = 5.0
@@ -76,6 +77,7 @@ class Supervisor:
         #: What went wrong without being worth ending the run, each told once.
         self._warnings: List[str] = []
         self._next_agent_look = 0.0
+        self._told_once = False
 
     def main(self) -> str:
         """The state the run ended in."""
@@ -101,13 +103,13 @@ class Supervisor:
                 try:
                     child = self._start(beginning)
                 except EnvironmentFileError as error:
-                    problem = _verdict("setup_failed", str(error))
+                    problem = failed("setup_failed", str(error))
                 except (ShimError, OSError) as error:
-                    problem = _verdict("spawn_failed", "bash cannot be started: {}".format(error))
+                    problem = failed("spawn_failed", "bash cannot be started: {}".format(error))
             if problem is not None or child is None:
-                return problem or _verdict("spawn_failed", ""), _nothing_ran(beginning)
+                return problem or failed("spawn_failed", ""), _nothing_ran(beginning)
+        breaker = self._breaker(child)
         self._record_start(child)
-        _load_what_the_end_needs()
         attempt = Attempt(
             self._run,
             serving.with_port(self._spec, self._claim),
@@ -117,10 +119,15 @@ class Supervisor:
             self._inbox,
             self._presence,
             self._facts,
+            breaker,
         )
         ended = attempt.watch()
         self._output_facts = {"last_metrics": attempt.output.last_metrics, "wandb": attempt.output.wandb_url}
         return self._judge(ended), ended
+
+    def _breaker(self, child: Union[Child, AdoptedChild]) -> Optional[LogBreaker]:
+        limit, action = self._policies.max_log_bytes, self._policies.on_max_log
+        return LogBreaker(self._run.stdout_log, limit, child) if limit and action == "end" else None
 
     def _await_volume(self) -> None:
         """A volume that is full, read-only or gone is no reason to fail an attempt: it has not begun."""
@@ -140,7 +147,7 @@ class Supervisor:
             return self._killed()
         workdir = str(self._spec.get("workdir") or self._run.path)
         if not os.path.isdir(workdir):
-            return _verdict("setup_failed", "the working directory {} does not exist".format(workdir))
+            return failed("setup_failed", "the working directory {} does not exist".format(workdir))
         service = serving.wanted(self._spec)
         problem = serving.take_port(self._run, service, self._claim) if service else None
         if service and problem is None:
@@ -207,6 +214,9 @@ class Supervisor:
 
     def _facts(self) -> Dict[str, Any]:
         now = time.monotonic()
+        if self._told_once:
+            _load_what_the_end_needs()
+        self._told_once = True
         if now >= self._next_agent_look:
             self._next_agent_look = now + _AGENT_LOOK_S
             agent_process.ensure_running(self._spec.get("tmux"))
@@ -334,14 +344,10 @@ class Supervisor:
 
 
 def _load_what_the_end_needs() -> None:
-    """Loaded while the child starts: before it, it would be waited for; at the end, the volume may be gone."""
+    """Loaded with the second heartbeat: the child has started by then; at the end, where it lies may be gone."""
     from podops_runners import classify
 
     assert classify
-
-
-def _verdict(reason: str, detail: str) -> Verdict:
-    return Verdict(states.FAILED, reason, detail, {"source": "supervisor"}, None)
 
 
 def _nothing_ran(beginning: Beginning) -> Ended:

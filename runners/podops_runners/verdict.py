@@ -2,6 +2,8 @@
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from podops_runners.states import FAILED
+
 
 class Ending(NamedTuple):
     """What is known of an attempt that has ended."""
@@ -34,3 +36,8 @@ class Verdict(NamedTuple):
     evidence: Dict[str, Any]
     #: `file, line, function, error, message` of the last Python traceback that is no mere report of another.
     traceback: Optional[Dict[str, Any]]
+
+
+def failed(reason: str, detail: str) -> Verdict:
+    """What the supervisor itself has seen fail."""
+    return Verdict(FAILED, reason, detail, {"source": "supervisor"}, None)

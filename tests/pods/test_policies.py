@@ -186,6 +186,23 @@ def test_a_log_beyond_its_limit_ends_the_run(pod: FaultPod) -> None:
     check(pod)
 
 
+#: Far more than what a run writes between two looks at its log, however slow the machine is.
+LARGE_LIMIT = 64 * LIMIT
+
+FLOOD = "yes 'iter 10: loss 3.2100, time 5.00ms, mfu 31.4%'"
+
+
+def test_a_flood_hardly_outgrows_its_limit_also_when_the_run_does_not_want_to_end(pod: FaultPod) -> None:
+    run = pod.submit(
+        line=f"trap '' INT TERM; {FLOOD}",
+        policies=policies(max_log_bytes=LARGE_LIMIT, on_max_log="end", grace_s=600.0),
+    )
+    assert ended(pod, run) == ("failed", "log_limit", 1)
+    assert LARGE_LIMIT < Path(run.stdout_log).stat().st_size < 2 * LARGE_LIMIT
+    assert happened(run, "stopping")[0]["detail"] == "its log is larger than 67,108,864 bytes"
+    check(pod)
+
+
 def test_the_middle_of_a_log_is_freed_its_offsets_stay_and_the_gap_is_told(pod: FaultPod) -> None:
     program = (
         "import os, time\n"
