@@ -22,7 +22,7 @@ _LINE = b"iter %07d: loss 2.3456, time 123.45ms, mfu 41.23%%, lr 3.00e-04, grad 
 #: By what they are told as; of each, some lines of the log match, the last ones among them.
 PATTERNS = {
     "a text": LogQuery("iter 0100", literal=True, only_count=True),
-    "an expression": LogQuery(r"iter \d+7777: loss (nan|2\.\d+)", only_count=True),
+    "an expression": LogQuery(r"iter [0-9]+7777: loss (nan|2\.[0-9]+)", only_count=True),
     "a text, upper and lower case the same": LogQuery("Loss NaN", literal=True, ignore_case=True, only_count=True),
 }
 
@@ -55,7 +55,7 @@ async def _search(fleet: Fleet, query: LogQuery) -> int:
 
 
 def _grep(query: LogQuery) -> str:
-    how = "-cF" if query.literal else "-cP"
+    how = "-cF" if query.literal else "-cE"
     return f"grep {how}{'i' if query.ignore_case else ''} {shlex.quote(query.pattern)}"
 
 

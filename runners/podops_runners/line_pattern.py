@@ -4,6 +4,8 @@ Lines are not taken one by one: plain text that a match must hold is looked for 
 itself, and only the lines found so are tried. Colours and other escape sequences are taken off a line first.
 """
 
+import itertools
+import operator
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -22,6 +24,9 @@ _SEES_BEYOND = re.compile(r"\\[AZz]|\(\?<?!|\(\?>|[*+?}]\+|\(\?[a-zA-Z]*-")
 
 #: Where a text stands more often than once in so many bytes, trying each of its lines costs more than it saves.
 _OFTEN = 256
+
+#: How often that is, is looked at in so much of a piece, bytes.
+_SAMPLE = 16 * 1024
 
 Span = Tuple[int, int]
 
@@ -79,6 +84,17 @@ class LinePattern:
         if special:
             found = sorted(found + [hit for hit in special.values() if hit is not None])
         return found
+
+    def count(self, data: bytes, end: int) -> int:
+        """How many lines of `data[:end]` hold the pattern."""
+        text = self._text
+        if text is None or not text or self._lower or self._special(data, 0, end) >= 0:
+            return len(self.hits(data, 0, end))
+        sample = min(end, _SAMPLE)
+        if data.count(text, 0, sample) * _OFTEN < sample:
+            return len(self.hits(data, 0, end))
+        lines = data[:end].split(b"\n")
+        return sum(map(operator.contains, lines, itertools.repeat(text)))
 
     def in_line(self, line: bytes) -> Optional[Span]:
         """Where in a line without newline the first match is."""

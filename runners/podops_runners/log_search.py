@@ -114,6 +114,9 @@ class SearchStep:
     def _piece(self, piece: Piece) -> bool:
         """Note what one piece holds; whether the answer is full."""
         query = self._query
+        if query.only_count and not piece.part and piece.limit > piece.end:
+            self._count += query.pattern.count(piece.data, piece.end)
+            return False
         hits = [hit for hit in query.pattern.hits(piece.data, 0, piece.end) if hit.start + hit.match[0] < piece.limit]
         self._count += len(hits)
         if query.only_count:

@@ -122,6 +122,8 @@ def test_a_search_finds_exactly_the_lines_that_hold_the_pattern_in_both_directio
 def test_plain_text_is_found_where_it_stands(run: RunDir, data: bytes, text: str, ignore_case: bool) -> None:
     Path(run.stdout_log).write_bytes(data)
     found, _ = search(run, pattern=text, literal=True, ignore_case=ignore_case)
+    counted = search(run, pattern=text, literal=True, ignore_case=ignore_case, count=True)[1]
+    assert sum(answer["count"] for answer in counted) == len(found)
     assert [match[0] for match in found] == expected(data, re.escape(text), ignore_case)
     for offset, _, at, to, *_ in found:
         matched = SEQUENCE.sub(b"", data[offset + at : offset + to]).decode("utf-8")
