@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -46,6 +47,15 @@ async def milliseconds(work: Callable[[], Awaitable[object]]) -> float:
     begun = time.perf_counter()
     await work()
     return (time.perf_counter() - begun) * 1000
+
+
+async def cost(*command: str) -> tuple[float, float]:
+    """A command from nothing to its end: ms by the clock, and of processor time with its own children."""
+    before, begun = os.times(), time.perf_counter()
+    await process(*command)
+    took, after = time.perf_counter() - begun, os.times()
+    spent = after.children_user - before.children_user + after.children_system - before.children_system
+    return 1000 * took, 1000 * spent
 
 
 async def process(*command: str, ok: Sequence[int] = (0,)) -> None:

@@ -13,11 +13,12 @@ async def test_one_pod_begins_alone_then_a_few_and_each_that_makes_room_lets_mor
 
     async def connect(done: asyncio.Event) -> None:
         nonlocal inside, most
-        async with gate.place():
+        async with gate.place() as leave:
             inside += 1
             most = max(most, inside)
             await done.wait()
             inside -= 1
+            leave()
 
     first = asyncio.Event()
     tasks = [asyncio.create_task(connect(first if number < 4 else end)) for number in range(20)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 #: First and longest wait before the next attempt, seconds; each is cut by up to half, so that pods do not come at once.
@@ -69,7 +69,8 @@ class Gate:
             self._places.release()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def place(self) -> AsyncIterator[Callable[[], None]]:
+        """A place to connect from, and the way to give it up before all is done."""
         await self._places.acquire()
         left = False
         if self._alone is None:
@@ -87,7 +88,7 @@ class Gate:
 
         lease = asyncio.get_running_loop().call_later(_LEASE_S, leave)
         try:
-            yield
+            yield leave
         finally:
             lease.cancel()
             leave()

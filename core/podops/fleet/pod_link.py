@@ -79,6 +79,8 @@ class PodLink:
         self.pod = pod
         self._changed = changed
         self._gate = gate
+        #: Gives up the place of the attempt under way.
+        self._let_in: Callable[[], None] = gate.open
         self._connect_timeout = connect_timeout
         patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
         self._silence_s = patience if silence_s is None else max(_LEAST_SILENCE_S, min(silence_s, patience))
@@ -245,7 +247,7 @@ class PodLink:
         client: LinkClient | None = None
         begun = time.monotonic()
         try:
-            async with self._gate.place(), asyncio.timeout(self._connect_timeout):
+            async with self._gate.place() as self._let_in, asyncio.timeout(self._connect_timeout):
                 client = await self._connected()
             begun = time.monotonic()
             error = await self._watch(client)
@@ -300,7 +302,8 @@ class PodLink:
 
     def _answered(self) -> None:
         """The pod has let us in: somebody who waits for it shall see that."""
-        self._gate.open()
+        # What is left to do until it is live is the pod's work, not this machine's.
+        self._let_in()
         if self.snapshot.state == "connecting":
             self._set(reason=_STARTING, last_seen=time.time())
 
