@@ -10,6 +10,7 @@ import pytest
 
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops
 from tests.pods.loopback import SshPod, command_line, processes_with_env, wait_for
+from tests.pods.provider import Provider
 
 
 def logins(pod: SshPod) -> int:
@@ -73,3 +74,13 @@ def test_after_any_change_of_the_project_or_of_the_ssh_settings_nothing_is_start
     made.file.write_text(made.file.read_text() + "\n")
     assert ops("run", "list").returncode == 4
     assert len(notes(client_home)) == 1
+
+
+def test_how_a_rented_pod_was_reached_is_not_noted(
+    far: SshPod, world: Path, project: MakeProject, ops: Ops, client_home: Path
+) -> None:
+    provider = Provider(world / "provider")
+    provider.tell(far)
+    project(pod_sources=[provider.source(far.ssh_config, interval="1h")])
+    assert ops("run", "list").returncode == 0
+    assert (logins(far), notes(client_home)) == (1, [])

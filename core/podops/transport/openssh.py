@@ -129,7 +129,8 @@ class OpenSshTransport:
         try:
             process.first = await process.read(_CHUNK)
             if process.first:
-                early.worked(self._pod.name, line)
+                if not self._pod.source:  # a pod that a provider told of may be somebody else's by the next command
+                    early.worked(self._pod.name, line)
                 return process
             status, said = await process.wait_closed()
             if status is not None:
