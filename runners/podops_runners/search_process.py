@@ -5,6 +5,7 @@ The process asks for work on its stdin, one step after the other, and ends when 
 """
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -23,10 +24,15 @@ from podops_runners.rundir import RunDir
 _IDLE_S = 20.0
 
 #: Processor time that one step may take, seconds. It wants half a second: only an expression can make it take more.
-_STEP_CPU_S = 5.0
+_STEP_CPU_S = 2.0
 
-#: A step that takes longer has a volume that hangs, seconds. A client waits longer.
+#: Memory that the process may have, bytes: a line of 32 MiB and what an expression keeps of its way through it.
+_MEMORY = 2**30
+
+#: A step that takes longer has a volume that hangs, or hardly any processor, seconds. A client waits longer.
 _ANSWER_S = 25.0
+
+_PLAINER = "repeat nothing that is itself repeated, as in (a+)+, and nothing without end"
 
 Header = Dict[str, Any]
 
@@ -46,6 +52,7 @@ class _TooLong(Exception):
 def main() -> int:
     """The process: answers each frame on stdin with one on stdout."""
     warnings.simplefilter("ignore")
+    _be_modest()
     signal.signal(signal.SIGVTALRM, _give_up)
     decoder = FrameDecoder()
     while select.select([0], [], [], _IDLE_S)[0]:
@@ -58,6 +65,16 @@ def main() -> int:
     return 0
 
 
+def _be_modest() -> None:
+    """Take no memory from what the pod is there for: a limit, and the first place in line when it runs out."""
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        with open("/proc/self/oom_score_adj", "w") as stream:
+            stream.write("1000")
+    except (OSError, ValueError):
+        pass  # a lower limit is set already, or this is no Linux
+
+
 def _give_up(_signal: int, _frame: Any) -> NoReturn:
     raise _TooLong
 
@@ -66,19 +83,26 @@ def _answer(request: Header) -> Tuple[Header, bytes]:
     step: Optional[SearchStep] = None
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, _STEP_CPU_S)
+        # Within a single repetition Python looks for no signal: this one ends the process.
+        signal.setitimer(signal.ITIMER_PROF, _STEP_CPU_S + 1)
         try:
             step = SearchStep(query_of(request))
             return step.run(RunDir(str(request.get("run_dir"))))
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
     except PatternError as error:
         return _failure(protocol.E_USAGE, str(error), "search for it as plain text, or put a \\ before each sign")
-    except _TooLong:
-        where = "the lines from byte {} on".format(step.at) if step is not None else "itself"
-        message = "the expression takes more than {:g} s of processor time for {}".format(_STEP_CPU_S, where)
-        return _failure(protocol.E_USAGE, message, "repeat nothing that is itself repeated, as in (a+)+")
+    except (_TooLong, MemoryError) as error:
+        where = " for the lines from byte {} on".format(step.at) if step is not None else ""
+        return _failure(protocol.E_USAGE, _too_much(isinstance(error, MemoryError)) + where, _PLAINER)
     except OSError as error:
         return _failure(protocol.E_FAILED, "the log cannot be read: {}".format(error.strerror or error))
+
+
+def _too_much(memory: bool) -> str:
+    limit = "1 GiB of memory" if memory else "{:g} s of processor time".format(_STEP_CPU_S)
+    return "the expression takes more than " + limit
 
 
 def _failure(code: str, message: str, hint: str = "") -> Tuple[Header, bytes]:
@@ -99,6 +123,8 @@ class SearchProcess:
                 frame = self._exchange(process, request)
             except (OSError, EOFError, FrameError) as error:
                 self._end(process)
+                if _status(process) == -signal.SIGPROF:
+                    raise SearchFailure(protocol.E_USAGE, _too_much(False), _PLAINER)
                 # It may have ended for lack of work just now; a new one has not.
                 if attempt == 2 or isinstance(error, TimeoutError):
                     raise SearchFailure(protocol.E_FAILED, str(error) or "the search ended by itself")
@@ -129,7 +155,8 @@ class SearchProcess:
         while True:
             left = max(0.0, deadline - time.monotonic())
             if not select.select([process.stdout], [], [], left)[0]:
-                raise TimeoutError("the log was not read within {:g} s: does its volume hang?".format(_ANSWER_S))
+                told = "no answer within {:g} s: does its volume hang, or is the pod overloaded?"
+                raise TimeoutError(told.format(_ANSWER_S))
             data = os.read(process.stdout.fileno(), 262144)
             if not data:
                 raise EOFError
@@ -143,6 +170,13 @@ class SearchProcess:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def _status(process: "subprocess.Popen[bytes]") -> Optional[int]:
+    try:
+        return process.wait(1.0)
+    except subprocess.TimeoutExpired:
+        return None  # on a volume that hangs it cannot even be killed
 
 
 def _write(descriptor: int, data: bytes) -> None:

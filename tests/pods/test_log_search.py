@@ -132,6 +132,17 @@ async def test_an_expression_that_takes_for_ever_is_given_up_and_holds_up_nothin
         assert [match.offset for match in await all_of(fleet, pod, LogQuery("b$"))] == [6]
 
 
+async def test_an_expression_that_python_itself_cannot_stop_is_given_up_too(pod: SshPod) -> None:
+    log_of(pod, b"ab" * 13_000_000 + b"\n")
+    async with Fleet(fleet_config(pod)) as fleet:
+        await shows(fleet, pod.name, lambda seen: "r1" in seen.runs, "the run")
+        with pytest.raises(UsageError, match="takes more than 2 s of processor time"):
+            await all_of(fleet, pod, LogQuery("[ab]*c"))
+        with pytest.raises(UsageError, match="takes more than (1 GiB of memory|2 s)"):
+            await all_of(fleet, pod, LogQuery("(a|b)*$"))
+        assert [match.offset for match in await all_of(fleet, pod, LogQuery("b$"))] == [0]
+
+
 async def all_of(fleet: Fleet, pod: SshPod, query: LogQuery) -> list[Any]:
     return [match async for step in fleet.search(pod.name, "r1", query) for match in step.matches]
 
