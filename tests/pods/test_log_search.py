@@ -138,7 +138,7 @@ async def test_an_expression_that_python_itself_cannot_stop_is_given_up_too(pod:
         await shows(fleet, pod.name, lambda seen: "r1" in seen.runs, "the run")
         with pytest.raises(UsageError, match="takes more than 2 s of processor time"):
             await all_of(fleet, pod, LogQuery("[ab]*c"))
-        with pytest.raises(UsageError, match="takes more than (1 GiB of memory|2 s)"):
+        with pytest.raises(UsageError, match=r"takes more than (1 GiB of memory|2 s)"):
             await all_of(fleet, pod, LogQuery("(a|b)*$"))
         assert [match.offset for match in await all_of(fleet, pod, LogQuery("b$"))] == [0]
 
