@@ -23,6 +23,8 @@ class SearchedLog(ScrollView):
         # How far a search on the pod has come, in which direction it goes, and what counting came to.
         self._progress = self._counted = ""
         self._hunting = 0
+        # Whether counting has begun, whatever it came to.
+        self._is_counted = False
 
     def hold_still(self) -> None:
         """Stop following the log's end."""
@@ -111,8 +113,8 @@ class SearchedLog(ScrollView):
 
     def _begin_to_count(self, reader: LogReader) -> None:
         """After the first search, which somebody waits for: each takes a processor of the pod."""
-        if not self._counted:
-            self._counted = "counting"
+        if not self._is_counted:
+            self._is_counted = True
             self.run_worker(self._count(reader), group="count", exclusive=True, exit_on_error=False)
 
     async def _count(self, reader: LogReader) -> None:
@@ -135,5 +137,5 @@ class SearchedLog(ScrollView):
 
     def _forget_search(self) -> None:
         """Another log is shown: what was found in the one before is not in it."""
-        self._match, self._hunting = None, 0
+        self._match, self._hunting, self._is_counted = None, 0, False
         self._progress = self._counted = ""
