@@ -218,7 +218,7 @@ def test_a_real_bash_completes_commands_options_and_the_names_of_the_project(
     complete: Callable[..., list[str]], project: MakeProject, world: Path
 ) -> None:
     assert {"run", "pod", "status", "doctor", "demo", "tui"} <= set(complete(""))
-    assert {"submit", "list", "status", "tail", "wait", "kill", "attach"} == set(complete("run", ""))
+    assert {"submit", "list", "status", "tail", "search", "wait", "kill", "attach"} == set(complete("run", ""))
     assert complete("run", "sub") == ["submit"]
     assert {"--preset", "--pod", "--dry-run", "--force"} <= set(complete("run", "submit", "--"))
     assert complete("run", "submit", "--preset", "") == ["train_small", "train_large", "eval"]
