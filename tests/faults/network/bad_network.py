@@ -195,15 +195,21 @@ class BadNetwork:
             connection.back.set()
         self._connections.add(connection)
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._carry(near_reader, far, lambda: connection.there))
-                both.create_task(self._carry(far_reader, near, lambda: connection.back))
-        except* OSError:
-            pass
+            # The server of Python 3.11 would take a cancellation for an error of ours.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._carry_both(near_reader, far_reader, connection)
         finally:
             self._connections.discard(connection)
             near.close()
             far.close()
+
+    async def _carry_both(self, near: asyncio.StreamReader, far: asyncio.StreamReader, connection: _Connection) -> None:
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._carry(near, connection.far, lambda: connection.there))
+                both.create_task(self._carry(far, connection.near, lambda: connection.back))
+        except* OSError:
+            pass
 
     async def _carry(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Callable[[], asyncio.Event]
