@@ -2,7 +2,8 @@
 
 One per machine and user, whatever the number of projects, links and submits: it holds a lock for as long as it lives.
 It is started by every submit, every link and every supervisor that finds none, and leaves when there has been nothing
-to do for a while. Nothing is lost without it: all it knows stands in the run directories.
+to do for a while. Nothing is lost without it: all it knows stands in the run directories. What is on a volume it leaves
+to a process for each outputs root, as one that hangs must hold up no other.
 """
 
 import os
@@ -10,11 +11,10 @@ import signal
 import time
 from typing import Any, Dict, List, Optional
 
-from podops_runners import agent_process, machine, moving, process, program, records
+from podops_runners import agent_process, machine, process, program, records, run_queue
 from podops_runners.gpu import GpuSource
 from podops_runners.inotify import FileWatch
-from podops_runners.recover import Recovery
-from podops_runners.run_queue import LOCK, Queue
+from podops_runners.root_keeper import RootKeeper
 
 #: Between two looks while anything runs or waits, and while nothing does, seconds.
 _LOOK_S, _IDLE_LOOK_S = 2.0, 10.0
@@ -24,6 +24,9 @@ _LEAVE_S = 600.0
 
 #: Whoever looks for an agent holds its lock for an instant; under load that can take so long, seconds.
 _LOOKED_AT_S = 0.5
+
+#: How long the volumes of one look are waited for together, seconds; whatever takes longer delays nobody else.
+_ANSWER_S = 5.0
 
 
 def main() -> int:
@@ -51,26 +54,27 @@ def _take_over() -> Optional[int]:
 
 
 def _attend(agent: "Agent") -> None:
-    me = process.identity(os.getpid())
-    records.write_record(
-        machine.path_of(agent_process.RECORD),
-        {"agent": None if me is None else me._asdict(), "archive": program.archive(), "time": time.time()},
-        durable=False,
-    )
+    _leave_word([])
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     agent.look()
-    agent.clear()
+    records.sweep(machine.directory())
     program.unpack()
     agent.run()
 
 
+def _leave_word(hanging: List[Dict[str, Any]]) -> None:
+    """Tell who we are, and which roots do not answer."""
+    told = {"agent": process.own_identity(), "archive": program.archive(), "time": time.time(), "hanging": hanging}
+    records.write_record(machine.path_of(agent_process.RECORD), told, durable=False)
+
+
 class Agent:
-    """State kept between two looks: what was read before, so that a look is cheap."""
+    """State kept between two looks. Touches no volume itself: that is left to the keeper of each root."""
 
     def __init__(self) -> None:
-        self._queue = Queue()
-        self._recovery = Recovery()
+        self._keepers: Dict[str, RootKeeper] = {}
         self._gpus: Dict[int, GpuSource] = {}
+        self._told_hanging: List[Dict[str, Any]] = []
 
     def run(self) -> None:
         path = machine.path_of("wake")
@@ -86,29 +90,68 @@ class Agent:
                 watch.wait(deadline - time.monotonic())
 
     def look(self) -> bool:
-        """One look at every root; whether there is anything to look after."""
-        roots = [root for root in machine.roots() if os.path.isdir(root.outputs_dir)]
-        busy = False
-        for root in roots:
-            try:
-                busy = bool(self._recovery.look(root)) or busy
-            except OSError:
-                continue
-        self._recovery.looked_at_all()
+        """One look at every root, and the start of what can start; whether there is anything to look after.
+
+        A root that does not answer in time is left to its keeper, and taken up again when that has an answer.
+        """
         try:
-            return self._queue.start_what_can(roots, self.samples) > 0 or busy
+            self._follow(machine.roots())
+            answered = self._look_at_roots()
+            verdict = run_queue.give_out(
+                [(keeper.root, keeper.waiting) for keeper in answered],
+                self.samples,
+                lambda root: self._keepers[root.outputs_dir].identity,
+            )
+            self._start(verdict, answered)
+            self._tell_hanging(verdict)
         except OSError:
             return True
+        return any(keeper.is_busy for keeper in self._keepers.values())
 
-    def clear(self) -> None:
-        """Take away what processes that were killed have left half done."""
-        try:
-            records.sweep(machine.directory())
-            with machine.locked(LOCK):
-                for root in machine.roots():
-                    moving.clear(root.outputs_dir)
-        except OSError:
-            pass
+    def _follow(self, roots: List[machine.Root]) -> None:
+        known = {root.outputs_dir: root for root in roots}
+        for gone in [path for path in self._keepers if path not in known]:
+            self._keepers.pop(gone).close()
+        for path, root in known.items():
+            if path not in self._keepers:
+                self._keepers[path] = RootKeeper(root)
+            self._keepers[path].begin_look(root)
+
+    def _look_at_roots(self) -> List[RootKeeper]:
+        until = time.monotonic() + _ANSWER_S
+        return [
+            keeper
+            for keeper in self._keepers.values()
+            if keeper.looked(time.monotonic() if keeper.is_late(_ANSWER_S) else until)
+        ]
+
+    def _start(self, verdict: run_queue.Verdict, keepers: List[RootKeeper]) -> None:
+        asked = []
+        for keeper in keepers:
+            mine = {one.path for one in keeper.waiting}
+            starts = {path: gpus for path, gpus in verdict.starts.items() if path in mine}
+            if starts:
+                keeper.begin_starts(starts)
+                asked.append(keeper)
+        until = time.monotonic() + _ANSWER_S
+        for keeper in asked:
+            verdict.why.update(keeper.started(until))
+
+    def _tell_hanging(self, verdict: run_queue.Verdict) -> None:
+        silent: Dict[str, Optional[str]] = {}
+        hanging = []
+        for path, keeper in self._keepers.items():
+            since = keeper.hangs_since()
+            if since is not None:
+                hanging.append({"outputs_dir": path, "project": keeper.root.project, "since": round(since)})
+                moment = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(since))
+                silent[path] = "its volume has not answered since {}".format(moment)
+            elif not keeper.is_ready:
+                silent[path] = None
+        if hanging != self._told_hanging:
+            self._told_hanging = hanging
+            _leave_word(hanging)
+        run_queue.tell(verdict, silent)
 
     def samples(self, simulate: int) -> List[Dict[str, Any]]:
         """GPU samples of now; the driver is asked only when a run waits for a GPU."""

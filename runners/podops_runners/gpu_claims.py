@@ -5,27 +5,62 @@ the volume its directory is on.
 """
 
 import os
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional
+import time
+from functools import partial
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence
 
-from podops_runners import machine, process, records
+from podops_runners import apart, machine, process, records
 from podops_runners.order import Gpus
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import layout_of
 
 _LOCK = "gpus"
 
+#: A run's directory has so long to tell whether the run is over, seconds.
+_ANSWER_S = 1.0
+
+Entry = Dict[str, Any]
+
 
 def claims(simulated: bool = False) -> Dict[int, str]:
     """Run id by GPU index, of the runs that still hold one. Raises `OSError`."""
-    return {index: entry["run_id"] for index, entry in _live(_load(simulated)).items()}
+    return {index: entry["run_id"] for index, entry in _live(simulated, dead(simulated)).items()}
 
 
-def claim(indices: Iterable[int], run_dir: str, simulated: bool = False) -> None:
-    """Claim these GPUs for a run. Raises `ValueError` when one of them is held by another run, else `OSError`."""
-    me = process.identity(os.getpid())
-    entry = _entry(run_dir, [], None if me is None else me._asdict())
+def run_dirs(simulated: bool, dead: Sequence[Entry]) -> FrozenSet[str]:
+    """The directories of the runs that hold GPUs, but for claims that are `dead`. Raises `OSError`."""
+    return frozenset(entry["run_dir"] for entry in _live(simulated, dead).values())
+
+
+def dead(simulated: bool) -> List[Entry]:
+    """The claims of runs that are over.
+
+    What the run's directory says is asked apart, and not under a lock: where its volume hangs, the claim stands. Raises
+    `OSError`.
+    """
+    doubtful = [entry for entry in _load(simulated).values() if not _is_worked_on(entry)]
+    found: List[Entry] = []
+    for entry in doubtful:
+        if entry not in found and apart.asked(partial(_holds, entry), _ANSWER_S) is False:
+            found.append(entry)
+    return found
+
+
+def claim(
+    indices: Iterable[int],
+    run_dir: str,
+    simulated: bool = False,
+    by: Optional[Dict[str, Any]] = None,
+    dead_ones: Optional[Sequence[Entry]] = None,
+) -> None:
+    """Claim these GPUs for a run that `by`, else this process, starts; `dead_ones` are the claims known to be dead.
+
+    Raises `ValueError` when one of them is held by another run, else `OSError`.
+    """
+    entry = _entry(run_dir, [], by or process.own_identity())
+    over = dead(simulated) if dead_ones is None else dead_ones
     with machine.locked(_LOCK):
-        held = _live(_load(simulated))
+        held = _live(simulated, over)
         for index in indices:
             if index in held and held[index]["run_dir"] != run_dir:
                 raise ValueError("GPU {} is held by {}".format(index, held[index]["run_id"]))
@@ -57,10 +92,16 @@ def release(run_dir: str) -> None:
     _change(run_dir, lambda _: None)
 
 
-def seen(samples: List[Dict[str, Any]], busy_memory: int, simulated: bool = False) -> Gpus:
+def give_back(run_dir: str) -> None:
+    """Give back what was claimed for a run that this process was to start, and did not. Raises `OSError`."""
+    me = process.own_identity()
+    _change(run_dir, lambda entry: None if entry["by"] == me and not entry["owners"] else entry)
+
+
+def seen(samples: List[Dict[str, Any]], busy_memory: int, simulated: bool, dead: Sequence[Entry]) -> Gpus:
     """The GPUs as the queue needs them: which there are, which runs of ours hold, which others use."""
     every = frozenset(sample["index"] for sample in samples)
-    ours = frozenset(claims(simulated)) & every
+    ours = frozenset(_live(simulated, dead)) & every
     foreign = frozenset(sample["index"] for sample in samples if not simulated and not _idle(sample, busy_memory))
     return Gpus(every, ours, foreign - ours)
 
@@ -78,9 +119,11 @@ def _change(run_dir: str, change: Any) -> None:
                 _store(held, simulated)
 
 
-def _entry(run_dir: str, owners: List[Dict[str, Any]], by: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+def _entry(run_dir: str, owners: List[Dict[str, Any]], by: Optional[Dict[str, Any]] = None) -> Entry:
     """`by` is who starts the run; once it runs, its `owners` hold the claim."""
-    return {"run_id": os.path.basename(run_dir), "run_dir": run_dir, "by": by, "owners": owners}
+    # The time, as a run may be started again by the one that started it before.
+    since = {"time": time.time()} if by else {}
+    return dict(since, run_id=os.path.basename(run_dir), run_dir=run_dir, by=by, owners=owners)
 
 
 def _idle(sample: Dict[str, Any], busy_memory: int) -> bool:
@@ -88,42 +131,43 @@ def _idle(sample: Dict[str, Any], busy_memory: int) -> bool:
     return not sample.get("error") and isinstance(used, int) and used <= busy_memory
 
 
-def _live(entries: Dict[int, Dict[str, Any]]) -> Dict[int, Dict[str, Any]]:
-    return {index: entry for index, entry in entries.items() if _holds(entry)}
+def _live(simulated: bool, dead: Sequence[Entry]) -> Dict[int, Entry]:
+    return {index: entry for index, entry in _load(simulated).items() if entry not in dead}
 
 
-def _holds(entry: Dict[str, Any]) -> bool:
-    if any(process.is_alive(owner) for owner in entry["owners"]):
-        return True
+def _is_worked_on(entry: Entry) -> bool:
+    """Whether processes tell that the claim stands: those of the run, or the one that is starting it."""
+    return any(process.is_alive(one) for one in entry["owners"] or [entry["by"]])
+
+
+def _holds(entry: Entry) -> bool:
+    """Whether the run's directory tells so."""
     spec, _ = records.read_record(RunDir(entry["run_dir"]).spec)
     run = RunDir(entry["run_dir"], layout_of(spec))
     if os.path.exists(run.summary):
         return False
     stored, _ = records.read_record(run.claim)
-    if stored is None:
-        # It is being started, unless whoever does so has died.
-        return process.is_alive(entry["by"])
     # Without a summary somebody will take the run over, and it may need its GPUs for another attempt.
-    return bool(stored.get("boot_id") == process.boot_id())
+    return stored is not None and bool(stored.get("boot_id") == process.boot_id())
 
 
-def _load(simulated: bool) -> Dict[int, Dict[str, Any]]:
+def _load(simulated: bool) -> Dict[int, Entry]:
     record, _ = records.read_record(_path(simulated))
     entries = (record or {}).get("claims")
-    found: Dict[int, Dict[str, Any]] = {}
+    found: Dict[int, Entry] = {}
     for key, entry in entries.items() if isinstance(entries, dict) else ():
         if key.isdigit() and isinstance(entry, dict) and isinstance(entry.get("run_dir"), str):
             owners = entry.get("owners")
-            found[int(key)] = {
-                "run_id": str(entry.get("run_id")),
-                "run_dir": entry["run_dir"],
-                "by": entry.get("by"),
-                "owners": owners if isinstance(owners, list) else [],
-            }
+            found[int(key)] = dict(
+                entry,
+                run_id=str(entry.get("run_id")),
+                by=entry.get("by"),
+                owners=owners if isinstance(owners, list) else [],
+            )
     return found
 
 
-def _store(held: Dict[int, Dict[str, Any]], simulated: bool) -> None:
+def _store(held: Dict[int, Entry], simulated: bool) -> None:
     records.write_record(_path(simulated), {"claims": {str(index): entry for index, entry in held.items()}})
 
 

@@ -4,9 +4,10 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
-from podops_runners import records
+from podops_runners import apart, records
 from podops_runners.rundir import Layout
 from podops_runners.runfiles import layout_of
 
@@ -18,6 +19,9 @@ BUSY_MEMORY = 512 * 1024 * 1024
 
 #: A root nobody has asked about for so long is forgotten when it does not exist either, seconds.
 _FORGET_S = 7 * 86400.0
+
+#: Whether such a root exists must be told within this time; otherwise it is kept, seconds.
+_ANSWER_S = 1.0
 
 
 def directory() -> str:
@@ -34,11 +38,11 @@ def path_of(name: str) -> str:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Hold the lock `name`; waits for it. A process that dies lets go of it."""
+def locked(name: str, shared: bool = False) -> Iterator[None]:
+    """Hold the lock `name`, with others who hold it `shared`; waits for it. A process that dies lets go of it."""
     descriptor = _open_lock(name)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
@@ -92,7 +96,8 @@ def register_root(root: Root) -> None:
         kept = {
             path: old
             for path, old in stored.items()
-            if os.path.isdir(path) or now - (records.number(old.get("time")) or 0.0) < _FORGET_S
+            if now - (records.number(old.get("time")) or 0.0) < _FORGET_S
+            or apart.asked(partial(os.path.isdir, path), _ANSWER_S) is not False
         }
         kept[root.outputs_dir] = dict(entry, time=now)
         records.write_record(path_of("roots.json"), {"roots": kept})

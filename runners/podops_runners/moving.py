@@ -58,7 +58,7 @@ def remove(run: RunDir) -> None:
 
 
 def clear(root: str) -> None:
-    """Take away what is left of runs whose removal was cut off. The caller holds the queue's lock. Raises `OSError`."""
+    """Take away what is left of runs whose removal was cut off. The caller holds the root's lock. Raises `OSError`."""
     import shutil
 
     for name in os.listdir(root) if os.path.isdir(root) else ():

@@ -10,7 +10,7 @@ import tempfile
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from podops_runners import creds, creds_script, environment, netrc_file, outputs_root, tmux
+from podops_runners import agent_process, creds, creds_script, environment, netrc_file, outputs_root, tmux
 
 #: Less free space than this is a fault, less than the second worth a warning, bytes.
 _LEAST_FREE, _LITTLE_FREE = 100 * 2**20, 2**30
@@ -27,6 +27,7 @@ def check(request: Dict[str, Any]) -> Dict[str, Any]:
     """The answer to `check` (docs/protocol.md): `findings` and this pod's clock, `time`."""
     findings = [
         _tmux(request.get("tmux") is True),
+        *_agent(),
         *_outputs(outputs_root.resolve(_text(request, "outputs_dir") or "~")),
         *_repo(_text(request, "repo_dir")),
         _python(_text(request, "venv_python")),
@@ -58,6 +59,27 @@ def _tmux(needed: bool) -> Finding:
     if done[0] != 0:
         return _finding("fail", "tmux", "does not run: {}".format(_last_line(done[1])), "reinstall tmux there")
     return _finding("ok", "tmux", done[1].replace("tmux", "").strip())
+
+
+def _agent() -> List[Finding]:
+    """The agent of this pod, and the outputs roots, of whichever project, that do not answer it."""
+    record = agent_process.status()
+    if record is None:
+        return [_finding("ok", "agent", "none at this moment: whatever has something to do starts one")]
+    hanging = record.get("hanging")
+    if not hanging or not isinstance(hanging, list):
+        return [_finding("ok", "agent", "process {}".format(record["agent"]["pid"]))]
+    return [
+        _finding(
+            "warn",
+            "agent",
+            "the volume of {} has not answered for {:.0f} s: the runs of project {} wait, others go on".format(
+                one["outputs_dir"], max(0.0, time.time() - one["since"]), one["project"]
+            ),
+            "see to its mount or its server; nothing of those runs is lost",
+        )
+        for one in hanging
+    ]
 
 
 def _outputs(root: str) -> List[Finding]:

@@ -62,6 +62,12 @@ def identity(pid: int) -> Optional[Identity]:
     return None if fields is None else Identity(pid, int(fields[19]), boot_id())
 
 
+def own_identity() -> Optional[Dict[str, Any]]:
+    """Of this process, as it is stored."""
+    found = identity(os.getpid())
+    return None if found is None else found._asdict()
+
+
 def since_boot() -> float:
     """Seconds since this machine came up, suspended ones too: the one clock that several processes share and nobody
     sets."""

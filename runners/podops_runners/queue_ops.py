@@ -3,7 +3,7 @@
 import os
 from typing import Any, Callable, Dict, Optional
 
-from podops_runners import launch, machine, moving, protocol, records, run_queue, states, ticket
+from podops_runners import launch, machine, moving, protocol, records, run_queue, states, ticket, waiting
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 from podops_runners.submit_error import SubmitError
@@ -13,7 +13,7 @@ def change(run: RunDir, action: str, by: str, value: Any = None) -> Dict[str, An
     """Do `action` (hold, release, cancel, priority, move, stay, take) to a waiting run; its `state` afterwards, and
     `changed`: false when it was so before.
 
-    Nothing starts meanwhile, because this holds the queue's lock. `move` notes that the run goes to another pod
+    Nothing under the run's outputs root starts meanwhile. `move` notes that the run goes to another pod
     (`moving`), `stay` takes that back, `take` removes the run once the other pod has it. Raises `SubmitError` when the
     run does not wait, else `OSError`.
     """
@@ -28,7 +28,7 @@ def change(run: RunDir, action: str, by: str, value: Any = None) -> Dict[str, An
     }
     if action not in actions:
         raise SubmitError(protocol.E_USAGE, "unknown queue action {!r}".format(action))
-    with machine.locked(run_queue.LOCK):
+    with machine.locked(run_queue.lock_of(os.path.dirname(run.path))):
         if action == "cancel" and _is_cancelled(run):
             return {"state": states.CANCELLED, "ended": True}  # asked for twice
         _must_wait(run, action)
@@ -60,7 +60,7 @@ def _must_be_ours(run: RunDir, action: str) -> None:
     place = ticket.read(run)
     here = os.path.dirname(run.path)
     root = next((root for root in machine.roots() if root.outputs_dir == here), machine.Root(here))
-    if place is not None and not run_queue.is_ours(place, root):
+    if place is not None and not waiting.is_ours(place, root):
         told = "cannot {} run {} from here: it waits on pod {}".format(action, run.run_id, place.pod)
         raise SubmitError(protocol.E_REFUSED, told, "name that pod: --pod {}".format(place.pod))
 
@@ -99,7 +99,7 @@ def _prioritise(run: RunDir, by: str, value: Any) -> Dict[str, Any]:
         raise SubmitError(protocol.E_USAGE, "a priority lies between {} and {}".format(ticket.LOWEST, ticket.HIGHEST))
     ticket.write(run, place._replace(priority=int(wanted)))
     event(run, "priority", by=by, priority=int(wanted))
-    return {"state": states.HELD if run_queue.is_held(run) else states.QUEUED, "priority": int(wanted)}
+    return {"state": states.HELD if waiting.is_held(run) else states.QUEUED, "priority": int(wanted)}
 
 
 def _move(run: RunDir, by: str, value: Any) -> Dict[str, Any]:

@@ -8,9 +8,9 @@ from podops_runners import end_facts, launch, process, records, run_claim, state
 from podops_runners.machine import Root
 from podops_runners.policies import read_policies
 from podops_runners.record_cache import RecordCache
-from podops_runners.run_queue import runs_under
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
+from podops_runners.waiting import runs_under
 
 #: A started supervisor may take this long to take its claim; when whoever starts it has gone, perhaps before it did,
 #: only so long, seconds.

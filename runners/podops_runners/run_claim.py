@@ -6,12 +6,16 @@ stands there. So of two supervisors started for one run by a slow and a quick ag
 
 import os
 import time
+import zlib
 from typing import Any, Dict, List, Optional, Sequence
 
 from podops_runners import machine, process, records
 from podops_runners.rundir import RunDir
 
-_LOCK = "claims"
+
+def _lock_of(run: RunDir) -> str:
+    """One for each outputs root: a volume that hangs keeps no run of another from its supervisor."""
+    return "claims-{:08x}".format(zlib.crc32(os.fsencode(os.path.dirname(run.path))))
 
 
 def create(run: RunDir, gpus: Sequence[int], attempt: int = 1) -> str:
@@ -30,7 +34,7 @@ def create(run: RunDir, gpus: Sequence[int], attempt: int = 1) -> str:
             "boot_id": process.boot_id(),
             "attempt": attempt,
             "gpus": list(gpus),
-            "by": _me(),
+            "by": process.own_identity(),
             "supervisor": None,
             "child": None,
         },
@@ -43,12 +47,19 @@ def renew(run: RunDir, claim: Dict[str, Any]) -> Optional[str]:
 
     Raises `OSError`.
     """
-    with machine.locked(_LOCK):
+    with machine.locked(_lock_of(run)):
         now, _ = records.read_record(run.claim)
         if now is None or now.get("token") != claim.get("token") or process.is_alive(now.get("supervisor")):
             return None
         adoptions = int(records.number(now.get("adoptions")) or 0) + 1
-        fresh = dict(now, token=os.urandom(8).hex(), supervisor=None, by=_me(), time=time.time(), adoptions=adoptions)
+        fresh = dict(
+            now,
+            token=os.urandom(8).hex(),
+            supervisor=None,
+            by=process.own_identity(),
+            time=time.time(),
+            adoptions=adoptions,
+        )
         records.write_record(run.claim, fresh)
         return str(fresh["token"])
 
@@ -62,11 +73,11 @@ def take(run: RunDir, token: Optional[str]) -> Optional[Dict[str, Any]]:
         if token is None:
             os.makedirs(run.private, exist_ok=True)
             token = create(run, _gpus_of(run))
-        with machine.locked(_LOCK):
+        with machine.locked(_lock_of(run)):
             claim, _ = records.read_record(run.claim)
             if claim is None or claim.get("token") != token or process.is_alive(claim.get("supervisor")):
                 return None
-            claim["supervisor"] = _me()
+            claim["supervisor"] = process.own_identity()
             records.write_record(run.claim, claim, durable=False)
             return claim
     except FileExistsError:
@@ -80,17 +91,12 @@ def update(run: RunDir, claim: Dict[str, Any]) -> None:
 
 def give_up(run: RunDir, claim: Dict[str, Any]) -> bool:
     """Take back a claim whose supervisor never came; whether the run is unclaimed now. Raises `OSError`."""
-    with machine.locked(_LOCK):
+    with machine.locked(_lock_of(run)):
         now, _ = records.read_record(run.claim)
         if now is None or now.get("token") != claim.get("token") or process.is_alive(now.get("supervisor")):
             return False
         os.unlink(run.claim)
         return True
-
-
-def _me() -> Optional[Dict[str, Any]]:
-    identity = process.identity(os.getpid())
-    return None if identity is None else identity._asdict()
 
 
 def _gpus_of(run: RunDir) -> List[int]:

@@ -1,130 +1,71 @@
-"""The queue of a machine: which runs wait, what each waits for, and the pass that starts those that need not."""
+"""The queue of a machine: who starts next over all its outputs roots, and the start itself.
+
+No lock of the machine is held while a volume is touched, as one that hangs would stop every project here: GPUs are
+given out under the machine's lock, by what was found on the volumes before, and a start makes sure under the lock of
+its own root that the run still waits.
+"""
 
 import json
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+import zlib
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from podops_runners import gpu_claims, machine, moving, process, protocol, records, states, ticket
+from podops_runners import gpu_claims, machine, process, protocol, records, ticket
+from podops_runners.apart import Apart
 from podops_runners.machine import Root
-from podops_runners.order import Decision, Gpus, Want, decide
-from podops_runners.record_cache import FileCache, RecordCache
+from podops_runners.order import Gpus, Want, decide
+from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import RunDir
-from podops_runners.runfiles import event
-from podops_runners.runid import is_valid_run_id
 from podops_runners.submit_error import SubmitError
-from podops_runners.ticket import Ticket
+from podops_runners.waiting import Waiting, WaitingRuns, is_held
 
-#: The lock under which runs are started, held and moved.
-LOCK = "queue"
+#: The lock under which GPUs are given out.
+_LOCK = "queue"
 
-#: While this file is there, no run is taken into the queue.
+#: While this file is there, no run is taken into the queue. Whoever takes one shares the lock.
 _CLOSED = "queue.closed"
+_TAKING = "queue-taking"
 
 #: What the queue last said of each waiting run, for whoever shows it.
 _WHY = "waiting.json"
 
+#: A submit waits so long at most for what waits on the volumes of other projects, seconds.
+_OTHERS_S = 2.0
+
 #: GPU samples of this machine; simulated ones when so many are asked for.
 Sampler = Callable[[int], List[Dict[str, Any]]]
 
-
-class Waiting(NamedTuple):
-    """One unclaimed run that belongs to this machine."""
-
-    root: Root
-    run: RunDir
-    #: `gpus` of its spec.
-    gpus: Any
-    ticket: Ticket
-    held: bool
-
-    def order(self) -> Tuple[int, float, str]:
-        return (*self.ticket.order(), self.run.run_id)
+#: The runs found under each root.
+Found = Sequence[Tuple[Root, Sequence[Waiting]]]
 
 
-class Queue:
-    """Reads again and again what waits under the roots of this machine; keeps what it has read, to be quick."""
+class Verdict(NamedTuple):
+    """`starts`: the GPUs of each run that starts now. `why`: what each of the others waits for. `order`: its turn."""
 
-    def __init__(self) -> None:
-        self._tickets = FileCache(lambda path: ticket.parse(records.read_record(path)[0]))
-        self._gpus = FileCache(_asked)
-        self._summaries = RecordCache()
+    starts: Dict[str, Tuple[int, ...]]
+    why: Dict[str, str]
+    order: List[str]
 
-    def waiting(self, root: Root) -> List[Waiting]:
-        """The waiting runs of one root, in no order. Raises `OSError` when it cannot be listed."""
-        found = []
-        for run in runs_under(root):
-            if os.path.exists(run.summary) or os.path.exists(run.claim):
-                self._tickets.forget(run.ticket)
-                self._gpus.forget(run.spec)
-                continue
-            place = self._tickets.look(run.ticket)
-            if place is None or not is_ours(place, root):
-                continue
-            asked = self._gpus.look(run.spec)
-            if asked is not None:
-                found.append(Waiting(root, run, asked[0], place, is_held(run)))
-        return found
 
-    def start_what_can(self, roots: List[Root], sampler: Sampler) -> int:
-        """One pass over the roots; how many runs still wait afterwards.
+def lock_of(outputs_dir: str) -> str:
+    """The lock under which runs of one root are made, started, held and moved."""
+    return "queue-{:08x}".format(zlib.crc32(os.fsencode(outputs_dir)))
 
-        Runs whose parents failed are ended here. Trouble with one run or root never keeps the others from starting.
-        """
-        with machine.locked(LOCK):
-            waiting: List[Waiting] = []
-            for root in roots:
-                try:
-                    waiting.extend(self.waiting(root))
-                except OSError:
-                    continue
-            waiting.sort(key=Waiting.order)
-            why: Dict[str, str] = {}
-            ready = [one for one in waiting if self._is_ready(one, why)]
-            for simulated in (False, True):
-                self._start([one for one in ready if bool(one.root.simulate_gpus) == simulated], sampler, why)
-            _tell(why, [one.run.path for one in waiting if not one.held and one.run.path in why])
-        for cache in (self._tickets, self._gpus, self._summaries):
-            cache.forget_the_rest()
-        return len(why)
 
-    def _is_ready(self, one: Waiting, why: Dict[str, str]) -> bool:
-        if one.held:
-            why[one.run.path] = "held"
-            return False
-        verdict, text = parents(one, self._summaries)
-        if verdict == "fail":
-            _end(one, text)
-            return False
-        if one.ticket.not_before > time.time():
-            moment = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(one.ticket.not_before))
-            why[one.run.path] = "not before {}".format(moment)
-            return False
-        if verdict == "wait":
-            why[one.run.path] = text
-        return verdict == "go"
-
-    def _start(self, ready: List[Waiting], sampler: Sampler, why: Dict[str, str]) -> None:
-        gpus = Gpus()
-        roots = [one.root for one in ready if one.gpus]
-        if roots:
-            samples = sampler(roots[0].simulate_gpus)
-            # How much memory is nobody's is a fact of the machine: the project that allows most knows it.
-            busy_memory = max(root.busy_memory for root in roots)
-            gpus = gpu_claims.seen(samples, busy_memory, bool(roots[0].simulate_gpus))
-        decisions = {decision.key: decision for decision in decide([_want(one) for one in ready], gpus)}
-        for one in ready:
-            decision = decisions[one.run.path]
-            if decision.gpus is None:
-                why[one.run.path] = decision.why
-            else:
-                _launch(one, decision, why)
+@contextmanager
+def taking(outputs_dir: str) -> Iterator[None]:
+    """For whoever makes a run under this root. Raises `OSError`."""
+    with machine.locked(_TAKING, shared=True), machine.locked(lock_of(outputs_dir)):
+        yield
 
 
 def close() -> None:
     """Take no more runs; once this returns, every run that ever will be there is in its directory. Raises `OSError`."""
-    with machine.locked(LOCK):
-        records.write_bytes(machine.path_of(_CLOSED), b"")
+    records.write_bytes(machine.path_of(_CLOSED), b"")
+    with machine.locked(_TAKING):
+        pass
 
 
 def reopen() -> None:
@@ -134,44 +75,142 @@ def reopen() -> None:
 
 
 def is_closed() -> bool:
-    """Whether no run is taken; true for good only under the lock. Raises `OSError`."""
+    """Whether no run is taken; true for good only within `taking`. Raises `OSError`."""
     return os.path.exists(machine.path_of(_CLOSED))
 
 
-def runs_under(root: Root) -> Iterator[RunDir]:
-    """Every directory of a root that can be a run. Raises `OSError`."""
-    with os.scandir(root.outputs_dir) as entries:
-        names = [entry.name for entry in entries if is_valid_run_id(entry.name)]
-    for name in names:
-        yield RunDir(os.path.join(root.outputs_dir, name), root.layout)
+class Queue:
+    """What a submit needs of the queue: a pass that starts what can start under its own root."""
+
+    def __init__(self) -> None:
+        self._runs = WaitingRuns()
+
+    def start_what_can(self, root: Root, others: List[Root], sampler: Sampler) -> Dict[str, str]:
+        """What each run that still waits waits for, by its directory. Raises `OSError`.
+
+        The runs of other roots have their turn, too, but it is the agent that starts them; a root that does not
+        answer is passed over.
+        """
+        elsewhere, silent = _look_at(others)
+        found = [(root, self._runs.look(root)), *elsewhere]
+        verdict = give_out(found, sampler, lambda one: None if one is not root else process.own_identity())
+        for path, gpus in verdict.starts.items():
+            problem = start(RunDir(path, root.layout), root, gpus)
+            if problem:
+                verdict.why[path] = problem
+        tell(verdict, dict.fromkeys(silent))
+        return verdict.why
 
 
-def is_ours(place: Ticket, root: Root) -> bool:
-    """Whether this machine may start it: it accepted it, or it is the pod of that name made anew."""
-    return place.machine_id == process.machine_id() or bool(root.pod and place.pod == root.pod)
+def _look_at(roots: List[Root]) -> Tuple[List[Tuple[Root, List[Waiting]]], List[str]]:
+    """What waits under these roots, each looked at by a process of its own; the last are those that did not answer."""
+    found, silent = [], []
+    lookers = [(root, Apart(_looker(root))) for root in roots]
+    until = time.monotonic() + _OTHERS_S
+    for root, looker in lookers:
+        try:
+            looker.ask({})
+            answer = looker.answer(until)
+        except (OSError, EOFError):
+            continue  # it is not there, or cannot be listed
+        finally:
+            looker.close()
+        if answer is None:
+            silent.append(root.outputs_dir)
+        else:
+            found.append((root, waiting_of(answer)))
+    return found, silent
 
 
-def is_held(run: RunDir) -> bool:
-    """Whether it does not start until somebody says so: held by a user, or on its way to another pod."""
-    return os.path.exists(run.held) or moving.is_on_its_way(run)
+def _looker(root: Root) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
+    return lambda _: {"waiting": WaitingRuns().look(root)}
 
 
-def parents(one: Waiting, cache: Optional[RecordCache] = None) -> Tuple[str, str]:
-    """`go`, `wait` or `fail`, and why, by the runs this one comes after."""
-    look = (cache or RecordCache()).read
-    for names, must_succeed in ((one.ticket.after, True), (one.ticket.after_any, False)):
-        for name in names:
-            parent = RunDir(os.path.join(one.root.outputs_dir, name), one.root.layout)
-            summary, _ = look(parent.summary)
-            if summary is not None:
-                if must_succeed and summary.get("ok") is not True:
-                    how = "was cancelled" if summary.get("state") == states.CANCELLED else "failed"
-                    return "fail", "run {}, which it comes after, {}: {}".format(name, how, summary.get("reason"))
-            elif os.path.isdir(parent.path):
-                return "wait", "waits for run {}".format(name)
-            elif must_succeed and os.path.isdir(one.root.outputs_dir):
-                return "fail", "run {}, which it comes after, does not exist any more".format(name)
-    return "go", ""
+def waiting_of(answer: Dict[str, Any]) -> List[Waiting]:
+    """The waiting runs of an answer that came as JSON."""
+    return [Waiting(path, tuple(order), *rest) for path, order, *rest in answer["waiting"]]
+
+
+def give_out(found: Found, sampler: Sampler, starter: Callable[[Root], Optional[Dict[str, Any]]]) -> Verdict:
+    """Decide who starts, and claim GPUs for those that do. Raises `OSError`.
+
+    `starter` names the process that starts the runs of a root, as a stored identity; `None`: they are not started.
+    """
+    everything = sorted(((root, one) for root, runs in found for one in runs), key=lambda pair: pair[1].order)
+    verdict = Verdict({}, {one.path: one.why for _, one in everything if one.why}, [])
+    for simulated in (False, True):
+        ready = [(root, one) for root, one in everything if not one.why and bool(root.simulate_gpus) == simulated]
+        if ready:
+            _give_out(ready, sampler, starter, simulated, verdict)
+    verdict.order.extend(one.path for _, one in everything if not one.held and one.path in verdict.why)
+    return verdict
+
+
+def _give_out(
+    ready: List[Tuple[Root, Waiting]],
+    sampler: Sampler,
+    starter: Callable[[Root], Optional[Dict[str, Any]]],
+    simulated: bool,
+    verdict: Verdict,
+) -> None:
+    roots = [root for root, one in ready if one.gpus]
+    samples = sampler(roots[0].simulate_gpus) if roots else []
+    # How much memory is nobody's is a fact of the machine: the project that allows most knows it.
+    busy_memory = max((root.busy_memory for root in roots), default=0)
+    dead = gpu_claims.dead(simulated)
+    with machine.locked(_LOCK):
+        claimed = gpu_claims.run_dirs(simulated, dead)
+        # What holds GPUs is being started by somebody else, or has been since it was found.
+        ready = [(root, one) for root, one in ready if one.path not in claimed]
+        gpus = gpu_claims.seen(samples, busy_memory, simulated, dead) if roots else Gpus()
+        decisions = decide([_want(one) for _, one in ready], gpus)
+        for position, (root, one) in enumerate(ready):
+            decision = decisions[position]
+            by = starter(root)
+            if decision.gpus is None:
+                verdict.why[one.path] = decision.why
+            elif by is None:
+                verdict.why[one.path] = "waits for the agent of its pod"
+            else:
+                if decision.gpus:
+                    gpu_claims.claim(decision.gpus, one.path, simulated, by, dead)
+                verdict.starts[one.path] = decision.gpus
+
+
+def start(run: RunDir, root: Root, gpus: Sequence[int]) -> str:
+    """Start a run that still waits, on GPUs that `give_out` claimed for it; else why it could not be started.
+
+    Gives the GPUs back when it does not wait any more. Raises `OSError`.
+    """
+    with machine.locked(lock_of(root.outputs_dir)):
+        started, why = False, ""
+        try:
+            started, why = _start(run, gpus)
+        finally:
+            if gpus and not started:
+                gpu_claims.give_back(run.path)
+        return why
+
+
+def _start(run: RunDir, gpus: Sequence[int]) -> Tuple[bool, str]:
+    """Whether it was started here, else why not, where there is anything to say."""
+    # Here, because whoever only looks at the queue starts nothing.
+    from podops_runners import launch
+
+    place = ticket.read(run)
+    gone = os.path.exists(run.summary) or is_held(run) or os.path.exists(run.claim)
+    if gone or place is None:
+        return False, ""
+    spec, problem = records.read_record(run.spec)
+    try:
+        if spec is None:
+            raise SubmitError(protocol.E_FAILED, problem or "it has no run_spec.json")
+        launch.launch(run, spec, gpus, place.attempts)
+    except FileExistsError:
+        return False, ""  # somebody else has started it
+    except (SubmitError, ValueError, OSError) as error:
+        return False, str(error)
+    return True, ""
 
 
 def told(cache: Optional[RecordCache] = None) -> Tuple[Dict[str, str], List[str]]:
@@ -187,55 +226,33 @@ def told(cache: Optional[RecordCache] = None) -> Tuple[Dict[str, str], List[str]
     )
 
 
-def _tell(why: Dict[str, str], order: List[str]) -> None:
-    if told() == (why, order):
+def tell(verdict: Verdict, silent: Dict[str, Optional[str]]) -> None:
+    """Leave word of a pass; of roots that are `silent` what was told last stays, for another reason if it has one."""
+    before, order = told()
+    why = dict(verdict.why)
+    for path, text in before.items():
+        root = os.path.dirname(path)
+        if root in silent:
+            why.setdefault(path, silent[root] or text)
+    kept = verdict.order + [path for path in order if path in why and path not in verdict.why]
+    if (before, order) == (why, kept):
         return
     # Without the line breaks of a record: a thousand of them are most of the time it takes to write it.
-    text = json.dumps({"schema": records.SCHEMA, "why": why, "order": order})
+    text = json.dumps({"schema": records.SCHEMA, "why": why, "order": kept})
     try:
         records.write_bytes(machine.path_of(_WHY), text.encode("utf-8", "surrogatepass"), durable=False)
     except OSError:
         pass
 
 
-def _asked(path: str) -> Optional[Tuple[Any]]:
-    """What a spec asks for of GPUs, in a tuple; `None` for a spec that cannot be read."""
-    spec, _ = records.read_record(path)
-    return None if spec is None else (spec.get("gpus"),)
-
-
 def _want(one: Waiting) -> Want:
     wanted = one.gpus
     if not isinstance(wanted, dict):
-        return Want(one.run.path)
+        return Want(one.path)
     indices = wanted.get("indices")
     return Want(
-        one.run.path,
+        one.path,
         int(records.number(wanted.get("count")) or 0),
         wanted.get("all") is True,
         tuple(index for index in indices if isinstance(index, int)) if isinstance(indices, list) else (),
     )
-
-
-def _launch(one: Waiting, decision: Decision, why: Dict[str, str]) -> None:
-    # Here, because whoever only looks at the queue starts nothing.
-    from podops_runners import launch
-
-    spec, problem = records.read_record(one.run.spec)
-    try:
-        if spec is None:
-            raise SubmitError(protocol.E_FAILED, problem or "it has no run_spec.json")
-        launch.launch(one.run, spec, decision.gpus or (), one.ticket.attempts)
-    except FileExistsError:
-        pass  # somebody else has started it
-    except (SubmitError, ValueError, OSError) as error:
-        why[one.run.path] = str(error)
-
-
-def _end(one: Waiting, why: str) -> None:
-    from podops_runners import launch
-
-    try:
-        launch.end_unstarted(one.run, states.FAILED, "dependency_failed", why)
-    except OSError:
-        event(one.run, "trouble", detail="its end could not be written")

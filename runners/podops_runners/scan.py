@@ -6,7 +6,7 @@ import stat
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from podops_runners import process, queue_view, records, run_queue, states
+from podops_runners import process, queue_view, records, states, waiting
 from podops_runners.derive import Evidence, derive_state, lost_because
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import COMMAND, PRIVATE, SPEC, STDOUT_LOG, Layout, RunDir
@@ -168,7 +168,7 @@ class Scanner:
         return Evidence(
             summary=summary,
             summary_broken=summary is None and os.path.exists(run.summary),
-            held=run_queue.is_held(run),
+            held=waiting.is_held(run),
             claim=claim,
             claim_age_s=_age(_mtime(run.claim), now),
             queued=claim is None and os.path.exists(run.ticket),

@@ -20,6 +20,7 @@ from podops_runners import (
     states,
     ticket,
     tmux,
+    waiting,
 )
 from podops_runners.command_script import render_command
 from podops_runners.environment import EnvironmentFileError, base_environment, declared_in_files
@@ -54,7 +55,7 @@ def submit_run(
     spec["gpus"] = check_gpus(spec.get("gpus"), str(spec["pod"]), gpus, bool(simulated))
     resolved = _resolve(spec, run)
     try:
-        with machine.locked(run_queue.LOCK):
+        with run_queue.taking(root):
             _refuse_closed(str(spec["pod"]))
             _refuse_existing(run, force)  # again: it may have waited before, and have started since
             publish.publish(run, resolved, _session(resolved), place, force)
@@ -106,11 +107,12 @@ def _begin(
     run: RunDir, spec: Dict[str, Any], gpus: Callable[[], List[Dict[str, Any]]], simulated: int
 ) -> Dict[str, Any]:
     """Start a published run, or leave it in the queue; the answer to its submit. May be done twice."""
+    root = _root_of(spec, simulated)
     try:
-        machine.register_root(_root_of(spec, simulated))
+        machine.register_root(root)
     except OSError as error:
         raise _disk_error(error, run.path)
-    state, why = _start(run, spec, ticket.read(run) or _ticket(spec, run), gpus)
+    state, why = _start(run, spec, ticket.read(run) or _ticket(spec, run), root, gpus)
     agent_process.ensure_running(spec.get("tmux"))
     machine.wake_agent()
     return {
@@ -125,17 +127,18 @@ def _begin(
 
 
 def _start(
-    run: RunDir, spec: Dict[str, Any], place: Ticket, gpus: Callable[[], List[Dict[str, Any]]]
+    run: RunDir, spec: Dict[str, Any], place: Ticket, root: machine.Root, gpus: Callable[[], List[Dict[str, Any]]]
 ) -> "tuple[str, str]":
     ended, _ = records.read_record(run.summary)
     if ended is not None:
         return str(ended.get("state")), ""
-    if run_queue.is_held(run):
+    if waiting.is_held(run):
         return states.HELD, "held"
+    why: Dict[str, str] = {}
     waits = spec.get("gpus") or place.after or place.after_any or place.not_before > time.time()
     try:
         if waits:
-            _queue.start_what_can(machine.roots(), lambda _: gpus())
+            why = _queue.start_what_can(root, _others(root), lambda _: gpus())
         else:
             _launch_unless_cancelled(run, spec)
     except FileExistsError:
@@ -146,12 +149,16 @@ def _start(
         return states.STARTING, ""
     if os.path.exists(run.summary):
         return states.CANCELLED, ""
-    return states.QUEUED, run_queue.told()[0].get(run.path, "")
+    return states.QUEUED, why.get(run.path, "")
+
+
+def _others(root: machine.Root) -> List[machine.Root]:
+    return [known for known in machine.roots() if known.outputs_dir != root.outputs_dir]
 
 
 def _launch_unless_cancelled(run: RunDir, spec: Dict[str, Any]) -> None:
     """Who cancels a waiting run holds the lock as well: it is cancelled or claimed, never both."""
-    with machine.locked(run_queue.LOCK):
+    with machine.locked(run_queue.lock_of(os.path.dirname(run.path))):
         token = None if os.path.exists(run.summary) else run_claim.create(run, (), 1)
     if token is not None:
         launch.begin(run, spec, token)

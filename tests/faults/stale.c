@@ -1,5 +1,6 @@
 /* Preloaded: while the number in the file named by STALE_SWITCH is odd, everything below STALE_UNDER fails with ESTALE, as on a
-   volume whose server has forgotten it. What was opened before the number last changed to even fails for ever. */
+   volume whose server has forgotten it. What was opened before the number last changed to even fails for ever. With STALE_HANGS
+   in the environment nothing fails: whoever asks for a path waits until the number is even, as for a server that does not answer. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -17,6 +18,7 @@
 #define MOST 1024
 static volatile int64_t *number;
 static const char *under;
+static int hangs;
 /* The number at the time of opening, plus one; 0 for what is not below STALE_UNDER. */
 static int64_t opened[MOST];
 
@@ -26,6 +28,7 @@ __attribute__((constructor)) static void prepare(void) {
     const char *path = getenv("STALE_SWITCH");
     int descriptor = path ? REAL(open)(path, O_RDONLY) : -1;
     under = getenv("STALE_UNDER");
+    hangs = getenv("STALE_HANGS") != NULL;
     if (descriptor < 0)
         return;
     void *mapped = mmap(NULL, sizeof *number, PROT_READ, MAP_SHARED, descriptor, 0);
@@ -39,14 +42,16 @@ static int below(const char *path) {
 }
 
 static int stale(const char *path) {
-    if (!below(path) || !(*number & 1))
+    while (hangs && below(path) && (*number & 1))
+        usleep(1000);
+    if (hangs || !below(path) || !(*number & 1))
         return 0;
     errno = ESTALE;
     return 1;
 }
 
 static int stale_descriptor(int descriptor) {
-    if (!number || descriptor < 0 || descriptor >= MOST || !opened[descriptor] || opened[descriptor] == *number + 1)
+    if (!number || hangs || descriptor < 0 || descriptor >= MOST || !opened[descriptor] || opened[descriptor] == *number + 1)
         return 0;
     errno = ESTALE;
     return 1;
