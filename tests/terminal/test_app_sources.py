@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 
 from podops.config.load import load_project
 from podops_tui.app import OpsApp
+from podops_tui.keeping import Keeping
 from tests.pods.conftest import MakeProject, MakeSshPod
 from tests.pods.provider import Provider
 from tests.terminal.test_app_pilot import drawn, until_drawn
+
+LOGIN = "login expired: run `cloud login`"
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
@@ -41,3 +45,30 @@ async def test_a_rented_pod_appears_in_the_app_can_be_chosen_and_is_shown_as_gon
         provider.tell()
         await until(pilot, lambda: app.fleet.snapshot.pods["rented"].state == "gone")
         assert "tells of it no more" in await until_drawn(pilot, app, "gone")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_a_source_that_fails_says_so_and_why_for_as_long_as_it_does(
+    world: Path, project: MakeProject, ssh_pod: MakeSshPod, size: tuple[int, int]
+) -> None:
+    provider, rented = Provider(world / "provider"), ssh_pod("rented")
+    provider.tell(rented)
+    made = project(pod_sources=[provider.source(rented.ssh_config, interval="5s")])
+    config = load_project(path=made.file, environ={})
+    app = OpsApp(config, keeping=Keeping(config, share=False))
+    async with app.run_test(size=size) as pilot:
+        shown = await until_drawn(pilot, app, "rented")
+        assert "source cloud" not in shown
+        provider.fail(LOGIN)
+        await until(pilot, lambda: bool(app.fleet.snapshot.sources[0].problem))
+        shown = await until_drawn(pilot, app, "source cloud fails")
+        assert "login expired" in " ".join(shown.split()) and "rented" in shown
+        assert any("login expired" in note.message for note in app._notifications)
+        await pilot.press("1", "enter")
+        page = await until_drawn(pilot, app, "cloud: fails")
+        assert "1 pod as of" in " ".join(page.split()) or size[0] == 80
+        await pilot.press("escape")
+        provider.tell(rented)
+        await until(pilot, lambda: not app.fleet.snapshot.sources[0].problem)
+        await pilot.pause(1.1)
+        assert "source cloud" not in drawn(app)

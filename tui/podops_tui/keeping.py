@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import os
 from collections import deque
+from collections.abc import Sequence
 
 from podops.config.model import ProjectConfig
 from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import SourceSnapshot
 from podops.history.collect import collect_ends
 from podops.history.keep import history_of
 from podops.sharing.holder import HeldElsewhere, Holder
@@ -31,6 +33,7 @@ class Keeping:
         self._config = config
         self._shares = share
         self._tasks: list[asyncio.Task[None]] = []
+        self._failing: frozenset[str] = frozenset()
 
     async def recall(self, fleet: Fleet) -> None:
         """Let the fleet show what is remembered; what takes longer than a moment goes on meanwhile."""
@@ -40,6 +43,7 @@ class Keeping:
 
     def start(self, fleet: Fleet) -> None:
         self._tasks.append(asyncio.create_task(collect_ends(fleet)))
+        fleet.subscribe(lambda _: self._sources_changed(fleet.snapshot.sources))
         if self._shares:
             self._tasks.append(asyncio.create_task(self._share(fleet)))
 
@@ -53,6 +57,13 @@ class Keeping:
         """After the fleet has ended: everything it told is written."""
         if self.history is not None:
             await asyncio.to_thread(self.history.close)
+
+    def _sources_changed(self, sources: Sequence[SourceSnapshot]) -> None:
+        """Tell at once, wherever in the app somebody is, of a source that begins to fail."""
+        failing = {source.name: source.problem for source in sources if source.problem}
+        for name in failing.keys() - self._failing:
+            self.told.append(f"source {name}: {failing[name]}")
+        self._failing = frozenset(failing)
 
     async def _share(self, fleet: Fleet) -> None:
         """Share the links for as long as nobody else does; where there is no place for a socket, do without."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def source_view(source: SourceSnapshot) -> dict[str, Any]:
     """A pod source as `--json` shows it."""
-    times = {"asked_at": iso(source.asked_at), "answered_at": iso(source.answered_at)}
+    times = {name: iso(getattr(source, name)) for name in ("asked_at", "answered_at", "failing_since")}
     return asdict(source) | times | {"notes": list(source.notes), "coming": list(source.coming)}
 
 

@@ -268,6 +268,8 @@ class SourceSnapshot:
     answered_at: float | None = None
     problem: str = ""
     hint: str = ""
+    #: When the first of the failures came that no answer has followed.
+    failing_since: float | None = None
     #: What of its answer was left out, and why.
     notes: tuple[str, ...] = ()
     #: How many pods it told of, and which of them cannot be reached yet.

@@ -53,6 +53,7 @@ class SourceWatch:
             answered_at=answer.answered_at,
             problem=answer.problem,
             hint=answer.hint,
+            failing_since=answer.failing_since,
             notes=(*answer.notes, *own),
             pods=sum(pod.gone_since is None for pod in answer.pods),
             coming=answer.coming,

@@ -40,6 +40,8 @@ class SourceAnswer:
     notes: tuple[str, ...] = ()
     pods: tuple[PodConfig, ...] = ()
     coming: tuple[str, ...] = ()
+    #: When the first of the failures came that no answer has followed.
+    failing_since: float | None = None
 
     def due(self, source: PodSource, now: float, age: float = 0.0) -> bool:
         """Whether to ask again; an answer younger than `age`, in seconds, will do."""
@@ -62,7 +64,8 @@ class SourceAnswer:
 
     def after_failure(self, error: SourceError, now: float) -> SourceAnswer:
         """What is known after a failure: the same as before."""
-        return replace(self, asked_at=now, problem=error.message, hint=error.hint)
+        since = self.failing_since or now
+        return replace(self, asked_at=now, problem=error.message, hint=error.hint, failing_since=since)
 
 
 def with_pods(config: ProjectConfig, answers: Mapping[str, SourceAnswer]) -> tuple[ProjectConfig, dict[str, str]]:
@@ -158,6 +161,7 @@ def _stored(source: PodSource, answer: SourceAnswer) -> dict[str, Any]:
         "answered_at": answer.answered_at,
         "problem": answer.problem,
         "hint": answer.hint,
+        "failing_since": answer.failing_since,
         "notes": answer.notes,
         "coming": answer.coming,
         "pods": [{key: getattr(pod, key) for key in _KEPT} for pod in answer.pods],
@@ -165,7 +169,7 @@ def _stored(source: PodSource, answer: SourceAnswer) -> dict[str, Any]:
 
 
 def _answer(source: PodSource, entry: dict[str, Any]) -> SourceAnswer:
-    answered = entry["answered_at"]
+    answered, failing = entry["answered_at"], entry.get("failing_since")
     return SourceAnswer(
         source.name,
         float(entry["asked_at"]),
@@ -175,6 +179,7 @@ def _answer(source: PodSource, entry: dict[str, Any]) -> SourceAnswer:
         _texts(entry["notes"]),
         tuple(_pod(source, pod) for pod in entry["pods"]),
         _texts(entry["coming"]),
+        None if failing is None else float(failing),
     )
 
 

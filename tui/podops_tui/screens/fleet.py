@@ -16,6 +16,7 @@ from podops_tui.widgets.pods_table import PodsTable
 from podops_tui.widgets.row_list import RowList
 from podops_tui.widgets.run_panes import RunPanes
 from podops_tui.widgets.runs_table import RunsTable, run_key
+from podops_tui.widgets.source_lines import SourceLines
 
 
 class FleetScreen(LiveScreen, LogActions):
@@ -31,9 +32,12 @@ class FleetScreen(LiveScreen, LogActions):
     def __init__(self) -> None:
         super().__init__()
         self._order = RunOrder()
+        # Rows that tell of pod sources in trouble.
+        self._source_rows = 0
 
     def compose(self) -> ComposeResult:
         yield PodsTable(id="pods")
+        yield SourceLines(id="sources")
         yield RunsTable(id="runs", number=2)
         yield Input(id="filter", placeholder="filter runs: words of id, pod, preset, state, reason", compact=True)
         yield RunPanes(first_number=3)
@@ -47,7 +51,11 @@ class FleetScreen(LiveScreen, LogActions):
         self._fit()
 
     def show_snapshot(self, snapshot: FleetSnapshot) -> None:
-        self.query_one(PodsTable).show(list(snapshot.pods.values()))
+        pods = self.query_one(PodsTable)
+        if not snapshot.pods and any(source.state == "asking" for source in snapshot.sources):
+            pods.empty = "no pods yet: their sources are being asked"
+        pods.show(list(snapshot.pods.values()))
+        self._source_rows = self.query_one(SourceLines).show(snapshot.sources, self.size.width)
         self._show_runs()
         self._fit()
         self._show_selected()
@@ -162,4 +170,4 @@ class FleetScreen(LiveScreen, LogActions):
         height = min(max(1, len(pods.items)) + 3, max(5, self.size.height // 4))
         pods.styles.height = height
         # One line is the footer's. A filter leaves the height as it is: nothing should jump while one types.
-        runs.styles.height = max(5, min(runs.known + 3, (self.size.height - height - 1) // 2))
+        runs.styles.height = max(5, min(runs.known + 3, (self.size.height - height - self._source_rows - 1) // 2))

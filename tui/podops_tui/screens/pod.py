@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer
 
-from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
+from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot, SourceSnapshot
 from podops_tui.ansi import clean
 from podops_tui.format import age, bar, ratio, size
 from podops_tui.live_screen import LiveScreen
 from podops_tui.widgets.gpu_pane import gpus
 from podops_tui.widgets.runs_table import RunsTable, run_key
+from podops_tui.widgets.source_lines import source_text
 from podops_tui.widgets.text_pane import TextPane
 
 
@@ -55,7 +56,8 @@ class PodScreen(LiveScreen):
         runs = [run for run in snapshot.runs() if run.pod == self._pod]
         self.query_one(RunsTable).show_runs(runs, snapshot.pods)
         self.query_one("#gpu", TextPane).show(gpus(pod, self.selected_run, full=True))
-        self.query_one("#host", TextPane).show(host_text(pod, time.time()))
+        source = next((one for one in snapshot.sources if one.name == pod.source), None)
+        self.query_one("#host", TextPane).show(host_text(pod, time.time(), source))
 
     @property
     def selected_run(self) -> RunSnapshot | None:
@@ -88,8 +90,8 @@ class PodScreen(LiveScreen):
         self.go_to("gpu")
 
 
-def host_text(pod: PodSnapshot, now: float) -> Text:
-    """What is known about a pod's machine; `now` is Unix time."""
+def host_text(pod: PodSnapshot, now: float, source: SourceSnapshot | None = None) -> Text:
+    """What is known about a pod's machine; `now` is Unix time, `source` what tells of the pod."""
     text = Text.assemble(
         (clean(pod.name), "bold"), f"  {pod.state}" + (f" for {age(now - pod.since)}\n" if pod.since else "\n")
     )
@@ -97,6 +99,8 @@ def host_text(pod: PodSnapshot, now: float) -> Text:
         text.append(clean(pod.reason) + "\n", "yellow")
     if pod.hint:
         text.append(clean(pod.hint) + "\n")
+    if source is not None and source.problem:
+        text.append(f"source {clean(source.name)}: {source_text(source, now)}\n", "yellow")
     if pod.state != "live":
         seen = "never" if pod.last_seen is None else f"{age(now - pod.last_seen)} ago"
         text.append(f"last seen {seen}; what follows is as old\n", "yellow")
@@ -112,6 +116,7 @@ def host_text(pod: PodSnapshot, now: float) -> Text:
         "latency": "" if pod.latency_s is None else f"{pod.latency_s * 1000:.1f} ms",
         "price": "" if pod.price_per_hour is None else f"{pod.price_per_hour:g} $/h",
         "tags": ", ".join(pod.tags),
+        "source": "" if source is None or source.problem else f"{source.name}: {source_text(source, now)}",
     }
     for name, value in rows.items():
         if value:
