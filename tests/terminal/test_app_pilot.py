@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from textual.events import Key
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from podops.fleet.snapshot import DiskUsage, FleetSnapshot, HostSample
 from podops_tui.actions import ACTIONS
@@ -76,6 +77,16 @@ async def test_what_is_typed_faster_than_the_app_draws_reaches_the_field_it_was_
         for key in ("tab", "tab", *"lr=7"):
             app.post_message(Key(key, key if len(key) == 1 else None))
         await until_drawn(pilot, app, "overrides lr=7")
+
+
+async def test_what_is_typed_faster_than_a_field_opens_is_typed_into_it_and_ends_no_run() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        for key in ("slash", *"xyz"):
+            app.post_message(Key(key, "/" if key == "slash" else key))
+        await until_drawn(pilot, app, "newest · /xyz")
+        assert app.screen.query_one("#filter", Input).value == "xyz" and isinstance(app.screen, FleetScreen)
 
 
 async def test_a_filter_leaves_only_matching_runs_and_escape_brings_all_back() -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SuspendNotSupported, SystemCommand
+from textual.app import SuspendNotSupported, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES
@@ -27,6 +27,7 @@ from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
 from podops_tui.attending import Attending
 from podops_tui.keeping import Keeping
+from podops_tui.keys_in_turn import KeysInTurn
 from podops_tui.live_screen import LiveScreen
 from podops_tui.queue_deeds import QueueDeeds
 from podops_tui.screens.fleet import FleetScreen
@@ -62,7 +63,7 @@ def run_app(
     return app.return_code or 0
 
 
-class OpsApp(QueueDeeds, App[None]):
+class OpsApp(QueueDeeds, KeysInTurn):
     BINDINGS: ClassVar[list[BindingType]] = bindings()
     CSS = "Screen { scrollbar-size: 1 1; } * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
     TITLE = "ops"

@@ -21,8 +21,9 @@ from podops.config.load import load_project
 from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import RunSnapshot
 from podops.plan import plan_submit
-from podops_runners import agent_process, machine, run_queue
+from podops_runners import agent_process, machine, run_queue, states
 
 PODS = ("alder", "birch", "cedar")
 
@@ -80,11 +81,9 @@ class Demo:
         async with Fleet(self.config) as fleet, asyncio.timeout(_END_S):
             await fleet.settled(10)
             # The queue is closed: there are no others, and none comes.
-            there = [run for run in fleet.snapshot.runs() if not run.ended]
-            for run in there:
+            for run in _unended(fleet):
                 await fleet.kill(run.pod, run.run_id, project=run.project, grace_s=1.0)
-            for run in there:
-                await wait_for(fleet, run.run_id, timeout=_END_S)
+            await fleet.until(lambda: not _unended(fleet), _END_S)
 
 
 def prepare_demo(directory: Path | None = None, simulate_gpus: int = 0) -> Demo:
@@ -145,6 +144,11 @@ def _end_tmux_server(socket_name: str) -> None:
         subprocess.run(["tmux", "-L", socket_name, "kill-server"], check=False, capture_output=True, timeout=10)
     with contextlib.suppress(OSError):
         Path(os.environ.get("TMUX_TMPDIR") or "/tmp", f"tmux-{os.getuid()}", socket_name).unlink()
+
+
+def _unended(fleet: Fleet) -> list[RunSnapshot]:
+    """Those that work or wait; of a lost one nothing is there that could be ended."""
+    return [run for run in fleet.snapshot.runs() if run.waiting or run.state in states.ACTIVE]
 
 
 def _free_port() -> int:
