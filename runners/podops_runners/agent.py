@@ -59,6 +59,8 @@ def _attend(agent: "Agent") -> None:
     agent.look()
     records.sweep(machine.directory())
     program.unpack()
+    # Its lock is let go of by that, and taken again at once.
+    program.restart("agent")
     agent.run()
 
 

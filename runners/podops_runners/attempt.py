@@ -16,7 +16,7 @@ from podops_runners.records import number, read_record
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import parse_heartbeat
 from podops_runners.service import HealthProbe
-from podops_runners.shim import AdoptedChild, Child
+from podops_runners.shim import AdoptedChild, Beginning, Child
 from podops_runners.signal_inbox import SignalInbox
 from podops_runners.stop import GracefulStop
 
@@ -342,3 +342,7 @@ def log_size(run: RunDir) -> int:
         return os.stat(run.stdout_log).st_size
     except OSError:
         return 0
+
+
+def nothing_ran(beginning: Beginning) -> Ended:
+    return Ended(None, None, "", beginning.time, time.time(), beginning.log_start, beginning.log_start, 0)

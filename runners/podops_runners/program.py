@@ -56,6 +56,19 @@ def unpack() -> None:
         os._exit(0)
 
 
+def restart(*arguments: str) -> None:
+    """Go on as a new program in this process, from the unpacked copy; returns when it is from there, or cannot be.
+
+    What compiling has taken of memory is given back in no other way.
+    """
+    wanted = command(*arguments)
+    if wanted[3] != archive() and not os.path.isfile(__file__):
+        try:
+            os.execv(wanted[0], wanted)
+        except OSError:
+            pass
+
+
 def _copy_of(place: str) -> str:
     return place[: -len(_SUFFIX)] if place.endswith(_SUFFIX) else ""
 

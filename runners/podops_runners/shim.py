@@ -202,6 +202,7 @@ def _shim(task: _Task, pipe: int) -> None:
         os.setsid()
         _let_go_of_everything_but(pipe)
         process.become_subreaper()
+        process.give_back_memory()
         process.signal_at_end_of_parent(signal.SIGUSR1)
         _keep(task, pipe)
         code = 0

@@ -18,7 +18,7 @@ from podops_runners import (
     serving,
     states,
 )
-from podops_runners.attempt import Attempt, Ended, log_size
+from podops_runners.attempt import Attempt, Ended, log_size, nothing_ran
 from podops_runners.environment import EnvironmentFileError, run_environment
 from podops_runners.journal import Journal
 from podops_runners.log_breaker import LogBreaker
@@ -77,7 +77,7 @@ class Supervisor:
         #: What went wrong without being worth ending the run, each told once.
         self._warnings: List[str] = []
         self._next_agent_look = 0.0
-        self._told_once = False
+        self._beats = 0
 
     def main(self) -> str:
         """The state the run ended in."""
@@ -107,7 +107,7 @@ class Supervisor:
                 except (ShimError, OSError) as error:
                     problem = failed("spawn_failed", "bash cannot be started: {}".format(error))
             if problem is not None or child is None:
-                return problem or failed("spawn_failed", ""), _nothing_ran(beginning)
+                return problem or failed("spawn_failed", ""), nothing_ran(beginning)
         breaker = self._breaker(child)
         self._record_start(child)
         attempt = Attempt(
@@ -214,9 +214,10 @@ class Supervisor:
 
     def _facts(self) -> Dict[str, Any]:
         now = time.monotonic()
-        if self._told_once:
+        self._beats += 1
+        if self._beats == 2:
             _load_what_the_end_needs()
-        self._told_once = True
+            process.give_back_memory()
         if now >= self._next_agent_look:
             self._next_agent_look = now + _AGENT_LOOK_S
             agent_process.ensure_running(self._spec.get("tmux"))
@@ -348,7 +349,3 @@ def _load_what_the_end_needs() -> None:
     from podops_runners import classify
 
     assert classify
-
-
-def _nothing_ran(beginning: Beginning) -> Ended:
-    return Ended(None, None, "", beginning.time, time.time(), beginning.log_start, beginning.log_start, 0)

@@ -12,7 +12,7 @@ import pytest
 from podops_runners import agent_process, gpu_claims, process
 from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, kill_tmux
 from tests.faults.invariants import check
-from tests.pods.loopback import held
+from tests.pods.loopback import command_line, held
 
 #: "The agent takes it over within ten seconds."
 TAKEN_OVER_S = 10
@@ -266,4 +266,16 @@ def test_a_tmux_that_refuses_keeps_no_run_from_starting(pod: FaultPod, monkeypat
     pod.finish(first, 3)
     assert pod.summary(first)["exit_code"] == 3
     assert pod.summary(waiting)["ok"]
+    check(pod)
+
+
+def test_an_agent_keeps_no_memory_of_having_compiled_itself(pod: FaultPod) -> None:
+    run = pod.started()
+    first = pod.agent()
+    eventually(lambda: f"{pod.pyz.with_suffix('')}/__main__.py agent" in command_line(first), "its restart")
+    assert pod.agent() == first
+    kill(pod.supervisor(run))
+    eventually(lambda: taken_over(pod), "the take-over", TAKEN_OVER_S)
+    pod.finish(run)
+    assert pod.summary(run)["exit_code"] == 0
     check(pod)

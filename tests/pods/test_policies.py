@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,15 +187,16 @@ def test_a_log_beyond_its_limit_ends_the_run(pod: FaultPod) -> None:
     check(pod)
 
 
-#: Far more than what a run writes between two looks at its log, however slow the machine is.
+#: Far more than what the run below writes between two looks at its log, also on a machine that is busy.
 LARGE_LIMIT = 64 * LIMIT
 
-FLOOD = "yes 'iter 10: loss 3.2100, time 5.00ms, mfu 31.4%'"
+#: A hundred megabytes a second, and no end of it.
+FLOOD = "import os, time\nwhile os.write(1, b'the same line\\n' * 75000):\n    time.sleep(0.01)\n"
 
 
 def test_a_flood_hardly_outgrows_its_limit_also_when_the_run_does_not_want_to_end(pod: FaultPod) -> None:
     run = pod.submit(
-        line=f"trap '' INT TERM; {FLOOD}",
+        line=f"trap '' INT TERM; {sys.executable} -I -S -c {shlex.quote(FLOOD)}",
         policies=policies(max_log_bytes=LARGE_LIMIT, on_max_log="end", grace_s=600.0),
     )
     assert ended(pod, run) == ("failed", "log_limit", 1)
