@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,10 +13,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from podops.config.identity import pod_identity
+from podops.config.load import load_project
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops, StartOps
 from tests.pods.loopback import SshPod, link_processes, wait_for
 from tests.pods.ops_process import PipedOps
@@ -249,3 +256,44 @@ def test_a_watch_remembers_how_runs_end_also_when_nobody_asked(
     assert told.returncode == 4 and told.json["source"] == "history"
     assert (told.json["state"], told.json["stdout_tail"]) == ("succeeded", ["hello"])
     assert told.json["summary"]["ok"] is True
+
+
+WANTS = st.sampled_from([{"want": "link", "pod": "a100"}, {"want": "run", "run": "r1"}, {"want": "name"}, {}])
+REQUESTS = st.dictionaries(
+    st.sampled_from("id op sub offset conn run_id window from within payload on_answer self bytes".split()),  # noqa: SIM905
+    st.sampled_from(["unfollow", "ack", "close", "data", "follow", "hello", "rate", "read", "open", "r1", "x" * 3000])
+    | st.integers(-2, 3)
+    | st.none()
+    | st.lists(st.text(max_size=3), max_size=2),
+)
+
+
+def test_whatever_a_client_says_the_holder_and_its_other_clients_go_on(
+    ops: Ops, start_ops: StartOps, watch: PipedOps, pod: SshPod, world: Path, client_home: Path
+) -> None:
+    assert ops("run", "submit", "--preset", "ticks", "--run-id", "r1").returncode == 0
+    tail = start_ops("run", "tail", "-f", "-n", "100000", "r1")
+    first = tail.read_line()
+    (path,) = sockets(client_home)
+    (shared,) = load_project(path=world / "project/configs/ops/project.yaml", environ={}).pods.values()
+    (link,), before = link_processes(pod.home), pod.logins()
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(want=WANTS, requests=st.lists(REQUESTS, max_size=6), rest=st.binary(max_size=20))
+    def say(want: dict[str, Any], requests: list[dict[str, Any]], rest: bytes) -> None:
+        if "pod" in want:
+            want = want | {"identity": pod_identity(shared)}
+        with socket.socket(socket.AF_UNIX) as client:
+            folder = os.open(path.parent, os.O_RDONLY)
+            client.connect(f"/proc/self/fd/{folder}/{path.name}")
+            os.close(folder)
+            with contextlib.suppress(OSError):
+                client.sendall(b"".join(json.dumps(one).encode() + b"\n" for one in (want, *requests)) + rest)
+                client.recv(1000)
+
+    say()
+    (world / "go").touch()
+    assert first + tail.rest() == (pod.outputs_dir / "r1/stdout.log").read_bytes()
+    assert ops("run", "status", "r1", "--json").json["source"] == "pod"
+    assert link_processes(pod.home) == [link] and pod.logins() == before
+    assert watch.process.poll() is None and not watch.stderr.count("Traceback")

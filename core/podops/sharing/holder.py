@@ -23,7 +23,7 @@ from podops.sharing.peer import is_same_user
 from podops.sharing.place import project_key, socket_address, socket_dir
 from podops.sharing.proxy import LinkProxy
 from podops.state_dir import private_directory
-from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
+from podops_runners.frames import Frame, FrameDecoder, encode_frame
 
 _CHUNK = 256 * 1024
 
@@ -111,7 +111,7 @@ class Holder:
         try:
             if is_same_user(writer.get_extra_info("socket")):
                 await self._talk(reader, writer)
-        except (OSError, FrameError, TimeoutError, PodopsError):
+        except Exception:  # whatever a client sends, it ends its own connection and nothing else
             pass
         finally:
             self._clients.discard(task)

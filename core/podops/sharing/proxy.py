@@ -15,7 +15,7 @@ from podops.fleet.pod_link import PodLink
 from podops.fleet.snapshot import HostSample, RunSnapshot
 from podops.link.client import LinkClient
 from podops_runners import __version__
-from podops_runners.frames import Frame
+from podops_runners.frames import MAX_HEADER_BYTES, Frame, encode_frame
 from podops_runners.protocol import E_USAGE, PROTOCOL_VERSION
 
 #: Longer than any client waits: it is the client that gives up.
@@ -29,6 +29,12 @@ _CHANGES = ("submit", "kill", "queue")
 
 #: Needs a link of one's own: its numbers are the client's to choose.
 _NOT_SHARED = ("open",)
+
+#: Of a frame and of a request on our side; the others are the request's fields.
+_NOT_FIELDS = ("id", "op", "bytes", "self", "payload", "within", "on_answer")
+
+#: Written anew, a header may be longer than it came; one too long would end the link for everybody.
+_MOST_BYTES = MAX_HEADER_BYTES - 4096
 
 Send = Callable[[dict[str, Any], bytes], None]
 
@@ -54,22 +60,30 @@ class LinkProxy:
 
     def take(self, frame: Frame) -> None:
         """Serve one frame of the client."""
-        fields = {name: value for name, value in frame.header.items() if name not in ("id", "op", "bytes")}
+        fields = {name: value for name, value in frame.header.items() if name not in _NOT_FIELDS}
         op, number = frame.header.get("op"), frame.header.get("id")
         if not isinstance(op, str):
             return
         if number is None:
-            self._client.notify(op, frame.payload, **fields)
+            # Numbers of logs and connections are those of the one link: nobody speaks for another's.
+            if op == "ack" and self._is_own(fields):
+                self._client.notify(op, **fields)
         elif op == "hello":
             self._hello(number)
-        elif op == "rate":
+        elif op == "rate" or (op == "unfollow" and not self._is_own(fields)):
             self._send({"id": number, "ok": True}, b"")
+        elif len(encode_frame(fields)) > _MOST_BYTES:
+            self._fail(number, PodopsError(f"`{op}` is longer than a link takes", code=E_USAGE))
         elif op in _NOT_SHARED:
             self._fail(number, PodopsError(f"`{op}` needs a link of its own", code=E_USAGE))
         else:
             task = asyncio.create_task(self._forward(number, op, fields))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _is_own(self, fields: Mapping[str, Any]) -> bool:
+        sub = fields.get("sub")
+        return isinstance(sub, int) and sub in self._subs
 
     async def close(self) -> None:
         """End everything that was begun for the client."""
