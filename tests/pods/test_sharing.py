@@ -268,6 +268,15 @@ REQUESTS = st.dictionaries(
 )
 
 
+#: Another's log ended or held up, our own words as fields, and a header that is too long once it is written anew.
+HOSTILE: list[dict[str, Any]] = [
+    *({"id": 2, "op": "unfollow", "sub": sub} for sub in range(4)),
+    {"id": 2, "op": "read", "run_id": "r1", "self": 1, "within": 0, "on_answer": 1},
+    {"op": "ack", "payload": 1},
+    {"id": 2, "op": "read", "run_id": "é" * 3_000_000},
+]
+
+
 def test_whatever_a_client_says_the_holder_and_its_other_clients_go_on(
     ops: Ops, start_ops: StartOps, watch: PipedOps, pod: SshPod, world: Path, client_home: Path
 ) -> None:
@@ -278,18 +287,27 @@ def test_whatever_a_client_says_the_holder_and_its_other_clients_go_on(
     (shared,) = load_project(path=world / "project/configs/ops/project.yaml", environ={}).pods.values()
     (link,), before = link_processes(pod.home), pod.logins()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(want=WANTS, requests=st.lists(REQUESTS, max_size=6), rest=st.binary(max_size=20))
-    def say(want: dict[str, Any], requests: list[dict[str, Any]], rest: bytes) -> None:
+    def tell(want: dict[str, Any], requests: list[dict[str, Any]], rest: bytes) -> None:
         if "pod" in want:
             want = want | {"identity": pod_identity(shared)}
         with socket.socket(socket.AF_UNIX) as client:
             folder = os.open(path.parent, os.O_RDONLY)
             client.connect(f"/proc/self/fd/{folder}/{path.name}")
             os.close(folder)
+            client.settimeout(0.3)
             with contextlib.suppress(OSError):
-                client.sendall(b"".join(json.dumps(one).encode() + b"\n" for one in (want, *requests)) + rest)
-                client.recv(1000)
+                lines = (json.dumps(one, ensure_ascii=False).encode() for one in (want, *requests))
+                client.sendall(b"".join(line + b"\n" for line in lines) + rest)
+                while client.recv(100_000):
+                    pass
+
+    for request in HOSTILE:
+        tell({"want": "link", "pod": "a100"}, [{"id": 1, "op": "hello"}, request], b"")
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(want=WANTS, requests=st.lists(REQUESTS, max_size=6), rest=st.binary(max_size=20))
+    def say(want: dict[str, Any], requests: list[dict[str, Any]], rest: bytes) -> None:
+        tell(want, requests, rest)
 
     say()
     (world / "go").touch()
