@@ -11,7 +11,7 @@ import signal
 import time
 from typing import Any, Dict, List, Optional
 
-from podops_runners import agent_process, machine, process, program, records, run_queue
+from podops_runners import agent_process, apart, machine, process, program, records, run_queue
 from podops_runners.gpu import GpuSource
 from podops_runners.inotify import FileWatch
 from podops_runners.root_keeper import RootKeeper
@@ -60,7 +60,8 @@ def _attend(agent: "Agent") -> None:
     records.sweep(machine.directory())
     program.unpack()
     # Its lock is let go of by that, and taken again at once.
-    program.restart("agent")
+    if agent.let_go():
+        program.restart("agent")
     agent.run()
 
 
@@ -70,6 +71,10 @@ def _leave_word(hanging: List[Dict[str, Any]]) -> None:
     records.write_record(machine.path_of(agent_process.RECORD), told, durable=False)
 
 
+#: A keeper that hangs is not waited for any longer, seconds.
+_ENDING_S = 1.0
+
+
 class Agent:
     """State kept between two looks. Touches no volume itself: that is left to the keeper of each root."""
 
@@ -77,6 +82,12 @@ class Agent:
         self._keepers: Dict[str, RootKeeper] = {}
         self._gpus: Dict[int, GpuSource] = {}
         self._told_hanging: List[Dict[str, Any]] = []
+
+    def let_go(self) -> bool:
+        """End the keepers, which the next look makes anew; whether they have ended."""
+        for path in list(self._keepers):
+            self._keepers.pop(path).close()
+        return apart.all_ended(_ENDING_S)
 
     def run(self) -> None:
         path = machine.path_of("wake")

@@ -117,6 +117,16 @@ def _keep_only(descriptor: int) -> None:
     os.closerange(max(3, descriptor + 1), _MOST_DESCRIPTORS)
 
 
+def all_ended(within_s: float) -> bool:
+    """Whether every process that was closed has ended, after this time at most."""
+    deadline = time.monotonic() + within_s
+    while True:
+        _reap()
+        if not _left or time.monotonic() > deadline:
+            return not _left
+        time.sleep(0.01)
+
+
 def _reap() -> None:
     for pid in list(_left):
         try:

@@ -12,7 +12,7 @@ import pytest
 from podops_runners import agent_process, gpu_claims, process
 from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, kill_tmux
 from tests.faults.invariants import check
-from tests.pods.loopback import command_line, held
+from tests.pods.loopback import command_line, descendants, held
 
 #: "The agent takes it over within ten seconds."
 TAKEN_OVER_S = 10
@@ -274,6 +274,7 @@ def test_an_agent_keeps_no_memory_of_having_compiled_itself(pod: FaultPod) -> No
     first = pod.agent()
     eventually(lambda: f"{pod.pyz.with_suffix('')}/__main__.py agent" in command_line(first), "its restart")
     assert pod.agent() == first
+    assert not [pid for pid in descendants(first) if command_line(pid) == ""], "it has left a process unreaped"
     kill(pod.supervisor(run))
     eventually(lambda: taken_over(pod), "the take-over", TAKEN_OVER_S)
     pod.finish(run)
