@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
 import shlex
+import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
+from podops_tui.terminal_driver import TerminalOutput
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops, ops_environment
 from tests.pods.loopback import processes_with_env, wait_for
+from tests.pods.ops_process import ops_words
 from tests.pods.test_log_marks import FLOOD
 from tests.terminal.terminal import Terminal
 
@@ -252,6 +262,44 @@ def test_a_demo_whose_terminal_goes_away_leaves_nothing_behind(
     assert processes_with_env(str(demo))
     terminal.close()
     wait_for(lambda: not processes_with_env(str(demo)), "every process of the demo to be gone", timeout=30)
+
+
+def test_an_app_whose_terminal_goes_away_without_a_word_ends(project: MakeProject, client_home: Path) -> None:
+    made = project("here", presets=PRESETS)
+    near, far = pty.openpty()
+    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    # Not its controlling terminal, whose end the kernel would tell by a signal.
+    app = subprocess.Popen(
+        ops_words("--config", str(made.file)),
+        stdin=far,
+        stdout=far,
+        stderr=far,
+        env=ops_environment(client_home),
+        start_new_session=True,
+    )
+    os.close(far)
+    try:
+        shown = b""
+        while "● live".encode() not in shown:
+            shown += os.read(near, 65536)
+        os.close(near)
+        assert app.wait(30) == 128 + signal.SIGHUP
+    finally:
+        app.kill()
+        app.wait()
+
+
+def test_what_is_written_to_a_terminal_that_is_gone_holds_up_nobody() -> None:
+    near, far = pty.openpty()
+    told: list[str] = []
+    with os.fdopen(far, "w") as terminal:
+        writer = WriterThread(cast(IO[str], TerminalOutput(terminal, lambda: told.append("gone"))))
+        writer.start()
+        os.close(near)
+        for _ in range(MAX_QUEUED_WRITES * 3):
+            writer.write("a piece of the screen")
+        writer.stop()
+    assert told == ["gone"]
 
 
 def kill_session(socket: str, session: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 from textual.app import SuspendNotSupported, SystemCommand
 from textual.binding import BindingType
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES
 
@@ -39,6 +41,7 @@ from podops_tui.screens.run import RunScreen
 from podops_tui.screens.submit import SubmitScreen
 from podops_tui.submission import Prefilled, Submission
 from podops_tui.terminal import hand_over
+from podops_tui.terminal_driver import TerminalDriver
 
 OnStart = Callable[[Fleet], Awaitable[object]]
 
@@ -90,6 +93,10 @@ class OpsApp(QueueDeeds, KeysInTurn):
         self._attending = Attending()
         self._home = FleetScreen()
         self._leaving = ExitStack()
+
+    def get_driver_class(self) -> type[Driver]:
+        chosen = super().get_driver_class()
+        return TerminalDriver if chosen is LinuxDriver else chosen
 
     @property
     def snapshot(self) -> FleetSnapshot:

@@ -1,0 +1,70 @@
+"""Textual's driver on a terminal that may go away while the app writes to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from typing import IO, Any
+
+from textual.drivers.linux_driver import LinuxDriver
+
+
+class TerminalOutput:
+    """What is written once the terminal is gone goes nowhere; `gone` is called then, once, in the thread that writes.
+
+    Textual's writing thread would end with the error, and the app wait for ever to hand it the next piece.
+    """
+
+    def __init__(self, terminal: IO[str], gone: Callable[[], None]) -> None:
+        self._terminal = terminal
+        self._gone = gone
+        self._is_gone = False
+
+    def write(self, text: str) -> int:
+        self._do(lambda: self._terminal.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._do(self._terminal.flush)
+
+    def fileno(self) -> int:
+        return self._terminal.fileno()
+
+    def isatty(self) -> bool:
+        return self._terminal.isatty()
+
+    def _do(self, work: Callable[[], object]) -> None:
+        if self._is_gone:
+            return
+        try:
+            work()
+        except OSError:
+            self._is_gone = True
+            self._let_go()
+            self._gone()
+
+    def _let_go(self) -> None:
+        # What its buffer still holds is written once more when Python ends, which would be told as a failure.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._terminal.fileno())
+        os.close(nowhere)
+
+
+class TerminalDriver(LinuxDriver):
+    """Ends the app as SIGHUP does when its terminal takes or gives nothing any more, told by a signal or not."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._file: Any = TerminalOutput(self._file, self._gone)
+
+    def run_input_thread(self) -> None:
+        try:
+            super().run_input_thread()
+        except OSError:
+            self._gone()
+
+    def _gone(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            self._loop.call_soon_threadsafe(self._app.exit, None, 128 + signal.SIGHUP)
