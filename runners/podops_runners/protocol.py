@@ -5,7 +5,7 @@ PROTOCOL_VERSION = 1
 #: A pod-side link ends itself when it has heard nothing from its client for this long, seconds.
 DEAD_MAN_S = 20.0
 
-#: A client sends a ping when it has sent nothing else for this long, seconds.
+#: A client pings this often, however much else is said, seconds.
 PING_S = 8.0
 
 #: A client that hears nothing for this long asks for a sign of life, seconds.

@@ -146,19 +146,20 @@ def test_runs_in_memory_or_on_the_containers_own_layer_are_warned_of(ops: Ops, p
 def test_a_pod_that_cannot_be_reached_or_trusted_is_a_fault_with_the_line_to_run(
     ops: Ops, ssh_pod: MakeSshPod, project: MakeProject
 ) -> None:
-    down, unknown, good = ssh_pod("down"), ssh_pod("unknown"), ssh_pod("good")
+    down, unknown, open_to_all = ssh_pod("down"), ssh_pod("unknown"), ssh_pod("open")
     down.stop()
     unknown.known_hosts.write_text("")
-    good.user_key.chmod(0o644)
-    project(down, unknown, good)
+    open_to_all.user_key.chmod(0o644)
+    project(down, unknown, open_to_all)
     checks = found(ops("doctor", "--json"))
     assert checks["pod down", "link"][0] == "fail"
     assert "refused the connection" in checks["pod down", "link"][1]
     assert checks["pod unknown", "link"][0] == "fail"
-    assert checks["pod good", "link"][0] == "ok"
+    assert checks["pod open", "link"][0] == "fail"
+    assert f"ssh ignores {open_to_all.user_key}, which others can read" in checks["pod open", "link"][1]
     text = ops("doctor").stdout
     assert f"ssh-keyscan -p {unknown.port}" in text
-    assert f"chmod 600 {good.user_key}" in text
+    assert text.count(f"chmod 600 {open_to_all.user_key}") == 2
 
 
 def test_an_agent_is_counted_and_a_dead_one_is_told(ops: Ops, ssh_pod: MakeSshPod, project: MakeProject) -> None:

@@ -79,7 +79,7 @@ class LinkClient:
         self._ids = itertools.count(1)
         self._pending: dict[int, _Request] = {}
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
-        self._sent_at = time.monotonic()
+        self._pinged_at = time.monotonic()
         self._lost: asyncio.Future[UnreachableError] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
         self._decoder = FrameDecoder()
@@ -173,7 +173,6 @@ class LinkClient:
         await self._process.close()
 
     def _send(self, header: dict[str, Any], payload: bytes = b"") -> None:
-        self._sent_at = time.monotonic()
         self._outbox.put_nowait(encode_frame(header, payload))
 
     def _abandon(self, number: int) -> None:
@@ -263,13 +262,16 @@ class LinkClient:
             await self._process.write(data)
 
     def _look_for_life(self) -> None:
-        """Ping where nothing else is said, and give up when nothing at all is heard."""
+        """Ping now and then, more often where nothing is heard, and give up when that lasts.
+
+        Also where much is said: how long an answer takes is known by nothing else.
+        """
         # Counted in ticks, not by the clock: a process that was stopped has not been listening.
         self._silent_s = self._silent_s + pulse.TICK_S if self._heard == self._heard_before else 0.0
         self._heard_before = self._heard
         if self._silent_s >= self._silence_s:
             self._lose(self._silent_for(self._silence_s))
-        elif self._silent_s >= protocol.QUIET_S or time.monotonic() - self._sent_at >= protocol.PING_S:
+        elif self._silent_s >= protocol.QUIET_S or time.monotonic() - self._pinged_at >= protocol.PING_S:
             self._ping()
 
     def probe(self, within: float) -> None:
@@ -296,7 +298,7 @@ class LinkClient:
         if self._lost.done() or len(self._pings) >= _MOST_PINGS:
             return
         number = next(self._ids)
-        self._pings[number] = time.monotonic()
+        self._pings[number] = self._pinged_at = time.monotonic()
         self._send({"id": number, "op": "ping"})
 
 

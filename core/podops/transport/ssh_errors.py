@@ -100,6 +100,12 @@ def refused_login(host: ResolvedHost) -> RefusedError:
     return RefusedError(message, hint, code="auth_refused")
 
 
+def open_key(host: ResolvedHost, key: str) -> RefusedError:
+    """The error for a login that `ssh` tried without `key`, because others can read it."""
+    message = f"{host.hostname} refused the login of {host.user}: ssh ignores {key}, which others can read"
+    return RefusedError(message, f"chmod 600 {key}", code="auth_refused")
+
+
 def is_encrypted(path: object) -> bool:
     """Whether `path` is a private key under a passphrase."""
     try:

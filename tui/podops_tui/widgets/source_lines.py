@@ -24,13 +24,21 @@ class SourceLines(Static):
 
     DEFAULT_CSS = "SourceLines { padding: 0 1; display: none; }"
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._shown = Text()
+
     def show(self, sources: Sequence[SourceSnapshot], width: int) -> int:
         """How many rows of `width` cells that takes."""
         lines = source_lines(sources, time.time())
         rows = min(_ROWS, sum(-(-line.cell_len // max(1, width - 4)) for line in lines))
-        self.display = bool(lines)
-        self.styles.height = rows
-        self.update(Text("\n").join(lines))
+        text = Text("\n").join(lines)
+        if text != self._shown:
+            self._shown = text
+            self.display = bool(lines)
+            self.styles.height = rows
+            # Its height is said above; the text itself lays nothing out anew.
+            self.update(text, layout=False)
         return rows
 
 
