@@ -19,6 +19,9 @@ _LOCK = "gpus"
 #: A run's directory has so long to tell whether the run is over, seconds.
 _ANSWER_S = 1.0
 
+#: A start is believed to be under way for so long; after that the run's directory is asked, seconds.
+_STARTING_S = 30.0
+
 Entry = Dict[str, Any]
 
 
@@ -137,7 +140,11 @@ def _live(simulated: bool, dead: Sequence[Entry]) -> Dict[int, Entry]:
 
 def _is_worked_on(entry: Entry) -> bool:
     """Whether processes tell that the claim stands: those of the run, or the one that is starting it."""
-    return any(process.is_alive(one) for one in entry["owners"] or [entry["by"]])
+    if entry["owners"]:
+        return any(process.is_alive(one) for one in entry["owners"])
+    # Who starts runs lives on, also where nobody tells any more of this one.
+    begun = records.number(entry.get("time"))
+    return process.is_alive(entry["by"]) and begun is not None and abs(time.time() - begun) < _STARTING_S
 
 
 def _holds(entry: Entry) -> bool:

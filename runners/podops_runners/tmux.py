@@ -5,6 +5,8 @@ from typing import Dict, List, Optional
 
 from podops_runners import machine, on_path, records
 
+_STATE_DIR = "PODOPS_STATE_DIR"
+
 #: Variables a tmux server of ours may carry; everything else could be somebody's secret.
 _SERVER_ENVIRONMENT = (
     "HOME",
@@ -18,7 +20,7 @@ _SERVER_ENVIRONMENT = (
     "TMUX_TMPDIR",
     # Where a container has NVIDIA's library: the agent must see the GPUs that the link has seen.
     "LD_LIBRARY_PATH",
-    "PODOPS_STATE_DIR",
+    _STATE_DIR,
 )
 
 #: Where the version of this machine's tmux is kept: asking takes as long as the rest of a hello.
@@ -83,6 +85,9 @@ def new_session(socket: str, session: str, command: List[str], directory: str, s
     """
     if stay:
         _tmux(socket, ["start-server", ";", "set-option", "-g", "exit-empty", "off"], clean_server=True)
+    # A session has the environment of its server, which may have been started for another machine directory.
+    chosen = os.environ.get(_STATE_DIR)
+    command = ["env", "{}={}".format(_STATE_DIR, chosen)] + command if chosen else command
     # A pane that is big enough for any log line one attaches to; clients resize it to their own terminal.
     _tmux(socket, ["new-session", "-d", "-s", session, "-x", "200", "-y", "50", "-c", directory, "--"] + command, True)
 
