@@ -190,10 +190,13 @@ class FaultPod:
 
     def power_off(self) -> None:
         """Everything this pod runs dies at once, and what it held in memory is gone."""
-        # Stopped first: none may see another die and write about it.
+        # Stopped first: none may see another die and write about it. And tmux before all: it lets its panes go on.
         stopped: set[int] = set()
         while new := set(_processes_of(self.root)) - stopped:
-            process.signal_all(new, signal.SIGSTOP)
+            servers = {pid for pid in new if process.command_name(pid).startswith("tmux")}
+            for group in (servers, new - servers):
+                process.signal_all(group, signal.SIGSTOP)
+                eventually(lambda group=group: all(map(_stands_still, group)), "a stop")  # type: ignore[misc]
             stopped |= new
         while victims := set(_processes_of(self.root)):
             process.signal_all(victims, signal.SIGKILL)
@@ -252,6 +255,13 @@ def kill_tmux(socket: str) -> None:
 
 def all_pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _stands_still(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+    except OSError:
+        return True
 
 
 def _processes_of(root: Path) -> Iterator[int]:
