@@ -47,12 +47,12 @@ def _grid(points: Sequence[Point], columns: int, rows: int) -> list[list[int]]:
     """Braille bits by row and column. Points of neighbouring columns are joined."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     left, low = min(xs), min(ys)
-    x_scale = (2 * columns - 1) / ((max(xs) - left) or 1.0)
-    y_scale = (4 * rows - 1) / ((max(ys) - low) or 1.0)
+    wide, high = (max(xs) - left) or 1.0, (max(ys) - low) or 1.0
     grid = [[0] * columns for _ in range(rows)]
     before: tuple[int, int] | None = None
     for x, y in points:
-        at = (round((x - left) * x_scale), round((y - low) * y_scale))
+        # Divided first: the inverse of a very small range is no number any more.
+        at = (round((x - left) / wide * (2 * columns - 1)), round((y - low) / high * (4 * rows - 1)))
         for column, level in _joined(before, at):
             row = 4 * rows - 1 - level
             grid[row // 4][column // 2] |= _DOTS[column % 2][row % 4]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from podops_tui.metrics_series import MetricsSeries
@@ -44,6 +44,7 @@ def test_a_falling_curve_falls_on_the_screen() -> None:
     assert sparkline([3, 2, 1, 0], 4) == "█▆▃▁"
 
 
+@example([(0.0, 0.0), (0.0, 5e-324)], 14, 3)
 @given(
     st.lists(st.tuples(st.floats(-1e300, 1e300), st.floats(-1e300, 1e300)), max_size=30),
     st.integers(0, 60),
