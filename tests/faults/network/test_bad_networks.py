@@ -111,16 +111,17 @@ async def test_a_pod_that_is_away_for_a_while_is_asked_again_with_growing_patien
 
 
 @pytest.mark.parametrize(
-    ("conditions", "rate"),
+    ("conditions", "rate", "slower_than_s"),
     [
-        (Conditions(latency_s=0.15, loss=0.05), 20_000),
-        (Conditions(latency_s=0.15, rate=12_500), 10_000),
-        (Conditions(rate=12_500), 60_000),
+        (Conditions(latency_s=0.15, loss=0.05), 20_000, 0.25),
+        (Conditions(latency_s=0.15, rate=12_500), 10_000, 0.25),
+        # Nothing delays an answer here but what the line has before it; on loopback alone it takes 1 or 2 ms.
+        (Conditions(rate=12_500), 60_000, 0.02),
     ],
     ids=["300 ms with loss", "100 kbit/s", "a log faster than the line"],
 )
 async def test_a_slow_network_is_slow_and_never_taken_for_a_dead_one(
-    pod_behind: Behind, conditions: Conditions, rate: int
+    pod_behind: Behind, conditions: Conditions, rate: int, slower_than_s: float
 ) -> None:
     pod, network = pod_behind
     async with Fleet(fleet_config(pod)) as fleet:
@@ -133,5 +134,5 @@ async def test_a_slow_network_is_slow_and_never_taken_for_a_dead_one(
             stop()
             assert states == {"live"}
             latency = fleet.snapshot.pods["pod"].latency_s
-            assert latency is not None and latency > 0.1
+            assert latency is not None and latency > slower_than_s
             network.conditions = Conditions()
