@@ -38,12 +38,12 @@ async def measure(world: World) -> list[Row]:
 
 
 def _watchers(world: World) -> list[int]:
-    """The run's supervisor and shim, and the agent, which all runs of a pod share."""
+    """The run's supervisor and shim; the agent and its keeper of the outputs root, which all runs there share."""
     private = world.run_dir(NEAR, "quiet") / ".ops"
     supervisor = json.loads((private / "claim.json").read_text())["supervisor"]
     shim = json.loads((private / "child.json").read_text())["shim"]
     agent = json.loads((Path(os.environ["PODOPS_STATE_DIR"]) / "agent.json").read_text())["agent"]
-    return [int(who["pid"]) for who in (supervisor, shim, agent)]
+    return [int(who["pid"]) for who in (supervisor, shim, agent)] + descendants(int(agent["pid"]))
 
 
 def _pipeline(world: World) -> list[int]:
