@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ _OURS, _KNOWN = ("podops.", "asyncssh."), "podops.fleet.snapshot"
 @dataclass(frozen=True)
 class Held:
     rss_mib: float
-    tasks: int
+    #: By what they run.
+    tasks: Counter[str]
     descriptors: int
     #: Memory blocks that Python has given out; what the allocator keeps of freed ones is in the memory alone.
     blocks: int
@@ -29,16 +31,29 @@ class Held:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
         rss_mib = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-        return cls(rss_mib, len(asyncio.all_tasks()), descriptors, sys.getallocatedblocks(), _objects())
+        return cls(rss_mib, _tasks(), descriptors, sys.getallocatedblocks(), _objects())
+
+    @classmethod
+    async def least(cls, seconds: float = 3.0) -> Held:
+        """The least of so long: what was lost a moment ago is still being closed, and an answer may be on its way."""
+        end = time.monotonic() + seconds
+        least = cls.now()
+        while time.monotonic() < end:
+            await asyncio.sleep(0.1)
+            least = min(least, cls.now(), key=lambda one: (one.tasks.total(), one.descriptors, one.objects.total()))
+        return least
 
     def more_than(self, before: Held) -> Counter[str]:
-        """The objects there are more of now than there were."""
-        return self.objects - before.objects
+        """The tasks and objects there are more of now than there were."""
+        return self.tasks - before.tasks + (self.objects - before.objects)
 
     def __str__(self) -> str:
-        count = sum(self.objects.values())
-        told = f"{self.rss_mib:.1f} MiB in {self.blocks} blocks, {self.tasks} tasks, {self.descriptors} descriptors"
-        return f"{told}, {count} objects"
+        counts = f"{self.tasks.total()} tasks, {self.descriptors} descriptors, {self.objects.total()} objects"
+        return f"{self.rss_mib:.1f} MiB in {self.blocks} blocks, {counts}"
+
+
+def _tasks() -> Counter[str]:
+    return Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
 
 
 def _objects() -> Counter[str]:
