@@ -166,7 +166,10 @@ class SearchProcess:
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = None
-        process.kill()
+        try:
+            process.kill()
+        except ProcessLookupError:
+            pass  # it has just ended by itself, and Python 3.8 does not look before it kills
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
