@@ -7,7 +7,8 @@ from typing import Tuple
 _MOST_BEHIND = 16 * 1024 * 1024
 _END_KEPT = 1024 * 1024
 
-_PIECE = 64 * 1024
+#: Whoever reads looks at the time between two pieces.
+_PIECE = 16 * 1024
 
 
 class LogReader:
@@ -17,6 +18,8 @@ class LogReader:
         self._path = path
         self._jumped = False
         self.offset = start
+        #: Some of the log was left out, and its end has not been reached since.
+        self.outrun = False
 
     def next(self) -> Tuple[bytes, bool]:
         """The next piece, empty at the end, and whether bytes were left out just before it."""
@@ -29,6 +32,7 @@ class LogReader:
         except OSError:
             return b"", False
         self.offset += len(data)
+        self.outrun = self.outrun and bool(data)
         jumped, self._jumped = self._jumped, False
         return data, jumped
 
@@ -40,6 +44,6 @@ class LogReader:
                 if start > self.offset:
                     stream.seek(start)
                     self.offset = start + len(stream.readline(_PIECE))
-                    self._jumped = True
+                    self._jumped = self.outrun = True
         except OSError:
             pass

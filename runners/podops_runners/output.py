@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 from podops_runners import records
 from podops_runners.log_reader import LogReader
@@ -15,6 +15,9 @@ from podops_runners.rundir import RunDir
 #: How long the log is read before everything else is looked at again, and once it is complete, seconds of processor
 #: time: what a run that prints as fast as it can must share with us.
 _READ_S, _LAST_READ_S = 0.01, 5.0
+
+#: The same once the run has printed more than can be read at all: only samples of its output are seen then.
+_OUTRUN_READ_S = 0.004
 
 #: The same by the clock, for a disk or a machine that is slow.
 _SLOW_S = 0.1
@@ -85,7 +88,7 @@ class Output:
 
     def read(self, within_s: float = 1.0) -> None:
         """Bring pane, metrics and index towards the end of the log, as far as that goes in a moment."""
-        self._read(min(_READ_S, within_s))
+        self._read(min(_OUTRUN_READ_S if self._log.outrun else _READ_S, within_s))
         self._look_elsewhere()
         now = time.monotonic()
         if self.offset != self._indexed and now >= self._next_index:
@@ -115,32 +118,36 @@ class Output:
                 self._scraper.forget_line()
             self.active_at = time.monotonic()
             self._pane.show(data)
-            for metrics in self._scraper.feed(data):
-                self._take(metrics)
+            self._take(self._scraper.feed(data))
 
     def _index(self) -> None:
         with open(self._run.stdout_index, "a") as stream:
             stream.write("{:.3f} {}\n".format(time.time(), self.offset))
         self._indexed = self.offset
 
-    def _take(self, metrics: Dict[str, Any]) -> None:
-        safe = json_safe(metrics)
-        self.last_metrics.update(safe)
+    def _take(self, found: List[Dict[str, Any]]) -> None:
+        lines, now = [], round(time.time(), 3)
+        for metrics in found:
+            safe = json_safe(metrics)
+            self.last_metrics.update(safe)
+            self._look_at_loss(metrics)
+            step = metrics.get("step")
+            # A smaller step was told before the run was taken over.
+            if not isinstance(step, int) or step > self._known_step:
+                lines.append(dict({"step": step, "time": now}, **safe))
+        # A run that writes the file itself is the better source; two sources would tell each value twice.
+        if not lines or _size(self._run.metrics) != self._own_metrics:
+            return
+        if not self._own_metrics:
+            self._keep(lambda: records.write_bytes(self._run.scraped, b"", durable=False))
+        self._keep(lambda: records.append_lines(self._run.metrics, lines))
+        self._own_metrics = self._metrics_size = _size(self._run.metrics)
+
+    def _look_at_loss(self, metrics: Dict[str, Any]) -> None:
         for name in _LOSSES:
             value = metrics.get(name)
             if not self.nan_loss and isinstance(value, float) and not math.isfinite(value):
                 self.nan_loss = "{} is {} at step {}".format(name, value, metrics.get("step", "?"))
-        step = metrics.get("step")
-        if isinstance(step, int) and step <= self._known_step:
-            return  # told before the run was taken over
-        # A run that writes the file itself is the better source; two sources would tell each value twice.
-        if _size(self._run.metrics) != self._own_metrics:
-            return
-        if not self._own_metrics:
-            self._keep(lambda: records.write_bytes(self._run.scraped, b"", durable=False))
-        line = dict({"step": step, "time": round(time.time(), 3)}, **safe)
-        self._keep(lambda: records.append_line(self._run.metrics, line))
-        self._own_metrics = self._metrics_size = _size(self._run.metrics)
 
     def _look_elsewhere(self) -> None:
         now = time.monotonic()

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import stat
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 SCHEMA = 1
 
@@ -13,6 +13,8 @@ SCHEMA = 1
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 
 _TAIL_BYTES = 16 * 1024
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 _TEMPORARY = ".tmp-"
 
@@ -153,13 +155,19 @@ def _beginning(path: str, most: int) -> bytes:
 
 def append_line(path: str, record: Dict[str, Any]) -> None:
     """Append one JSON line with a single write, so that several writers never mix. Raises `OSError`."""
-    line = json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    append_lines(path, [record])
+
+
+def append_lines(path: str, records: Sequence[Dict[str, Any]]) -> None:
+    """The same with many. When there is no room for all, the first of them are kept, each whole."""
+    lines = "".join([_ENCODER.encode(record) + "\n" for record in records]).encode("utf-8", "surrogatepass")
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        written = os.write(descriptor, line)
-        if written < len(line):
+        written = os.write(descriptor, lines)
+        if written < len(lines):
             # Half a line is worse than none: it would spoil the next one too.
-            os.ftruncate(descriptor, max(0, os.fstat(descriptor).st_size - written))
+            half = written - (lines.rfind(b"\n", 0, written) + 1)
+            os.ftruncate(descriptor, max(0, os.fstat(descriptor).st_size - half))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     finally:
         os.close(descriptor)
