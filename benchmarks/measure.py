@@ -68,14 +68,14 @@ async def process(*command: str, ok: Sequence[int] = (0,)) -> None:
         raise RuntimeError(f"{command[:3]} ended with {started.returncode}: {said.decode(errors='replace')}")
 
 
-async def file_text(path: Path, seconds: float = 120.0) -> str:
-    """The text of a file once it has a whole line. Raises `TimeoutError`."""
+async def file_text(path: Path, seconds: float = 120.0, every_s: float = 0.005) -> str:
+    """The text of a file once it has a whole line, looked for so often. Raises `TimeoutError`."""
     async with asyncio.timeout(seconds):
         while True:
             text = await asyncio.to_thread(_text, path)
             if text.endswith("\n"):
                 return text
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(every_s)
 
 
 def _text(path: Path) -> str:
