@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from podops.fleet.snapshot import DiskUsage, FleetSnapshot, HostSample
+from podops.fleet.snapshot import DiskUsage, FleetSnapshot, HostSample, PodSnapshot
 from podops_tui.actions import ACTIONS
 from podops_tui.ansi import parse_line
 from podops_tui.app import OpsApp
@@ -50,6 +51,51 @@ async def test_pods_and_runs_are_listed_also_those_that_are_not_live(size: tuple
     assert "connection timed out" in screen and "retry in" in screen
     assert "● running" in screen and "✗ failed" in screen and "train-small-2026" in screen
     assert "oom_gpu" in screen
+
+
+def in_trouble() -> FleetSnapshot:
+    """A pod in each state, with the longest reasons there are."""
+    pods, now = dict(recorded()[0].snapshot.pods), time.time()
+    quiet = replace(pods["h100-a"], name="quiet", state="stale", reason="silent for 7 s", last_seen=now - 7, runs={})
+    late = "ssh: connect to host away.example.org port 22: Connection timed out after 10 s"
+    why = "the host key of 203.0.113.7:30022 is not in known_hosts (/home/me/.ssh/known_hosts)"
+    cure = "if you trust it: ssh-keyscan -p 30022 203.0.113.7 >> ~/.ssh/known_hosts"
+    others = (
+        quiet,
+        PodSnapshot("new", "connecting", "ssh", "new"),
+        PodSnapshot("away", "unreachable", "ssh", "away", reason=late, retry_at=now + 600, last_seen=now - 3600),
+        PodSnapshot("gate", "refused", "ssh", "203.0.113.7", reason=why, hint=cure),
+    )
+    return FleetSnapshot(pods | {pod.name: pod for pod in others})
+
+
+async def test_every_state_of_a_pod_is_told_with_its_age_its_reason_and_what_comes_next() -> None:
+    app = OpsApp(CONFIG, fleet=recorded(snapshot=in_trouble())[1])
+    async with app.run_test(size=(200, 60)) as pilot:
+        screen = await until_drawn(pilot, app, "⊘ refused")
+    for told in (
+        r"h100-a +● live",
+        r"quiet +◑ stale +silent for 7 s · seen \d+s ago",
+        r"new +◌ connecting +never seen",
+        r"away +✗ unreachable +retry in (10m00|9m\d\d)s · ssh: connect to .* after 10 s · seen 1h00m ago",
+        r"gate +⊘ refused +the host key of .* is not in known_hosts .* · if you trust it: ssh-keyscan -p 30022 203",
+    ):
+        assert re.search(told, screen), told
+
+
+async def test_on_a_small_screen_no_pod_in_trouble_goes_unnoticed_and_its_own_screen_tells_all() -> None:
+    app = OpsApp(CONFIG, fleet=recorded(snapshot=in_trouble())[1])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "1 Pods 7 · 4 not live")
+        await pilot.press("1", "end")
+        screen = await until_drawn(pilot, app, "⊘ refused")
+        assert re.search(r"away +✗ unreachable retry in \d+m", screen)
+        await pilot.press("enter")
+        screen = await until_drawn(pilot, app, "press R when that is mended")
+        told = re.sub(r"[\s│]+", "", screen)
+        assert "knownhosts(/home" in told.replace("_", "") and "203.0.113.7>>~/.ssh/known_hosts" in told
+        await pilot.press("escape", "1", "up", "enter")
+        await until_drawn(pilot, app, "R tries at once")
 
 
 async def test_a_pod_whose_volume_went_away_says_so_instead_of_looking_well() -> None:

@@ -169,5 +169,6 @@ class FleetScreen(LiveScreen, LogActions):
         pods, runs = self.query_one(PodsTable), self.query_one(RunsTable)
         height = min(max(1, len(pods.items)) + 3, max(5, self.size.height // 4))
         pods.styles.height = height
+        pods.tell_hidden(height - 3)
         # One line is the footer's. A filter leaves the height as it is: nothing should jump while one types.
         runs.styles.height = max(5, min(runs.known + 3, (self.size.height - height - self._source_rows - 1) // 2))

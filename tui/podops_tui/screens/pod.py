@@ -99,6 +99,10 @@ def host_text(pod: PodSnapshot, now: float, source: SourceSnapshot | None = None
         text.append(clean(pod.reason) + "\n", "yellow")
     if pod.hint:
         text.append(clean(pod.hint) + "\n")
+    if pod.retry_at is not None:
+        text.append(f"retry in {age(pod.retry_at - now)}; R tries at once\n")
+    elif pod.state == "refused":
+        text.append("not tried again by itself: press R when that is mended\n")
     if source is not None and source.problem:
         text.append(f"source {clean(source.name)}: {source_text(source, now)}\n", "yellow")
     if pod.state != "live":

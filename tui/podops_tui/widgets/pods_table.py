@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import ClassVar
 
 from rich.text import Text
 
@@ -30,7 +31,7 @@ _WIDE = 110
 
 
 class PodsTable(RowList[PodSnapshot]):
-    BORDER_TITLE = "1 Pods"
+    BORDER_TITLE: ClassVar[str] = "1 Pods"
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -38,6 +39,15 @@ class PodsTable(RowList[PodSnapshot]):
 
     def key_of(self, item: PodSnapshot) -> object:
         return item.name
+
+    def tell_hidden(self, rows: int) -> None:
+        """Where not all pods fit into `rows` lines, say how many there are, and how many of them are in trouble."""
+        title = self.BORDER_TITLE
+        if len(self.items) > rows:
+            title += f" {len(self.items)}"
+            trouble = sum(pod.state not in ("live", "connecting") for pod in self.items)
+            title += f" · {trouble} not live" if trouble else ""
+        self.border_title = title
 
     def line_of(self, item: PodSnapshot | None, width: int) -> Text:
         if item is None:
@@ -79,10 +89,11 @@ def _gpus(pod: PodSnapshot) -> str:
 
 
 def _trouble(pod: PodSnapshot) -> Text:
+    """What is short comes first: a narrow screen cuts the rest, and the pod's own screen has it in full."""
     now = time.time()
-    parts = [clean(pod.reason)] if pod.reason else []
-    if pod.retry_at is not None:
-        parts.append(f"retry in {age(pod.retry_at - now)}")
+    parts = [] if pod.retry_at is None else [f"retry in {age(pod.retry_at - now)}"]
+    if pod.reason:
+        parts.append(clean(pod.reason))
     if pod.hint:
         parts.append(clean(pod.hint))
     if pod.state == "refused":
