@@ -92,22 +92,7 @@ class PodScreen(LiveScreen):
 
 def host_text(pod: PodSnapshot, now: float, source: SourceSnapshot | None = None) -> Text:
     """What is known about a pod's machine; `now` is Unix time, `source` what tells of the pod."""
-    text = Text.assemble(
-        (clean(pod.name), "bold"), f"  {pod.state}" + (f" for {age(now - pod.since)}\n" if pod.since else "\n")
-    )
-    if pod.reason:
-        text.append(clean(pod.reason) + "\n", "yellow")
-    if pod.hint:
-        text.append(clean(pod.hint) + "\n")
-    if pod.retry_at is not None:
-        text.append(f"retry in {age(pod.retry_at - now)}; R tries at once\n")
-    elif pod.state == "refused":
-        text.append("not tried again by itself: press R when that is mended\n")
-    if source is not None and source.problem:
-        text.append(f"source {clean(source.name)}: {source_text(source, now)}\n", "yellow")
-    if pod.state != "live":
-        seen = "never" if pod.last_seen is None else f"{age(now - pod.last_seen)} ago"
-        text.append(f"last seen {seen}; what follows is as old\n", "yellow")
+    text = _state_text(pod, now, source)
     host, sample = pod.host, pod.sample
     rows = {
         "address": f"{pod.transport} {pod.address}" if pod.address != pod.transport else pod.address,
@@ -137,6 +122,27 @@ def host_text(pod: PodSnapshot, now: float, source: SourceSnapshot | None = None
         if sample.network_received_bytes_per_s is not None:
             rates = (size(sample.network_received_bytes_per_s), size(sample.network_sent_bytes_per_s))
             text.append("network  ", "dim").append(f"in {rates[0]}/s  out {rates[1]}/s\n")
+    return text
+
+
+def _state_text(pod: PodSnapshot, now: float, source: SourceSnapshot | None) -> Text:
+    """A pod's state, why it is so, what to do and what comes next."""
+    text = Text.assemble(
+        (clean(pod.name), "bold"), f"  {pod.state}" + (f" for {age(now - pod.since)}\n" if pod.since else "\n")
+    )
+    if pod.reason:
+        text.append(clean(pod.reason) + "\n", "yellow")
+    if pod.hint:
+        text.append(clean(pod.hint) + "\n")
+    if pod.retry_at is not None:
+        text.append(f"retry in {age(pod.retry_at - now)}; R tries at once\n")
+    elif pod.state == "refused":
+        text.append("not tried again by itself: press R when that is mended\n")
+    if source is not None and source.problem:
+        text.append(f"source {clean(source.name)}: {source_text(source, now)}\n", "yellow")
+    if pod.state != "live":
+        seen = "never" if pod.last_seen is None else f"{age(now - pod.last_seen)} ago"
+        text.append(f"last seen {seen}; what follows is as old\n", "yellow")
     return text
 
 
