@@ -16,7 +16,7 @@ _DOCKER_HOST = re.compile(r"(unix:///\S+|tcp://[^\s/-]\S*|ssh://[^\s/-]\S*)\Z")
 def read_pod(section: Section, name: str, places: PodConfig) -> PodConfig:
     """One pod; the directories it does not name are those of `places`."""
     ssh, local, docker = section.text("ssh"), section.flag("local", False), section.text("docker")
-    if (ssh is not None) + (docker is not None) + local != 1:
+    if (ssh is not None) + (docker is not None) + local != 1 and not section.malformed:
         section.fault(None, f"{section.path} needs exactly one of `ssh: HOST`, `docker: CONTAINER` and `local: true`")
     if ssh is not None and (ssh.startswith("-") or not ssh.strip() or any(c.isspace() for c in ssh)):
         hint = "write alias, host or user@host"
@@ -26,7 +26,8 @@ def read_pod(section: Section, name: str, places: PodConfig) -> PodConfig:
     common = read_common(section, places)
     for key in ("docker_host", "user"):
         if docker is None and section.has(key):
-            section.fault(section.raw(key), f"{section.path}.{key} belongs to a `docker: CONTAINER`")
+            hint = "with SSH it stands in `ssh: USER@HOST`" if key == "user" else ""
+            section.fault(section.raw(key), f"{section.path}.{key} belongs to a `docker: CONTAINER`", hint)
     pod = replace(
         common,
         name=name,

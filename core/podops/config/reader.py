@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from podops.config.document import Value
+from podops.config.other_names import other_name, shape
 from podops.config.secrets import secret_kind
 from podops.config.units import parse_duration, parse_size
 from podops.errors import ConfigFault
@@ -34,8 +35,10 @@ class Section:
         self._environ = environ
         self._known: set[str] = set()
         self._data: dict[str, Value] = value.data if isinstance(value.data, dict) else {}
-        if value.data is not None and not isinstance(value.data, dict):
-            self.fault(value, f"{path or 'the file'} must be a mapping of keys")
+        #: Something else stands where the mapping should, and that was told.
+        self.malformed = value.data is not None and not isinstance(value.data, dict)
+        if self.malformed:
+            self.fault(value, f"{path or 'the file'} must be a mapping of keys", shape(path))
 
     def fault(self, at: Value | None, message: str, hint: str = "") -> None:
         place = at or self.value
@@ -66,7 +69,8 @@ class Section:
         if value is None:
             return default
         if not isinstance(value.data, str):
-            self.fault(value, f"{self._name(key)} must be text, not {_kind(value.data)}", "put it in quotes")
+            hint = "" if isinstance(value.data, (list, dict)) else "put it in quotes"
+            self.fault(value, f"{self._name(key)} must be text, not {_kind(value.data)}", hint)
             return default
         return self._clean(value, key)
 
@@ -179,7 +183,8 @@ class Section:
         for key, value in self._data.items():
             if key not in self._known:
                 where = f" in {self.path}" if self.path else ""
-                self.fault(value, f"unknown key {key!r}{where}", nearest(key, self._known))
+                cure = other_name(self.path, key) or nearest(key, self._known)
+                self.fault(value, f"unknown key {key!r}{where}", cure)
 
     def _search_secrets(self, value: Value, key: str) -> None:
         if isinstance(value.data, str):

@@ -41,7 +41,7 @@ def build_project(
     top = Section(document, "", faults, environ)
     project = top.section("project")
     name = project.name("name", "")
-    if not name and not project.has("name"):
+    if not name and not project.has("name") and not project.malformed:
         project.fault(None, "project.name is missing", "every project file needs `project: {name: …}`")
     outputs = environ.get("REMOTE_OUTPUTS_DIR") or project.path_text("remote_outputs_dir")
     project.raw("remote_outputs_dir")
@@ -172,14 +172,10 @@ def _check_command(section: Section, preset: PresetConfig, config: ProjectConfig
 
 
 def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:
-    from podops.kinds.registry import is_kind, kind_names, kind_options
+    from podops.kinds.registry import kind_options
 
-    kind = section.text("kind")
-    if kind is None:
-        section.fault(None, f"{section.path}.kind is missing", f"known: {', '.join(sorted(kind_names()))}")
-        kind = "command"
-    elif not is_kind(kind):
-        kind = section.choice("kind", kind_names(), "command")
+    known = _kind(section)
+    kind = known or "command"
     service = section.section("service") if section.has("service") else None
     preset = PresetConfig(
         name=name,
@@ -203,10 +199,24 @@ def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:
     )
     for key in kind_options(kind):
         section.raw(key)
-    if kind in ("command", "train", "eval") and not preset.command:
+    if known in ("command", "train", "eval") and not preset.command:
         section.fault(None, f"{section.path}.command is missing", f"kind {kind!r} runs a shell line")
     section.done()
     return preset
+
+
+def _kind(section: Section) -> str | None:
+    """`None` when it is missing or unknown, and that was told."""
+    from podops.kinds.registry import is_kind, kind_names
+
+    kind = section.text("kind")
+    if kind is None:
+        if not section.malformed:
+            section.fault(None, f"{section.path}.kind is missing", f"known: {', '.join(sorted(kind_names()))}")
+    elif not is_kind(kind):
+        section.choice("kind", kind_names(), "")
+        return None
+    return kind
 
 
 def _overrides(section: Section) -> dict[str, Any]:
