@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.unit.config.test_project_file import faults_of
 
 from podops.config.other_names import CURES
-from tests.unit.config.test_project_file import faults_of
 
 ROOT = Path(__file__).parents[3]
 
