@@ -199,7 +199,9 @@ class FaultPod:
                 eventually(lambda group=group: all(map(_stands_still, group)), "a stop")  # type: ignore[misc]
             stopped |= new
         while victims := set(_processes_of(self.root)):
-            process.signal_all(victims, signal.SIGKILL)
+            # Children first: the kernel lets a stopped group go on when a parent of it ends.
+            for pid in sorted(victims, key=_age_order, reverse=True):
+                kill(pid)
         for path in Path(machine.directory()).iterdir():
             path.unlink()
 
@@ -262,6 +264,11 @@ def _stands_still(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
     except OSError:
         return True
+
+
+def _age_order(pid: int) -> tuple[int, int]:
+    """The older before the younger; a parent is always older."""
+    return process.start_ticks(pid) or 0, pid
 
 
 def _processes_of(root: Path) -> Iterator[int]:

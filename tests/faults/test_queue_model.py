@@ -29,8 +29,9 @@ from podops_runners.kill import request_kill
 from podops_runners.rundir import RunDir
 from podops_runners.submit_error import SubmitError
 from tests.faults.conftest import ROUNDS
-from tests.faults.fault_pod import FaultPod, kill, new_pod, read
+from tests.faults.fault_pod import FaultPod, eventually, kill, new_pod, read
 from tests.faults.invariants import check, told_by
+from tests.pods.loopback import descendants
 
 GPUS = 4
 WIDTHS = st.integers(0, GPUS)
@@ -150,6 +151,15 @@ class QueueMachine(RuleBasedStateMachine):
         if agent:
             kill(agent["agent"]["pid"])
 
+    def end_agent(self) -> None:
+        """Nobody starts a run any more when this returns."""
+        agent = agent_process.status()
+        if agent:
+            pid = agent["agent"]["pid"]
+            everybody = [pid, *descendants(pid)]
+            kill(pid)
+            eventually(lambda: not any(map(process.start_ticks, everybody)), "the end of the agent")
+
     @rule()
     def look(self) -> None:
         """As a link does: see to it that there is an agent, and watch until something starts or a while has passed."""
@@ -176,11 +186,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     def drain(self) -> None:
         """Let everything end, and see that it ended as the model says, and started in the queue's order."""
-        self.pod.start_agent()
+        # Whoever looked at the queue before may start a run that stood in front then.
+        self.end_agent()
         for one in self.expected:
             if one.held and self.changed(one, "release"):
                 one.held = False
         waiting = [one for one in self.expected if self.waits(one)]
+        self.pod.start_agent()
         for one in self.expected:
             self.finish_for_good(one)
         check(self.pod)
