@@ -15,7 +15,9 @@ from tests.pods.loopback import wait_for
 def agent_with(folder: Path, *keys: Path) -> Iterator[Path]:
     """An agent that holds `keys`; its socket."""
     path = folder / "agent"
-    with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as agent:
+    # It loads the libraries of security keys only from where it is told.
+    command = ["ssh-agent", "-D", "-a", str(path), "-P", f"{folder.resolve()}/*"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as agent:
         try:
             env = {**os.environ, "SSH_AUTH_SOCK": str(path)}
             # 2 says that there is no agent to speak with yet.

@@ -1,4 +1,4 @@
-"""Asking for the passphrase of a key on the terminal of a command."""
+"""What a login wants of a person, on the terminal of a command: the passphrase of a key, a touch of a security key."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podops.transport import locked_keys
+from podops.cli.output import say
+from podops.transport import locked_keys, security_keys
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
 
 
 async def settled(fleet: Fleet, seconds: float) -> None:
-    """Wait until each pod is live or has failed, `seconds` at most; what a person takes to type does not count."""
+    """Wait until each pod is live or has failed, `seconds` at most; what a person takes does not count."""
     if sys.stdin.isatty() and sys.stderr.isatty():
         locked_keys.ask_with(_ask)
+    if sys.stderr.isatty():
+        security_keys.tell_with(say)
     await fleet.settled(seconds)
+    while fleet.waits_for_a_person():
+        await fleet.settled(seconds)
     while (desk := locked_keys.desk()) is not None and desk.busy:
         await desk.free()
         await fleet.settled(seconds)

@@ -187,6 +187,10 @@ class Fleet(RunFiles):
             for wait in waits:
                 wait.cancel()
 
+    def waits_for_a_person(self) -> bool:
+        """Whether a pod cannot be live before somebody has done something, such as to touch a security key."""
+        return any(link.waits_for_a_person for link in self._links.values())
+
     async def recall(self) -> None:
         """Show of each pod that has not told its runs yet what the memory has of it."""
         await self._noting.recall()

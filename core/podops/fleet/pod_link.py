@@ -17,6 +17,7 @@ from podops.fleet.hello import hello
 from podops.fleet.listeners import Listeners
 from podops.fleet.memory import Recalled
 from podops.fleet.pacing import Backoff, Gate, set_within
+from podops.fleet.patience import patient
 from podops.fleet.run_list import RunList
 from podops.fleet.snapshot import PodSnapshot, PodState
 from podops.fleet.way import Sharer, Way
@@ -24,6 +25,7 @@ from podops.link.client import SILENCE_S, LinkClient
 from podops.link.pulse import look_each_tick
 from podops.transport.base import Transport
 from podops.transport.choose import transport_for
+from podops.transport.security_keys import not_touched
 from podops_runners.frames import Frame
 from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
 
@@ -96,6 +98,8 @@ class PodLink:
         # Whether the next attempt may well succeed: the first one, and the one after a link that had held.
         self._hopeful = True
         self._problem = ("", "")
+        # What the attempt under way wants of a person.
+        self._asked = ""
         #: Of the last failure.
         self.error_code = ""
         self._state_changed = asyncio.Event()
@@ -205,6 +209,11 @@ class PodLink:
         return self._runs.complete and self.snapshot.state in ("live", "stale") and not self.shared
 
     @property
+    def waits_for_a_person(self) -> bool:
+        """Whether somebody has to do something, such as to touch a key, before the pod can be live."""
+        return self._connecting is not None and bool(self._way.asks())
+
+    @property
     def shared(self) -> bool:
         """Whether the live link is another process's."""
         return self._client is not None and self._client.shared
@@ -245,16 +254,15 @@ class PodLink:
     async def _attempt(self) -> tuple[errors.PodopsError, bool]:
         """One connection from its first byte to its loss: why it ended, and whether it had held."""
         client: LinkClient | None = None
-        begun = time.monotonic()
+        begun, self._asked = time.monotonic(), ""
         try:
-            async with self._gate.place() as self._let_in, asyncio.timeout(self._connect_timeout):
-                client = await self._connected()
+            async with self._gate.place() as self._let_in, asyncio.timeout(self._connect_timeout) as limit:
+                with patient(limit, self._connect_timeout, self._way.asks, self._wait_for_a_person):
+                    client = await self._connected()
             begun = time.monotonic()
             error = await self._watch(client)
         except TimeoutError:
-            error = errors.UnreachableError(
-                f"{self.pod.address} did not answer within {round(self._connect_timeout, 1):g} s", "is the pod up?"
-            )
+            error = self._given_up()
         except errors.PodopsError as raised:
             error = raised
         except Exception as raised:
@@ -270,6 +278,18 @@ class PodLink:
             self._way.lost_share()
             return error, True
         return error, client is not None and time.monotonic() - begun >= _HELD_S
+
+    def _given_up(self) -> errors.UnreachableError:
+        """Nobody can have touched a key that has waited so long; asked again and again, it would blink for ever."""
+        if self._asked:
+            return not_touched(self._asked)
+        within = round(self._connect_timeout, 1)
+        return errors.UnreachableError(f"{self.pod.address} did not answer within {within:g} s", "is the pod up?")
+
+    def _wait_for_a_person(self, asks: str) -> None:
+        self._asked = asks
+        if self.snapshot.state in ("connecting", "unreachable"):
+            self._set(reason=asks)
 
     async def _connected(self) -> LinkClient:
         """A new link; begun anew, within the same time, whenever the network changes meanwhile."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from podops.config.model import PodConfig
 from podops.link.bootstrap import start_link
 from podops.link.pod_archive import pod_archive
-from podops.transport.base import Answered, Conditional, Lockable, Mendable, PodProcess, Transport
+from podops.transport.base import Answered, Conditional, Lockable, Mendable, Personal, PodProcess, Transport
 
 #: After a shared link was lost the next ones are our own for this long, seconds.
 _ALONE_S = 30.0
@@ -48,6 +48,10 @@ class Way:
     async def unlock(self) -> bool:
         """Open what keeps the way shut, such as a key, by asking a person; whether it is open now."""
         return isinstance(self._transport, Lockable) and await self._transport.unlock()
+
+    def asks(self) -> str:
+        """What a person has to do for the attempt under way to go on; empty when it is nothing."""
+        return self._transport.asks() if isinstance(self._transport, Personal) else ""
 
     def answered(self) -> bool:
         """Whether the attempt under way may have been answered, and so have logged in."""

@@ -55,6 +55,14 @@ class Lockable(Protocol):
 
 
 @runtime_checkable
+class Personal(Protocol):
+    """A transport whose login may wait for a person, for a finger on a security key say."""
+
+    def asks(self) -> str:
+        """What a person has to do for the attempt under way to go on; empty when it is nothing."""
+
+
+@runtime_checkable
 class Answered(Protocol):
     """A transport that knows whether anybody has answered the attempt under way."""
 

@@ -20,6 +20,9 @@ from podops.state_dir import private_directory, state_dir
 #: More pods than this are not worth so many processes.
 MOST = 16
 
+#: Run by `ssh` instead.
+_ASKPASS = Path(__file__).with_name("askpass.sh")
+
 #: So many notes are kept.
 _KEPT = 50
 
@@ -87,8 +90,25 @@ def remember(key: str, environ: Mapping[str, str]) -> None:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours but for the locale, which most configurations send along: the pod's runs must not depend on who asks."""
-    return {name: value for name, value in environ.items() if name != "LANG" and not name.startswith("LC_")}
+    """Ours but for the locale, which most configurations send along: the pod's runs must not depend on who asks.
+
+    Where nobody would be told that a security key waits to be touched, `ssh` tells it on its standard error.
+    """
+    kept = {name: value for name, value in environ.items() if name != "LANG" and not name.startswith("LC_")}
+    if not _asks_elsewhere(kept):
+        kept |= {"SSH_ASKPASS": str(_ASKPASS), "SSH_ASKPASS_REQUIRE": "force"}
+    return kept
+
+
+def _asks_elsewhere(environ: Mapping[str, str]) -> bool:
+    """Whether `ssh` without a terminal has a program of the user's own, or a window, to ask with."""
+    if environ.get("SSH_ASKPASS_REQUIRE"):
+        return True
+    if not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
+        return False
+    import shutil
+
+    return bool(environ.get("SSH_ASKPASS") or shutil.which("ssh-askpass", path=environ.get("PATH")))
 
 
 def _noted(key: str, environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

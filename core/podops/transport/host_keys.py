@@ -16,14 +16,14 @@ from podops.transport.ssh_config import ResolvedHost
 
 
 class HostKeyCheck(asyncssh.SSHClient):
-    """Asked about a host key that is not among the trusted ones; calls `connected` once there is a connection."""
+    """Asked about a host key that is not among the trusted ones; calls `connected` with the connection, once made."""
 
-    def __init__(self, host: ResolvedHost, connected: Callable[[], None]) -> None:
+    def __init__(self, host: ResolvedHost, connected: Callable[[asyncssh.SSHClientConnection], None]) -> None:
         self._host = host
         self._connected = connected
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        self._connected()
+        self._connected(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Accept the key of a host that has none yet. One that differs from the known one is never accepted."""

@@ -75,6 +75,10 @@ class LocalProcess:
         while data := await self._process.stderr.read(STDERR_TAIL):
             self._stderr += data
             del self._stderr[:-STDERR_TAIL]
+            self._heard()
+
+    def _heard(self) -> None:
+        """Something was said on standard error."""
 
 
 class LocalTransport:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from podops.config.model import PodConfig
 from podops.errors import UnreachableError
-from podops.transport import early
+from podops.transport import early, security_keys
 from podops.transport.adopted import adopt
 from podops.transport.base import PodProcess
 from podops.transport.destination import Destination
@@ -48,6 +48,14 @@ class OpenSshProcess(LocalProcess):
     """A command on a pod, through a running `ssh`."""
 
     first: bytes = b""
+    #: What a person has to do for the login to go on; empty when it is nothing.
+    asks: str = ""
+
+    def _heard(self) -> None:
+        found = security_keys.PROMPT.findall(self._stderr.decode("utf-8", "replace"))
+        if found and not self.first and found[-1].strip() != self.asks:
+            self.asks = found[-1].strip()
+            security_keys.tell(self.asks)
 
     async def read(self, limit: int) -> bytes:
         if self.first:
@@ -82,6 +90,7 @@ class OpenSshTransport:
         self._pod = pod
         self._ours: SshTransport | None = None
         self._refused: SshTransport | None = None
+        self._starting: OpenSshProcess | None = None
         self.address = pod.address
 
     async def start(self, command: str) -> PodProcess:
@@ -114,6 +123,12 @@ class OpenSshTransport:
         self._ours = self._refused  # it has the unlocked key; `ssh` could not ask for it
         return True
 
+    def asks(self) -> str:
+        """What a person has to do for the login under way to go on, as far as `ssh` tells; empty when it is nothing."""
+        if self._ours is not None:
+            return self._ours.asks()
+        return "" if self._starting is None else self._starting.asks
+
     def answered(self) -> bool:
         """Whether anybody has answered the attempt under way; of `ssh` that cannot be seen, so it may be so."""
         return self._ours is None or self._ours.answered()
@@ -125,7 +140,7 @@ class OpenSshTransport:
             started = await adopt(early.take(line) or early.start(line, os.environ))
         except (OSError, ValueError):
             return None
-        process = OpenSshProcess(started)
+        process = self._starting = OpenSshProcess(started)
         try:
             process.first = await process.read(_CHUNK)
             if process.first:
@@ -138,6 +153,8 @@ class OpenSshTransport:
         except BaseException:
             await process.close()
             raise
+        finally:
+            self._starting = None
         await process.close()
         return said
 

@@ -9,12 +9,13 @@ import socket
 from dataclasses import replace
 
 from podops.errors import RefusedError, UnreachableError
-from podops.transport import ssh_errors
+from podops.transport import security_keys, ssh_errors
 from podops.transport.ssh_config import ResolvedHost
 
 _CONNECT = re.compile(r"connect to host (?P<host>\S+) port (?P<port>\d+): (?P<why>.+)")
 _NO_NAME = re.compile(r"Could not resolve hostname (?P<host>\S+?):")
 _OPEN_KEY = re.compile(r"Permissions \d+ for '(?P<key>.+)' are too open")
+_UNSIGNED = re.compile(r"signing failed for \S+-SK \"(?P<key>.+?)\"(?: from agent)?: (?P<why>.+)")
 _NO_METHOD = re.compile(r"Unable to negotiate with .*?: (?P<why>no matching .*)")
 
 #: Said when the way there, a jump host's or a ProxyCommand's, ended first.
@@ -56,6 +57,8 @@ def _at_login(said: str, last: str, host: ResolvedHost) -> UnreachableError | No
         return ssh_errors.changed_host_key(host) if changed else ssh_errors.unknown_host_key(host)
     if "Permission denied" in last and (found := _OPEN_KEY.search(said)):
         return ssh_errors.open_key(host, found["key"])
+    if "Permission denied" in last and (found := _UNSIGNED.search(said)):
+        return security_keys.not_used(found["key"], host, found["why"].strip()[:100])
     if "Permission denied" in last or "Too many authentication failures" in said:
         return ssh_errors.refused_login(host)
     if found := _NO_METHOD.search(said):

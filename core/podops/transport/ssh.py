@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import io
 import logging
 import os
 import tempfile
@@ -23,6 +22,8 @@ from podops.transport.destination import Destination
 from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
 from podops.transport.prompt_acks import acknowledge_promptly
+from podops.transport.security_keys import PATIENCE_S, WatchedAgent
+from podops.transport.sink import Sink
 from podops.transport.ssh_config import MAX_JUMPS, ResolvedHost, resolve
 from podops.transport.ssh_errors import explain, is_encrypted
 from podops.transport.ssh_files import decides_by_command
@@ -76,7 +77,7 @@ class SshProcess:
 
     async def hand_over(self, take: Callable[[bytes], None]) -> None:
         """Without a task and a turn of the loop between the connection and `take` for every packet."""
-        sink = _Sink(take)
+        sink = Sink(take)
         await self._process.redirect_stdout(cast("IO[bytes]", sink))
         await sink.over
         # A connection that was lost has left the reason there.
@@ -113,27 +114,6 @@ class SshProcess:
             pass
 
 
-class _Sink(io.RawIOBase):
-    """What asyncssh takes for a file: it is written to as packets come, and closed after the last one."""
-
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def write(self, data: Any) -> int:
-        try:
-            if not self.over.done():
-                self._take(data)
-        except Exception as error:
-            self.over.set_exception(error)
-        return len(data)
-
-    def close(self) -> None:
-        if not self.over.done():
-            self.over.set_result(None)
-        super().close()
-
-
 async def close_connections(connections: list[asyncssh.SSHClientConnection]) -> None:
     """Close the last connection first, each within a bounded time."""
     for connection in reversed(connections):
@@ -161,6 +141,7 @@ class SshTransport:
         self._untrusted_at: list[int] = []
         self._last: ResolvedHost | None = None
         self._answered = False
+        self._agent = WatchedAgent()
         self.address = pod.address
 
     async def start(self, command: str) -> SshProcess:
@@ -184,7 +165,8 @@ class SshTransport:
 
     def note_locked(self, host: ResolvedHost) -> None:
         """After a refused login: which keys could not be tried."""
-        files = (path for path in host.identity_files if path not in locked_keys.unlocked)
+        useless = (*locked_keys.unlocked, *host.security_keys)
+        files = (path for path in host.identity_files if path not in useless)
         self._locked = [path for path in files if is_encrypted(path)]
 
     async def unlock(self) -> bool:
@@ -195,6 +177,10 @@ class SshTransport:
     def answered(self) -> bool:
         """Whether a server, be it that of a jump host, has taken the connection of the last `start`."""
         return self._answered
+
+    def asks(self) -> str:
+        """What a person has to do for the login under way to go on; empty when it is nothing."""
+        return self._agent.asks
 
     def mended(self) -> bool:
         """Whether known_hosts has been changed since a host key was refused."""
@@ -248,6 +234,7 @@ class SshTransport:
     async def _connect(self, host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> None:
         options = _options(host, connections)
         options["client_factory"] = functools.partial(HostKeyCheck, host, self._take_answer)
+        self._agent = WatchedAgent()
         try:
             with _proxy_command(host, connections, options) as said:
                 name = host.host if host.options.get("config") else host.hostname
@@ -260,13 +247,16 @@ class SshTransport:
             self._untrusted_at = _changed_at(self._untrusting)
             if isinstance(error, asyncssh.PermissionDenied):
                 self.note_locked(host)
+                if complaint := self._agent.complaint(host):
+                    raise complaint from error
             if said and not isinstance(error, _ANSWERS):
                 message = f"the ProxyCommand of {host.host} failed: {said[-1][:300]}"
                 raise UnreachableError(message, f"try it by hand: {host.proxy_command}") from error
             raise explain(error, host) from error
 
-    def _take_answer(self) -> None:
+    def _take_answer(self, connection: asyncssh.SSHClientConnection) -> None:
         self._answered = True
+        self._agent.watch(connection)
 
 
 def _changed_at(files: Sequence[Path]) -> list[int]:
@@ -304,6 +294,8 @@ def _proxy_command(
 
 def _options(host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> dict[str, Any]:
     """Everything podops decides by itself, and what the configuration says."""
+    # Who makes the link gives up sooner, but for a person whom the agent asks.
+    patience = CONNECT_S + (PATIENCE_S if host.agent else 0)
     options: dict[str, Any] = {
         "port": host.port,
         "username": host.user,
@@ -316,8 +308,8 @@ def _options(host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]
         "host_based_auth": False,
         "keepalive_interval": KEEPALIVE_S,
         "keepalive_count_max": 3,
-        "connect_timeout": CONNECT_S,
-        "login_timeout": CONNECT_S,
+        "connect_timeout": patience,
+        "login_timeout": patience,
         "request_pty": False,
         "command": None,
         "agent_forwarding": False,

@@ -20,6 +20,7 @@ from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 
 from podops.transport.destination import Destination
 from podops.transport.openssh_config import Settings, default_values, known_hosts_files, read_settings
+from podops.transport.security_keys import in_hardware
 
 #: Jump hosts may have jump hosts of their own; a chain longer than this is a loop.
 MAX_JUMPS = 8
@@ -54,6 +55,8 @@ class ResolvedHost:
     identity_files: tuple[Path, ...]
     #: Of those, the ones with a private key; `None` when none is configured and the usual ones are tried.
     client_keys: tuple[str, ...] | None = None
+    #: Of the identities, those whose private key lies in a security key.
+    security_keys: tuple[Path, ...] = ()
     #: The public keys the agent may offer; `None` for all of them.
     agent_keys: tuple[SSHKey, ...] | None = None
     explicit_identity: str | None = None
@@ -100,7 +103,8 @@ def resolve(destination: Destination, ssh_config: str | None, identity_file: str
         port=int(settings.one("port") or 22),
         host_keys=_host_keys(known_hosts_files(settings)),
         identity_files=identities,
-        client_keys=tuple(str(path) for path in identities if _is_private(path)),
+        client_keys=_usable_here(identities),
+        security_keys=tuple(path for path in identities if in_hardware(path)),
         agent_keys=_public_keys(identities) if settings.flag("identitiesonly") else None,
         explicit_identity=identity_file,
         jumps=_jumps(settings.one("proxyjump")),
@@ -169,7 +173,8 @@ def _resolve_without_openssh(
         port=int(config.get("Port", 22)),
         host_keys=_host_keys(tuple(_expand(name) for name in (*user_files, *system_files))),
         identity_files=identities,
-        client_keys=None if configured is None else tuple(str(path) for path in identities if _is_private(path)),
+        client_keys=None if configured is None else _usable_here(identities),
+        security_keys=tuple(path for path in identities if in_hardware(path)),
         agent_keys=_public_keys(identities) if config.get("IdentitiesOnly", False) else None,
         explicit_identity=identity_file,
         jumps=_jumps(config.get("ProxyJump", None)),
@@ -214,6 +219,11 @@ def _identities(names: Sequence[str] | None) -> tuple[Path, ...]:
     if names is None:
         return tuple(path for name in _DEFAULT_KEYS if (path := Path("~/.ssh", name).expanduser()).is_file())
     return tuple(_expand(name) for name in names)
+
+
+def _usable_here(identities: Sequence[Path]) -> tuple[str, ...]:
+    """The files with a private key in them; with one in hardware only `ssh` and an agent can sign."""
+    return tuple(str(path) for path in identities if _is_private(path) and not in_hardware(path))
 
 
 def _is_private(path: Path) -> bool:

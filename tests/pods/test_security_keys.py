@@ -1,0 +1,122 @@
+"""Keys in hardware (FIDO), with a stand-in for the security key alone: `ssh`, the agent and sshd are the real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from podops.fleet.fleet import Fleet
+from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
+from tests.pods.fleet_config import fleet_config, shows
+from tests.pods.security_key import SecurityKey
+from tests.pods.ssh_agent import agent_with
+
+
+@pytest.fixture
+def key(world: Path) -> SecurityKey:
+    return SecurityKey(world)
+
+
+@pytest.mark.parametrize("kind", ["ed25519-sk", "ecdsa-sk"])
+def test_a_command_says_when_to_touch_the_key_as_ssh_does_and_waits_for_it(
+    ssh_pod: MakeSshPod, project: MakeProject, open_ops: OpenOps, key: SecurityKey, kind: str
+) -> None:
+    pod = ssh_pod()
+    key.opens(pod, kind=kind)
+    key.leave()
+    project(pod)
+    terminal = open_ops("--timeout", "2", "pod", "list", "--json")
+    terminal.wait_for(f"Confirm user presence for key {kind.upper()} SHA256:")
+    key.touch()
+    assert terminal.ended() == 0
+    assert b'"live"' in terminal.output and terminal.output.count(b"Confirm") == 1
+    assert (key.touches, pod.logins()) == (1, 1)
+
+
+def test_a_key_that_is_not_there_or_not_touched_is_named_and_not_asked_again(
+    ssh_pod: MakeSshPod, project: MakeProject, ops: Ops, key: SecurityKey
+) -> None:
+    pod = ssh_pod()
+    handle = key.opens(pod)
+    project(pod)
+    key.tire()
+    refused = ops("pod", "list", "--json").json["pods"][0]
+    assert refused["state"] == "refused" and f"needs the security key {handle}: " in refused["reason"]
+    assert key.touches == 1
+    key.unplug()
+    assert f"needs the security key {handle}: device not found" in ops("pod", "list").stdout
+    assert key.touches == 1
+
+
+async def test_the_app_uses_the_key_through_an_agent_and_tells_that_it_waits_for_a_touch(
+    ssh_pod: MakeSshPod, key: SecurityKey, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods = ssh_pod("a"), ssh_pod("b")
+    handle = key.opens(*pods)
+    key.leave()
+    with agent_with(world) as agent:
+        key.add_to(agent, handle)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+        async with Fleet(fleet_config(*pods), connect_timeout=3.0) as fleet:
+            asking = await shows(fleet, "a", lambda pod: "touch" in pod.reason, "what is to be done")
+            assert asking.state == "connecting" and "touch the security key ED25519-SK SHA256:" in asking.reason
+            key.touch()
+            await fleet.settled(15)
+            assert [pod.state for pod in fleet.snapshot.pods.values()] == ["live", "live"]
+        assert key.touches == sum(pod.logins() for pod in pods) == 2
+
+
+async def test_the_app_asks_once_for_a_key_that_nobody_touches_and_again_only_when_it_is_told_to(
+    ssh_pod: MakeSshPod, key: SecurityKey, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podops.fleet.patience.PATIENCE_S", 0.5)
+    pod = ssh_pod()
+    handle = key.opens(pod)
+    key.leave()
+    with agent_with(world) as agent:
+        key.add_to(agent, handle)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+        async with Fleet(fleet_config(pod)) as fleet:
+            seen = await shows(fleet, "pod", lambda pod: pod.state == "refused", "a refusal")
+            assert "for somebody: touch the security key ED25519-SK SHA256:" in seen.reason and seen.retry_at is None
+            assert key.touches == 1
+            key.tire()
+            key.touch()
+            fleet.retry("pod")
+            seen = await shows(fleet, "pod", lambda pod: "no signature" in pod.reason, "another refusal")
+            assert seen.state == "refused" and "needs the security key ED25519-SK SHA256:" in seen.reason
+            assert key.touches == 2
+
+
+async def test_the_app_says_how_to_use_a_key_that_no_agent_holds_and_then_does(
+    ssh_pod: MakeSshPod, key: SecurityKey, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = ssh_pod()
+    handle = key.opens(pod)
+    with agent_with(world) as agent:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+        async with Fleet(fleet_config(pod)) as fleet:
+            seen = await shows(fleet, "pod", lambda pod: pod.state == "refused", "a refusal")
+            assert f"the key {handle} lies in a security key" in seen.reason and f"ssh-add {handle}" in seen.hint
+            assert key.touches == 0
+            key.add_to(agent, handle)
+            fleet.retry("pod")
+            await shows(fleet, "pod", lambda pod: pod.state == "live", "the link")
+        assert (key.touches, pod.logins()) == (1, 1)
+
+
+def test_commands_that_share_a_link_ask_for_no_touch(
+    ssh_pod: MakeSshPod, project: MakeProject, start_ops: StartOps, ops: Ops, key: SecurityKey, world: Path
+) -> None:
+    pod = ssh_pod()
+    handle = key.opens(pod)
+    project(pod)
+    with agent_with(world) as agent:
+        key.add_to(agent, handle)
+        watch = start_ops("watch", env={"SSH_AUTH_SOCK": str(agent)})
+        watch.read_line()
+        for _ in range(3):
+            assert ops("pod", "list", "--json").json["pods"][0]["state"] == "live"
+        assert (key.touches, pod.logins()) == (1, 1)
+        watch.end()
