@@ -6,6 +6,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
 from podops_runners import cgroup, log_limit, process, states
+from podops_runners.asked_to_stop import CTRL_C, SENT_SIGTERM
 from podops_runners.journal import Journal
 from podops_runners.log_breaker import LogBreaker
 from podops_runners.log_guard import LogGuard
@@ -139,7 +140,6 @@ class Attempt:
         deadline = time.monotonic() + _VOLUME_S
         while not (self._presence.is_there() or self._presence.is_deleted()) and time.monotonic() < deadline:
             self._inbox.wait(1.0)
-            self._inbox.take()
 
     def _wait_and_look(self) -> None:
         """At the log's size as soon as that must be, at everything else in its time."""
@@ -176,9 +176,9 @@ class Attempt:
     def _take_signals(self, now: float) -> None:
         signals: List[int] = self._inbox.take()
         if signal.SIGINT in signals:
-            self._begin_stop("user_kill", self._policies.grace_s, now, "ctrl-c in its terminal")
+            self._begin_stop("user_kill", self._policies.grace_s, now, CTRL_C)
         if signal.SIGTERM in signals:
-            self._begin_stop("preempted", self._policies.grace_s, now, "the supervisor was sent SIGTERM")
+            self._begin_stop("preempted", self._policies.grace_s, now, SENT_SIGTERM)
         if signal.SIGUSR1 in signals:
             self._take_kill_request(now)
 

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Union
 
 from podops_runners import (
     agent_process,
+    asked_to_stop,
     cgroup,
     end_facts,
     gpu_claims,
@@ -89,8 +90,9 @@ class Supervisor:
             verdict, ended = self._attempt(child)
             self._record_attempt(verdict, ended)
             delay = self._delay(verdict, ended)
-            if delay is None or not self._back_off(delay):
-                return self._end(verdict if delay is None else self._killed(), ended)
+            stopped = verdict if delay is None else self._back_off(delay)
+            if stopped is not None:
+                return self._end(stopped, ended)
             self._number += 1
             child = None
 
@@ -139,12 +141,12 @@ class Supervisor:
             self._journal.tell(trouble)
             self._journal.beat(states.STARTING, dict(self._facts(), phase="waiting"))
             self._inbox.wait(1.0)
-            self._inbox.take()
 
     def _before_start(self) -> Optional[Verdict]:
         """Why nothing should be started at all."""
-        if os.path.exists(self._run.kill_request):
-            return self._killed()
+        stopped = asked_to_stop.verdict(self._run, self._inbox)
+        if stopped is not None:
+            return stopped
         workdir = str(self._spec.get("workdir") or self._run.path)
         if not os.path.isdir(workdir):
             return failed("setup_failed", "the working directory {} does not exist".format(workdir))
@@ -233,6 +235,8 @@ class Supervisor:
         cause, detail = ended.cause, ended.detail
         if cause is None and end_facts.was_stopped(self._run, number):
             cause, detail = "user_kill", end_facts.asked_by(self._run)
+        if cause is None and asked_to_stop.with_the_child(self._inbox, number):
+            cause, detail = "preempted", asked_to_stop.SENT_SIGTERM
         ending = Ending(
             exit_code=code,
             signal=number,
@@ -264,26 +268,22 @@ class Supervisor:
             self._journal.event("not_retried", detail=why)
         return delay
 
-    def _back_off(self, delay: float) -> bool:
-        """Wait before the next attempt; False when a kill came meanwhile."""
+    def _back_off(self, delay: float) -> Optional[Verdict]:
+        """Wait before the next attempt; how the run ends when somebody asked for that meanwhile."""
         self._claim.update(child=None, shim=None, attempt=self._number + 1)
         self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
         until = time.monotonic() + delay
         next_beat = 0.0
         while time.monotonic() < until:
-            if self._inbox.take() or os.path.exists(self._run.kill_request):
-                if os.path.exists(self._run.kill_request):
-                    return False
+            stopped = asked_to_stop.verdict(self._run, self._inbox)
+            if stopped is not None:
+                return stopped
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + (records.number(self._spec.get("watch_interval_s")) or 20.0)
                 self._journal.beat(states.STARTING, dict(self._facts(), phase="retrying", wait=round(until - now, 1)))
             self._inbox.wait(min(1.0, until - now))
-        return True
-
-    def _killed(self) -> Verdict:
-        detail = end_facts.asked_by(self._run)
-        return Verdict(states.CANCELLED, "user_kill", detail, {"source": "supervisor"}, None)
+        return None
 
     def _record_attempt(self, verdict: Verdict, ended: Ended) -> None:
         code, number = end_facts.outcome(ended.status)

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from podops_runners.states import FAILED
+from podops_runners.states import CANCELLED, FAILED
 
 
 class Ending(NamedTuple):
@@ -36,6 +36,11 @@ class Verdict(NamedTuple):
     evidence: Dict[str, Any]
     #: `file, line, function, error, message` of the last Python traceback that is no mere report of another.
     traceback: Optional[Dict[str, Any]]
+
+
+def cancelled(reason: str, detail: str) -> Verdict:
+    """What the supervisor itself was asked for."""
+    return Verdict(CANCELLED, reason, detail, {"source": "supervisor"}, None)
 
 
 def failed(reason: str, detail: str) -> Verdict:

@@ -188,6 +188,10 @@ class FaultPod:
         """What every submit and every link does."""
         agent_process.ensure_running({"enabled": True})
 
+    def processes(self) -> list[int]:
+        """Everything this pod runs, its tmux servers and their panes too."""
+        return list(_processes_of(self.root))
+
     def power_off(self) -> None:
         """Everything this pod runs dies at once, and what it held in memory is gone."""
         # Stopped first: none may see another die and write about it. And tmux before all: it lets its panes go on.

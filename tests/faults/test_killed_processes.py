@@ -214,6 +214,17 @@ def test_a_pod_that_is_told_to_stop_ends_its_runs_gracefully_and_says_why(pod: F
     check(pod)
 
 
+@pytest.mark.parametrize("first", ["child", "supervisor", "shim"])
+def test_a_pod_that_shuts_down_and_ends_everything_at_once_says_why_its_runs_ended(pod: FaultPod, first: str) -> None:
+    run = pod.started(policies={"grace_s": 0.5, "retries": {"max": 2, "backoff_s": 0.1}})
+    ahead = {"child": pod.child, "supervisor": pod.supervisor, "shim": pod.shim}[first](run)
+    for pid in (ahead, *(pid for pid in pod.processes() if pid != ahead)):
+        kill(pid, signal.SIGTERM)
+    summary = pod.summary(run)
+    assert (summary["state"], summary["reason"], summary["attempts"]) == ("cancelled", "preempted", 1)
+    check(pod)
+
+
 def test_a_run_that_a_user_ended_says_so_though_its_supervisor_died_over_it(pod: FaultPod) -> None:
     run = pod.started()
     agent, supervisor, child = pod.agent(), pod.supervisor(run), pod.child(run)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from podops_runners.queue_ops import change
 from podops_runners.rundir import RunDir
-from tests.faults.fault_pod import FaultPod, eventually, new_pod, read, read_lines
+from tests.faults.fault_pod import FaultPod, eventually, kill, new_pod, read, read_lines
 from tests.faults.invariants import check, told_by
 
 NCCL_TIMEOUT = (
@@ -122,11 +123,22 @@ def test_each_pause_is_twice_the_one_before_up_to_the_longest(pod: FaultPod) -> 
     assert all(pause > wanted for pause, wanted in zip(pauses, (0.1, 0.2, 0.3, 0.3), strict=True))
 
 
-def test_a_kill_during_the_pause_ends_it(pod: FaultPod) -> None:
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (FaultPod.kill, "user_kill"),
+        (lambda pod, run: kill(pod.supervisor(run), signal.SIGINT), "user_kill"),
+        (lambda pod, run: kill(pod.supervisor(run), signal.SIGTERM), "preempted"),
+    ],
+    ids=["ops run kill", "ctrl-c", "the pod is told to stop"],
+)
+def test_the_pause_before_another_attempt_is_ended_like_an_attempt(
+    pod: FaultPod, end: Callable[[FaultPod, RunDir], None], reason: str
+) -> None:
     run = pod.submit("--fail-at 2 --fail-attempts 9", policies=retries(backoff_s=1000.0))
-    eventually(lambda: happened(run, "retrying"))
-    pod.kill(run)
-    assert ended(pod, run)[:2] == ("cancelled", "user_kill")
+    eventually(lambda: "phase=retrying" in pod.heartbeat(run))
+    end(pod, run)
+    assert ended(pod, run)[:2] == ("cancelled", reason)
     assert len(pod.told(run)) == 1
     check(pod)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +11,13 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from podops.fleet.snapshot import DiskUsage, FleetSnapshot, HostSample, PodSnapshot
+from podops.fleet.snapshot import FleetSnapshot
 from podops_tui.actions import ACTIONS
 from podops_tui.ansi import parse_line
 from podops_tui.app import OpsApp
 from podops_tui.screens.fleet import FleetScreen
 from podops_tui.screens.help import HelpScreen
 from podops_tui.screens.kill import KillScreen
-from podops_tui.screens.pod import PodScreen
 from podops_tui.screens.run import RunScreen
 from podops_tui.screens.submit import SubmitScreen
 from podops_tui.widgets import log_view
@@ -41,69 +38,6 @@ async def until_drawn(pilot: Pilot[None], app: OpsApp, text: str) -> str:
         if text in drawn(app):
             return drawn(app)
     raise AssertionError(f"{text!r} is not in:\n{drawn(app)}")
-
-
-@pytest.mark.parametrize("size", SIZES)
-async def test_pods_and_runs_are_listed_also_those_that_are_not_live(size: tuple[int, int]) -> None:
-    app = OpsApp(CONFIG, fleet=recorded()[1])
-    async with app.run_test(size=size) as pilot:
-        screen = await until_drawn(pilot, app, "done")
-    assert "connection timed out" in screen and "retry in" in screen
-    assert "● running" in screen and "✗ failed" in screen and "train-small-2026" in screen
-    assert "oom_gpu" in screen
-
-
-def in_trouble() -> FleetSnapshot:
-    """A pod in each state, with the longest reasons there are."""
-    pods, now = dict(recorded()[0].snapshot.pods), time.time()
-    quiet = replace(pods["h100-a"], name="quiet", state="stale", reason="silent for 7 s", last_seen=now - 7, runs={})
-    late = "ssh: connect to host away.example.org port 22: Connection timed out after 10 s"
-    why = "the host key of 203.0.113.7:30022 is not in known_hosts (/home/me/.ssh/known_hosts)"
-    cure = "if you trust it: ssh-keyscan -p 30022 203.0.113.7 >> ~/.ssh/known_hosts"
-    others = (
-        quiet,
-        PodSnapshot("new", "connecting", "ssh", "new"),
-        PodSnapshot("away", "unreachable", "ssh", "away", reason=late, retry_at=now + 600, last_seen=now - 3600),
-        PodSnapshot("gate", "refused", "ssh", "203.0.113.7", reason=why, hint=cure),
-    )
-    return FleetSnapshot(pods | {pod.name: pod for pod in others})
-
-
-async def test_every_state_of_a_pod_is_told_with_its_age_its_reason_and_what_comes_next() -> None:
-    app = OpsApp(CONFIG, fleet=recorded(snapshot=in_trouble())[1])
-    async with app.run_test(size=(200, 60)) as pilot:
-        screen = await until_drawn(pilot, app, "⊘ refused")
-    for told in (
-        r"h100-a +● live",
-        r"quiet +◑ stale +silent for 7 s · seen \d+s ago",
-        r"new +◌ connecting +never seen",
-        r"away +✗ unreachable +retry in (10m00|9m\d\d)s · ssh: connect to .* after 10 s · seen 1h00m ago",
-        r"gate +⊘ refused +the host key of .* is not in known_hosts .* · if you trust it: ssh-keyscan -p 30022 203",
-    ):
-        assert re.search(told, screen), told
-
-
-async def test_on_a_small_screen_no_pod_in_trouble_goes_unnoticed_and_its_own_screen_tells_all() -> None:
-    app = OpsApp(CONFIG, fleet=recorded(snapshot=in_trouble())[1])
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until_drawn(pilot, app, "1 Pods 7 · 4 not live")
-        await pilot.press("1", "end")
-        screen = await until_drawn(pilot, app, "⊘ refused")
-        assert re.search(r"away +✗ unreachable retry in \d+m", screen)
-        await pilot.press("enter")
-        screen = await until_drawn(pilot, app, "press R when that is mended")
-        told = re.sub(r"[\s│]+", "", screen)
-        assert "knownhosts(/home" in told.replace("_", "") and "203.0.113.7>>~/.ssh/known_hosts" in told
-        await pilot.press("escape", "1", "up", "enter")
-        await until_drawn(pilot, app, "R tries at once")
-
-
-async def test_a_pod_whose_volume_went_away_says_so_instead_of_looking_well() -> None:
-    disks = (DiskUsage("/", 1, 2, read_only=True), DiskUsage("/mnt/runs/demo", 0, 0, error="No such file or directory"))
-    pod = replace(recorded()[0].snapshot.pods["h100-a"], sample=HostSample(time.time(), disks=disks))
-    app = OpsApp(CONFIG, fleet=recorded(snapshot=FleetSnapshot({"h100-a": pod}))[1])
-    async with app.run_test(size=(100, 40)) as pilot:
-        await until_drawn(pilot, app, "/mnt/runs/demo: No such file")
 
 
 async def test_ctrl_c_ends_nothing_and_names_the_key_that_leaves() -> None:
@@ -222,20 +156,6 @@ async def test_every_pane_of_a_run_shows_what_its_pod_has_recorded() -> None:
             await until_drawn(pilot, app, text)
 
 
-async def test_a_pod_opens_on_the_whole_screen_with_its_host_and_runs() -> None:
-    app = OpsApp(CONFIG, fleet=recorded()[1])
-    async with app.run_test(size=(100, 40)) as pilot:
-        await until_drawn(pilot, app, "2 Runs")
-        await pilot.press("1", "home", "enter")
-        screen = await until_drawn(pilot, app, "node-7")
-        assert isinstance(app.screen, PodScreen)
-        assert "eval-big-2026" in screen and "H100" in screen and "200 GiB of 512 GiB" in screen
-        await pilot.press("enter")
-        await until_drawn(pilot, app, "6 Events")
-        await pilot.press("escape", "escape")
-        assert isinstance(app.screen, FleetScreen)
-
-
 async def test_a_run_opens_on_the_whole_screen_with_its_command() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(160, 40)) as pilot:
@@ -309,17 +229,6 @@ async def test_a_log_held_still_loses_no_line_that_was_read_and_follows_again_at
         assert "held still" in await until_drawn(pilot, app, "line 0 of many")
         await pilot.press("G")
         assert "following" in await until_drawn(pilot, app, "line 299 of many")
-
-
-async def test_what_a_pod_said_that_is_not_live_is_shown_as_old() -> None:
-    pods = dict(recorded()[0].snapshot.pods)
-    lost = replace(pods["h100-a"], state="unreachable", reason="no route to host", last_seen=time.time() - 600)
-    app = OpsApp(CONFIG, fleet=recorded(snapshot=FleetSnapshot({"h100-a": lost}))[1])
-    async with app.run_test(size=(100, 30)) as pilot:
-        screen = await until_drawn(pilot, app, "no route to host")
-        assert screen.count("as of 10m0") == 2 and "oom_gpu" in screen
-        await pilot.press("4")
-        await until_drawn(pilot, app, "pod is unreachable: this is old")
 
 
 async def test_an_empty_fleet_says_what_to_do() -> None:
