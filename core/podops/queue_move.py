@@ -116,10 +116,25 @@ def _check(fleet: Fleet, run: RunSnapshot, target: str) -> None:
             f"run {run.run_id} comes after {', '.join(run.after)}, which {target} does not have",
             f"cancel it, and submit it to {target} without them",
         )
+    later = _coming_after(fleet, run)
+    if later:
+        raise RefusedActionError(
+            f"{', '.join(later)} on {run.pod} would wait for run {run.run_id} in vain",
+            f"cancel what comes after it first, and submit that to {target} too",
+        )
     pod = fleet.snapshot.pods.get(target)
     if pod is not None and pod.state != "live":
         told = f"pod {target} is {pod.state}: {pod.reason}" if pod.reason else f"pod {target} is {pod.state}"
         raise UnreachableError(told, f"run {run.run_id} waits on {run.pod} as before")
+
+
+def _coming_after(fleet: Fleet, run: RunSnapshot) -> list[str]:
+    """The waiting runs of its pod that come after `run`; without it there, they would fail."""
+    pod = fleet.snapshot.pods.get(run.pod)
+    others = () if pod is None else pod.runs.values()
+    return [
+        other.run_id for other in others if other.waiting and other.project == run.project and run.run_id in other.after
+    ]
 
 
 async def _on_one_volume(fleet: Fleet, run: RunSnapshot, target: str, spec: dict[str, Any]) -> bool:

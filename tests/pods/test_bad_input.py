@@ -141,6 +141,20 @@ def test_an_unknown_name_is_told_with_the_nearest_one(ops: Ops, project: MakePro
         assert error.code == "not_found" and named in error.message and cure in error.hint, error
 
 
+def test_a_preset_or_pod_typed_without_its_option_is_told_with_it(ops: Ops, project: MakeProject) -> None:
+    project("laptop", presets=PRESETS)
+    mistakes = {
+        ("hello", "laptop"): "write --preset hello --pod laptop",
+        ("hello", "--pod", "laptop", "--dry-run"): "write --preset hello",
+        ("--preset", "hello", "laptop", "a=1"): "write --pod laptop",
+        ("helo",): "did you mean 'hello'?",
+        ("a=1",): "known: ",
+    }
+    for words, cure in mistakes.items():
+        error = told(ops, 2, "run", "submit", *words)
+        assert error.code == "usage" and error.hint.startswith(cure), error
+
+
 def test_a_wrong_option_value_is_told_with_the_right_ones(ops: Ops, project: MakeProject) -> None:
     project("laptop", presets=PRESETS)
     mistakes = {

@@ -71,6 +71,17 @@ async def test_a_run_that_cannot_be_taken_by_the_other_pod_waits_where_it_was(
         await move_run(config, fleet, run, "full")
 
 
+async def test_a_run_that_others_come_after_is_not_taken_from_them(fleet: Fleet, config: ProjectConfig) -> None:
+    run = await waiting(fleet)
+    await fleet.submit(plan_submit(config, "p", "full", run_id="r2", place=QueuePlace(after=("r1",))))
+    await shows(fleet, "full", lambda pod: "r2" in pod.runs, "the run that comes after")
+    with pytest.raises(RefusedActionError, match="r2 on full would wait for run r1 in vain"):
+        await move_run(config, fleet, run, "empty")
+    await fleet.queue("full", "r2", "cancel")
+    await shows(fleet, "full", lambda pod: pod.runs["r2"].ended, "its end")
+    assert (await move_run(config, fleet, run, "empty"))["pod"] == "empty"
+
+
 async def test_a_run_of_which_nobody_knows_where_it_is_starts_nowhere_by_itself(
     fleet: Fleet, config: ProjectConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

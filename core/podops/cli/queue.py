@@ -202,7 +202,7 @@ def move(options: Options, runs: tuple[str, ...], target: str, pod: str | None) 
     """Take waiting runs from their pod's queue into another pod's.
 
     The command is made anew for the other pod (its directories, its Python). A run that comes after others cannot be
-    moved: they are not there.
+    moved, nor can one that others come after: they would not find each other.
     """
     from podops.queue_move import move_run
 

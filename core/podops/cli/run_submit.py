@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from podops.cli.bare_names import check_named
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.moment import DurationType, MomentType
 from podops.cli.number import WholeNumber
@@ -41,8 +42,7 @@ class GpuType(click.ParamType["GpuRequest"]):
     "--preset",
     metavar="NAME",
     shell_complete=complete_presets,
-    required=True,
-    help="What to run: a preset of the project file.",
+    help="What to run: a preset of the project file; must be given.",
 )
 @click.option(
     "--pod",
@@ -89,7 +89,9 @@ def submit(options: Options, /, pod: str | None, dry_run: bool, **asked: Any) ->
     """
     if asked["not_before"] is not None and asked["delay"] is not None:
         raise UsageError("--at and --delay both say when", "give one of them")
-    config, wanted = options.project(pod), Wanted(**asked)
+    config = options.project(pod)
+    check_named(config, asked["preset"], pod, asked["overrides"])
+    wanted = Wanted(**asked)
     if pod is None and len(config.pods) == 1:
         pod = next(iter(config.pods))
     if dry_run:
