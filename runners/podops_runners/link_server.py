@@ -261,13 +261,13 @@ class LinkServer:
 
     def _push_runs(self, scanner: Scanner) -> None:
         sent: Optional[Dict[Tuple[str, str], Header]] = None
-        told: Dict[str, str] = {}
+        told = ""
         while True:
             found = scanner.scan()
-            for project, problem in scanner.problems.items():
-                if told.get(project) != problem:
-                    self._send({"push": "problem", "message": "{}: {}".format(project, problem)})
-            told = dict(scanner.problems)
+            problem = "; ".join(problem for _, problem in sorted(scanner.problems.items()))
+            if problem != told:
+                self._send({"push": "problem", "message": problem, "about": "runs"})
+                told = problem
             self._push_changes(sent, found)
             self._listed.set()
             sent = found

@@ -65,7 +65,8 @@ class Scanner:
                 known = {key: run for key, run in self._found.items() if key[0] == project.name}
                 # A root that was never there has no runs; hello tells when it will not be made.
                 if known or not isinstance(error, FileNotFoundError):
-                    self.problems[project.name] = "the outputs root cannot be read: {}".format(error)
+                    why = "the outputs root {} cannot be read: {}".format(project.outputs_dir, error.strerror)
+                    self.problems[project.name] = why
                 found.update(known)
         for key in set(self._found) - set(found):
             self._resting.forget(key)
@@ -199,9 +200,16 @@ def _run_ids(root: str) -> List[str]:
     names = []
     with os.scandir(root) as entries:
         for entry in entries:
-            if is_valid_run_id(entry.name) and entry.is_dir():
+            if is_valid_run_id(entry.name) and _is_folder(entry):
                 names.append(entry.name)
     return [name for name in names if _looks_like_a_run(os.path.join(root, name))]
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say: nothing to show, and no reason to show none of the others
+        return False
 
 
 def _looks_like_a_run(path: str) -> bool:

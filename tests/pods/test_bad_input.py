@@ -272,6 +272,25 @@ def test_an_outputs_root_that_cannot_be_made_is_told_with_the_cure(ops: Ops, pod
     assert pod.runs.read_text() == "in the way"
 
 
+def test_an_outputs_root_that_cannot_be_read_hides_no_run_without_a_word(ops: Ops, pod: Reached) -> None:
+    ops(*SUBMIT, "--run-id", "r1")
+    ops("run", "wait", "r1")
+    pod.runs.rename(pod.runs.with_name("moved"))
+    pod.runs.write_text("in the way\n")
+    why = f"the outputs root {pod.runs} cannot be read: Not a directory"
+    listed = ops("run", "list", "--json")
+    assert (listed.returncode, listed.json["runs"]) == (4, [])
+    assert [(away["name"], away["reason"]) for away in listed.json["unreachable"]] == [("a100", why)]
+    assert why in ops("status").stdout
+    for words in (("status", "r1"), ("tail", "r1")):
+        shown = ops("run", *words)
+        assert (shown.returncode, why in shown.stderr) == (4, True), shown
+    assert why in told(ops, 4, "run", "kill", "--yes", "r1").message
+    pod.runs.unlink()
+    pod.runs.with_name("moved").rename(pod.runs)
+    assert ops("run", "status", "r1").returncode == 0
+
+
 def test_a_read_only_outputs_root_is_told_and_its_runs_stay_readable(ops: Ops, pod: Reached) -> None:
     with small_volume(pod.runs) as volume:
         assert ops(*SUBMIT, "--run-id", "before").returncode == 0
@@ -343,6 +362,17 @@ def test_a_truncated_summary_is_told_and_the_run_is_not_taken_for_finished(ops: 
 
 
 @LOCALLY
+def test_a_summary_with_numbers_that_json_does_not_have_is_told_in_json(ops: Ops, pod: Reached) -> None:
+    ops(*SUBMIT, "--run-id", "nan")
+    ops("run", "wait", "nan")
+    summary = pod.runs / "nan/summary.json"
+    odd = '"last_metrics": {"loss": NaN, "lr": [Infinity, 1]}'
+    summary.write_text(summary.read_text().replace('"last_metrics": {}', odd))
+    shown = json.loads(ops("run", "status", "nan", "--json").stdout, parse_constant=pytest.fail)
+    assert shown["summary"]["last_metrics"] == {"loss": None, "lr": [None, 1]}
+
+
+@LOCALLY
 def test_directories_made_by_hand_are_shown_for_what_they_are(ops: Ops, pod: Reached) -> None:
     hand_made_run(pod.runs, "neat").write_text("copied from elsewhere\n")
     for run_id, name, content in (
@@ -358,6 +388,7 @@ def test_directories_made_by_hand_are_shown_for_what_they_are(ops: Ops, pod: Rea
         os.mkfifo(pod.runs / "pipes" / name)
     (pod.runs / "notes").mkdir()
     (pod.runs / "README.md").write_text("not a run\n")
+    (pod.runs / "loop").symlink_to("loop")
     listed = ops("run", "list", "--json")
     assert listed.returncode == 0, listed
     runs = {run["run_id"]: run for run in listed.json["runs"]}

@@ -18,6 +18,7 @@ import pytest
 
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
 from tests.pods.loopback import POD_PATH, SshPod, command_line, link_processes, processes_with_env, wait_for
+from tests.pods.ops_process import ops_words
 
 BOTH_TRANSPORTS = pytest.mark.parametrize("pod", ["ssh", "local"], indirect=True)
 LOCALLY = pytest.mark.parametrize("pod", ["local"], indirect=True)
@@ -150,6 +151,48 @@ def test_a_reader_that_goes_early_is_no_error(start_ops: StartOps, pod: Reached,
         client.process.wait(30)
         assert client.process.returncode == 0, (words, client.stderr)
         assert client.stderr == "", words
+
+
+@pytest.fixture
+def shell(world: Path, ops_env: Callable[..., dict[str, str]]) -> Callable[[str], tuple[int, str]]:
+    """Run a line of bash in which `ops` is the command; its exit code and what stood on standard error."""
+
+    def run(line: str) -> tuple[int, str]:
+        folder = world / "project" if (world / "project").is_dir() else world
+        words = ["bash", "-c", f'ops() {{ {shlex.join(ops_words())} "$@"; }}; {line}']
+        done = subprocess.run(words, cwd=folder, env=ops_env(), capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stderr
+
+    return run
+
+
+@LOCALLY
+def test_a_standard_output_that_takes_nothing_is_told_and_closed_streams_are_no_error(
+    shell: Callable[[str], tuple[int, str]], pod: Reached, run: str
+) -> None:
+    full = "error: standard output cannot be written: No space left on device\nhint: "
+    for words in ("status", "run list --json", f"run tail {run}", f"run search {run} tick", "--help"):
+        code, told = shell(f"ops {words} >/dev/full")
+        assert (code, told.startswith(full), told.count("\n")) == (1, True, 2), (words, told)
+    assert shell("ops run status nothing --json >/dev/full")[0] == 3
+    assert shell("ops run status nothing 2>/dev/full")[0] == 3
+    code, told = shell("ops run submit --preset ticks --run-id r2 >/dev/full")
+    assert (code, told.startswith("submitted to a100: ")) == (1, True), told
+    for words in ("status", "run list --json", f"run tail {run}"):
+        assert shell(f"ops {words} >&-") == (0, "")
+    assert shell("ops status <&- >&- 2>&-") == (0, "")
+
+
+def test_the_app_says_that_it_needs_a_terminal(shell: Callable[[str], tuple[int, str]], pod: Reached) -> None:
+    for words in ("tui </dev/null", "tui <&-", "demo </dev/null"):
+        code, told = shell(f"ops {words}")
+        assert (code, told.startswith("error: the app needs a terminal")) == (2, True), told
+
+
+def test_a_folder_that_is_gone_is_told(shell: Callable[[str], tuple[int, str]]) -> None:
+    code, told = shell("mkdir gone; cd gone; rmdir ../gone; ops status")
+    assert code == 2
+    assert "error: the current directory cannot be used: No such file or directory\nhint: " in told
 
 
 @LOCALLY

@@ -152,9 +152,9 @@ def unreachable(fleet: Fleet) -> list[PodSnapshot]:
     pods = fleet.snapshot.pods.values()
     hung = "it answers, but did not list its runs in time; does its volume hang?"
     return [
-        pod if pod.state != "live" else replace(pod, reason=hung)
+        replace(pod, reason=pod.unlisted or hung) if pod.state == "live" else pod
         for pod in pods
-        if pod.state != "live" or not pod.listed
+        if pod.state != "live" or pod.unlisted or not pod.listed
     ]
 
 

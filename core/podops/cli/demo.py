@@ -13,6 +13,7 @@ import click
 from podops.cli.context import Options, json_option, run_async
 from podops.cli.number import WholeNumber
 from podops.cli.output import say
+from podops.cli.streams import need_terminal
 
 #: What ends the demo and must not leave its runs behind.
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -40,6 +41,8 @@ def demo(
 
     Two trainings, a server and a crash. Overrides such as max_iters=50 go to the trainings. The runs end with the demo.
     """
+    if not headless:
+        need_terminal("`ops demo --headless` needs none")
     from podops.demo.demo import prepare_demo
 
     prepared = prepare_demo(directory, simulate_gpus)

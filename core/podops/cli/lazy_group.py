@@ -20,6 +20,12 @@ class LazyGroup(click.Group):
         super().__init__(*args, **settings)
         self._commands_in = commands_in
 
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **settings)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -13,8 +14,11 @@ from podops import __version__
 from podops.cli.context import Options
 from podops.cli.lazy_group import LazyGroup, ReaderGone
 from podops.cli.number import Number
-from podops.cli.output import bear_any_locale, drop_stdout
+from podops.cli.streams import bear_any_streams, drop_stdout, unwritable
 from podops.errors import ConfigError, PodopsError
+
+#: Of a write to a standard output that takes no more: a full disk, a limit, a terminal or volume that is gone.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.ESTALE)
 
 _COMMANDS = {
     "completion": "podops.cli.completion:completion",
@@ -79,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command; always leaves through `sys.exit`."""
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words
-    bear_any_locale()
+    bear_any_streams()
     try:
         code = ops.main(args=words, prog_name="ops", standalone_mode=False)
         sys.stdout.flush()
@@ -95,11 +99,20 @@ def main(arguments: list[str] | None = None) -> None:
     except (ReaderGone, BrokenPipeError):
         drop_stdout()
         sys.exit(0)
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL or os.environ.get("OPS_DEBUG"):
+            _fail_inside(error, as_json)
+        told = unwritable(error)
+        _fail(told.error_code, told.message, told.hint, told.exit_code, as_json)
     except Exception as error:
-        if os.environ.get("OPS_DEBUG"):
-            raise
-        told = f"a fault in podops itself: {type(error).__name__}: {error}"
-        _fail("internal", told, "set OPS_DEBUG=1 to see where, and please report it", 1, as_json)
+        _fail_inside(error, as_json)
+
+
+def _fail_inside(error: Exception, as_json: bool) -> NoReturn:
+    if os.environ.get("OPS_DEBUG"):
+        raise error
+    told = f"a fault in podops itself: {type(error).__name__}: {error}"
+    _fail("internal", told, "set OPS_DEBUG=1 to see where, and please report it", 1, as_json)
 
 
 def _faults(error: PodopsError) -> list[str]:
@@ -111,19 +124,22 @@ def _usage_hint(error: click.ClickException) -> str:
     return f"see `{context.command_path} --help`" if context is not None else "see `ops --help`"
 
 
-def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults: list[str] | None = None) -> None:
-    from podops.cli.output import clean, json_text
+def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults: list[str] | None = None) -> NoReturn:
+    from podops.cli.output import json_text, say
 
     if as_json:
         body: dict[str, Any] = {"code": code, "message": message, "hint": hint}
         if faults:
             body["faults"] = faults
-        click.echo(json_text({"ok": False, "error": body}))
+        try:
+            click.echo(json_text({"ok": False, "error": body}))
+        except OSError:  # the reader has gone, or the disk is full: what went wrong is told below, and by the status
+            drop_stdout()
     for fault in faults or ():
-        click.echo(clean(fault), err=True)
-    click.echo(f"error: {clean(message)}", err=True)
+        say(fault)
+    say(f"error: {message}")
     if hint:
-        click.echo(f"hint: {clean(hint)}", err=True)
+        say(f"hint: {hint}")
     sys.exit(status)
 
 

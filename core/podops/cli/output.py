@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import math
 import os
 import sys
 import time
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+
+from podops.cli.streams import drop_stderr
 
 STATE_COLOURS = {
     "live": "green",
@@ -34,31 +36,34 @@ def print_json(document: Any) -> None:
 
 
 def json_text(document: Any, indent: int | None = None) -> str:
-    """`document` as JSON that can steer no terminal: what is not printable, or not in its alphabet, is an escape."""
+    """`document` as JSON that can steer no terminal: what is not printable, or not in its alphabet, is an escape.
+
+    A number that JSON does not have (a record's `NaN`) is `null`.
+    """
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    text = json.dumps(document, ensure_ascii=not unicode, indent=indent)
+    try:
+        text = json.dumps(document, ensure_ascii=not unicode, indent=indent, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(document), ensure_ascii=not unicode, indent=indent)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def say(text: str) -> None:
-    """A message for a person, on standard error."""
-    click.echo(clean(text), err=True)
-
-
-def bear_any_locale() -> None:
-    """Print `?` for a character that the terminal's alphabet does not have, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def drop_stdout() -> None:
-    """Print into nothing from now on: the reader has gone, and Python would complain when it flushes at exit."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
+    """A message for a person, on standard error; where nobody can be told, the work goes on."""
+    try:
+        click.echo(clean(text), err=True)
+    except OSError:
+        drop_stderr()
 
 
 def clean(text: str) -> str:

@@ -159,7 +159,7 @@ def _pod_table(fleet: FleetSnapshot) -> str:
 
 
 def _live_note(pod: PodSnapshot) -> str:
-    return (pod.sample.root_fault if pod.sample else "") or gpu_note(pod)
+    return pod.unlisted or (pod.sample.root_fault if pod.sample else "") or gpu_note(pod)
 
 
 def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:

@@ -13,10 +13,11 @@ import click
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.link_breaks import told_breaks
 from podops.cli.number import Number
-from podops.cli.output import drop_stdout, json_text, print_json, say
+from podops.cli.output import json_text, print_json, say
 from podops.cli.project_names import complete_living_runs
 from podops.cli.question import confirmed
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
+from podops.cli.streams import drop_stdout
 from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
 
 if TYPE_CHECKING:

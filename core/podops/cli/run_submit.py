@@ -166,8 +166,9 @@ def _show_answer(options: Options, pod: str, answer: dict[str, Any]) -> None:
         return
     for text in answer.get("warnings") or []:
         say(f"warning: {text}")
-    click.echo(answer["run_id"])
+    # First for people: where standard output takes nothing, the run is there all the same.
     say(f"submitted to {pod}: {answer['run_dir']}")
+    click.echo(answer["run_id"])
     if answer.get("state") == "held":
         say(f"held: it waits for `ops queue release {answer['run_id']}`")
     elif answer.get("state") == "queued":

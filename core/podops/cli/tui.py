@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from podops.cli.context import Options
+from podops.cli.streams import need_terminal
 
 
 @click.command()
@@ -12,6 +13,7 @@ from podops.cli.context import Options
 @click.pass_obj
 def tui(options: Options, read_only: bool = False) -> int:
     """Open the app: every pod, every run, live."""
+    need_terminal("`ops status` prints the fleet")
     config = options.project()
     from podops_tui.app import run_app
     from podops_tui.keeping import Keeping

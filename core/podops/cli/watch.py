@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from podops.cli.context import Options, json_option, run_async
-from podops.cli.output import clean, colour_state, drop_stdout, iso, json_text, say
+from podops.cli.output import clean, colour_state, iso, json_text, say
+from podops.cli.streams import drop_stdout, unwritable
 from podops.errors import RefusedActionError
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def _tell_changes(options: Options, fleet: Fleet) -> Callable[[], None]:
                     click.echo(_line(seen, options.json))
                 except BrokenPipeError:
                     drop_stdout()  # nobody reads along any more; the links are still there for others
+                except OSError as error:
+                    say(f"{unwritable(error).message}; the links are still there for other commands")
 
     return fleet.subscribe(changed)
 

@@ -28,7 +28,7 @@ def load_project(
     Raises `ConfigError` with every fault there is.
     """
     environ = os.environ if environ is None else environ
-    chosen = path or find_project(start or Path.cwd())
+    chosen = path or find_project(start or _here())
     if chosen is None:
         raise ConfigError(
             "there is no project file here or in any parent directory",
@@ -53,6 +53,16 @@ def load_project(
     faults.sort(key=lambda fault: (fault.file, fault.line))
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     raise ConfigError(f"the project file has {count}", "docs/configuration.md tells every key", faults=tuple(faults))
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the current directory cannot be used: {error.strerror}",
+            "go to one that exists, or name the file with --config",
+        ) from None
 
 
 def _settings(environ: Mapping[str, str], flags: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

@@ -29,7 +29,7 @@ def wire_run(run: RunSnapshot) -> dict[str, Any]:
 
 def wire_hello(pod: PodSnapshot) -> dict[str, Any]:
     """What a pod's answer to `hello` tells of it."""
-    return {"host": asdict(pod.host), "projects": [{"problem": pod.reason or None}]}
+    return {"host": asdict(pod.host), "projects": [{"problem": None if pod.unlisted else pod.reason or None}]}
 
 
 def wire_sample(pod: PodSnapshot) -> dict[str, Any] | None:

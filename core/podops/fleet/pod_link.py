@@ -271,6 +271,7 @@ class PodLink:
             # Cancelled in the moment it became live, the attempt has told nobody but `_take_hello`.
             client, self._client = client or self._client, None
             self._runs.lose()
+            self._set(unlisted="")
             self.listeners.lose()
             if client is not None:
                 await client.close()
@@ -369,10 +370,17 @@ class PodLink:
         elif kind == "runs":
             self._take_runs(frame.header, now)
         elif kind == "problem":
-            self._problem = (wire.text(frame.header.get("message")), "")
-            self._set(reason=self._problem[0])
+            self._take_problem(frame.header)
         if self.snapshot.state == "stale":
             self._go_live()
+
+    def _take_problem(self, push: Mapping[str, Any]) -> None:
+        message = wire.text(push.get("message"))
+        if push.get("about") == "runs":
+            self._set(unlisted=message)
+        else:
+            self._problem = (message, "")
+        self._set(reason=message or self._problem[0])
 
     def _take_runs(self, push: Mapping[str, Any], now: float) -> None:
         runs = self._runs.take(push, self.snapshot.runs)
@@ -383,7 +391,8 @@ class PodLink:
             self._settle()
 
     def _go_live(self) -> None:
-        self._set(state="live", reason=self._problem[0], hint=self._problem[1], retry_at=None)
+        reason, hint = (self.snapshot.unlisted, "") if self.snapshot.unlisted else self._problem
+        self._set(state="live", reason=reason, hint=hint, retry_at=None)
         self._settle()
 
     def _settle(self) -> None:

@@ -245,6 +245,8 @@ class PodSnapshot:
     runs: Mapping[str, RunSnapshot] = field(default_factory=dict)
     #: Whether `runs` has ever been complete; before that, a run that is not in it may exist all the same.
     listed: bool = False
+    #: Why the pod cannot list its runs now, so that `runs` may lack some.
+    unlisted: str = ""
     #: Unix time at which `runs` was as it stands here, when it was recalled and the pod has not told it anew since.
     as_of: float | None = None
     tags: tuple[str, ...] = ()

@@ -106,7 +106,7 @@ class _Pod:
 
     def full_list(self, now: float) -> frozenset[str] | None:
         """Every run the pod has, once in a connection, when its list is surely whole."""
-        if self.absent_told or self.listed_at is None or now - self.listed_at < _LISTED_S:
+        if self.absent_told or self.seen.unlisted or self.listed_at is None or now - self.listed_at < _LISTED_S:
             return None
         self.absent_told = True
         return frozenset(self.seen.runs)

@@ -53,6 +53,7 @@ class LinkProxy:
         self._stop: Callable[[], None] | None = None
         self._runs: Mapping[str, RunSnapshot] | None = None
         self._sample: HostSample | None = None
+        self._unlisted = ""
 
     async def lost(self) -> None:
         """Wait until the link is lost."""
@@ -110,6 +111,9 @@ class LinkProxy:
 
     def _push(self) -> None:
         seen = self._link.snapshot
+        if seen.unlisted != self._unlisted:
+            self._unlisted = seen.unlisted
+            self._send({"push": "problem", "message": seen.unlisted, "about": "runs"}, b"")
         if seen.listed and seen.as_of is None and seen.runs is not self._runs:
             pushes = wire_runs(seen.runs, self._runs)
             self._runs = seen.runs
