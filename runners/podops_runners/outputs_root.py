@@ -37,7 +37,7 @@ def missing(root: str) -> Optional[str]:
 
 
 def cure_for_missing(root: str) -> str:
-    return "mount the volume; on a new one: mkdir -p {}".format(root)
+    return "mount the volume; on a new one: mkdir -p {} there, or let `ops doctor --fix` make it".format(root)
 
 
 def problem(root: str) -> Optional[str]:

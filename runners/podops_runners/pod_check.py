@@ -86,10 +86,10 @@ def _outputs(root: str) -> List[Finding]:
     subject = "remote_outputs_dir"
     problem = outputs_root.problem(root)
     if problem:
+        if not os.path.lexists(root):
+            return [dict(_finding("fail", subject, problem, outputs_root.cure_for_missing(root)), fix="outputs_root")]
         cure = "make it a directory that this user can write to, or set remote_outputs_dir to one"
-        return [
-            _finding("fail", subject, problem, cure if os.path.lexists(root) else outputs_root.cure_for_missing(root))
-        ]
+        return [_finding("fail", subject, problem, cure)]
     findings = [_written(root) if os.path.isdir(root) else _unmade(root)]
     place = outputs_root.existing_part(root)
     return findings + [_space(place)] + _persistence(root, mount_of(os.path.realpath(place), _mounts()))
@@ -252,6 +252,10 @@ def _wandb_script(path: str) -> List[Finding]:
 
 def fix(request: Dict[str, Any]) -> Dict[str, Any]:
     """The answer to `fix` (docs/protocol.md): what a finding with `fix` offers, done. Raises `OSError`."""
+    if request.get("fix") == "outputs_root":
+        root = outputs_root.resolve(_text(request, "outputs_dir") or "~")
+        os.makedirs(root, exist_ok=True)
+        return {"message": "{} is made".format(root)}
     if request.get("fix") != "wandb_script":
         raise ValueError("there is no cure named {!r}".format(request.get("fix")))
     path = os.path.expanduser(_text(request, "script") or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -14,7 +15,7 @@ import pytest
 
 from podops.doctor.pods import clock_check, findings
 from podops_runners.pod_check import mount_of
-from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops
 
 Found = dict[tuple[str, str], tuple[str, str, str]]
 
@@ -110,6 +111,24 @@ def test_each_fault_of_a_pod_is_named_with_its_cure(
     assert "→ " in told.stdout and "faults" in told.stderr
     submitted = ops("run", "submit", "--preset", "t", "--gpus", "0")
     assert (submitted.returncode, "mkdir -p" in submitted.stderr) == (1, True), submitted
+
+
+def test_a_missing_outputs_root_is_made_once_a_person_has_said_that_no_volume_is_missing(
+    ops: Ops, open_ops: OpenOps, ssh_pod: MakeSshPod, project: MakeProject
+) -> None:
+    root = Path(f"/podops-test-{uuid.uuid4().hex[:8]}")
+    project(ssh_pod("p"), project={"name": "demo", "remote_outputs_dir": str(root / "runs")})
+    try:
+        assert ops("doctor", "--fix", "--yes").returncode == 1 and not root.exists()
+        for answer, made in (("n", False), ("y", True)):
+            terminal = open_ops("doctor", "--fix")
+            terminal.wait_for(rf"Make {root}/runs on pod p\? .* volume .* \[y/N\]")
+            terminal.press(f"{answer}\n")
+            terminal.ended()
+            assert (root / "runs").is_dir() == made
+        assert found(ops("doctor", "--json"))["pod p", "remote_outputs_dir"][0] == "ok"
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_credentials_are_told_as_yes_and_never_shown(ops: Ops, project: MakeProject, client_home: Path) -> None:

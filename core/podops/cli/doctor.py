@@ -41,7 +41,8 @@ def doctor(options: Options, pods: tuple[str, ...], fix: bool, yes: bool) -> int
     """Check this machine and every pod.
 
     Each fault comes with its cure. Exit code 0 when nothing failed (warnings are allowed), 1 when something did. --fix
-    asks before it changes anything, and needs --yes where there is no terminal.
+    asks before it changes anything, and needs --yes where there is no terminal; a missing outputs root is made only
+    where a person said so, because it may be a volume that is not mounted.
     """
     from podops.doctor.keeping import keeping_checks
     from podops.doctor.machine import machine_checks, project_checks
@@ -78,8 +79,8 @@ class _Fixing:
         from podops.doctor.fixes import apply, fixes
 
         for offer in fixes(checks, config):
-            if self.unasked or await confirmed(offer.question):
-                checks[checks.index(offer.check)] = await apply(fleet, offer, config)
+            if (self.unasked and not offer.must_ask) or (not self.unasked and await confirmed(offer.question)):
+                checks[checks.index(offer.check)] = await apply(fleet, offer)
         return checks
 
 
