@@ -11,6 +11,9 @@ TRANSIENT = ("nonzero_exit", "signal", "nccl", "gpu_fault", "oom_host", "stalled
 #: Restarts of a service in a row where `retries` says nothing.
 _RESTARTS = 5
 
+#: A pod that was told to stop has so long to go before a run is tried on it again, seconds.
+_GOING_S = 120.0
+
 _TAIL_BYTES = 256 * 1024
 
 
@@ -23,6 +26,10 @@ class Retries(NamedTuple):
     backoff_s: float = 10.0
     backoff_max_s: float = 600.0
     unless_log_matches: Optional[str] = None
+
+    def cover(self, reason: str) -> bool:
+        """Whether it is worth another attempt; a pod that was told to stop is about to be lost."""
+        return reason in self.on or (reason == "preempted" and "pod_lost" in self.on)
 
 
 class Policies(NamedTuple):
@@ -96,7 +103,7 @@ def retry_delay(
     """`(seconds to wait, why)` for another attempt after `attempts` made; `(None, why not)`."""
     if retries.max <= 0:
         return None, ""
-    if reason not in retries.on:
+    if not retries.cover(reason):
         return None, "{} is not retried".format(reason)
     if attempts > retries.max:
         return None, "all {} attempts are used".format(retries.max + 1)
@@ -105,6 +112,8 @@ def retry_delay(
     if retries.unless_log_matches and log.matches(retries.unless_log_matches):
         return None, "its log matches {!r}".format(retries.unless_log_matches)
     delay = min(retries.backoff_max_s, retries.backoff_s * 2.0 ** (attempts - 1))
+    if reason == "preempted":
+        delay = max(delay, _GOING_S)
     return delay, "attempt {} of {} after {}".format(attempts + 1, retries.max + 1, reason)
 
 

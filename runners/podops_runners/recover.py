@@ -10,6 +10,7 @@ from podops_runners.policies import read_policies
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
+from podops_runners.shim import left_behind
 from podops_runners.waiting import runs_under
 
 #: A started supervisor may take this long to take its claim; when whoever starts it has gone, perhaps before it did,
@@ -86,7 +87,9 @@ def _lost(run: RunDir, claim: Dict[str, Any], why: str) -> None:
     attempts = int(records.number(claim.get("attempt")) or 1)
     retries = read_policies(spec or {}).retries
     told = end_facts.end_of(run, attempts) or _end_with_pod(run, claim, attempts, why)
-    final = told["state"] != states.FAILED or told["reason"] not in retries.on or attempts > retries.max
+    begun = left_behind(run, attempts, claim) is not None
+    goes_on = told["state"] == states.FAILED or told["reason"] == "preempted"
+    final = begun and not (goes_on and retries.cover(told["reason"]) and attempts <= retries.max)
     if spec is None or final or os.path.exists(run.kill_request):
         ended, code, number = (records.number(told.get(name)) for name in ("ended", "exit_code", "signal"))
         launch.end_unstarted(
@@ -105,11 +108,11 @@ def _lost(run: RunDir, claim: Dict[str, Any], why: str) -> None:
     before = ticket.read(run)
     if before is not None:
         place = before._replace(machine_id=place.machine_id, pod=place.pod, not_before=0.0)
-    ticket.write(run, place._replace(attempts=attempts))
-    if not end_facts.tells_attempt(run.attempts, attempts):
+    ticket.write(run, place._replace(attempts=attempts if begun else attempts - 1))
+    if begun and not end_facts.tells_attempt(run.attempts, attempts):
         records.append_line(run.attempts, told)
     if run_claim.give_up(run, claim):
-        event(run, "requeued", detail=why, attempts=attempts)
+        event(run, "requeued", detail=why, attempts=attempts if begun else attempts - 1)
 
 
 def _end_with_pod(run: RunDir, claim: Dict[str, Any], attempts: int, why: str) -> Dict[str, Any]:

@@ -254,7 +254,8 @@ class Supervisor:
         return classify(ending)
 
     def _delay(self, verdict: Verdict, ended: Ended) -> Optional[float]:
-        if verdict.state != states.FAILED or os.path.exists(self._run.kill_request):
+        may_go_on = verdict.state == states.FAILED or verdict.reason == "preempted"
+        if not may_go_on or os.path.exists(self._run.kill_request):
             return None
         code, _ = end_facts.outcome(ended.status)
         log = LogRange(self._run.stdout_log, ended.log_start, ended.log_end)
@@ -272,11 +273,11 @@ class Supervisor:
         """Wait before the next attempt; how the run ends when somebody asked for that meanwhile."""
         self._claim.update(child=None, shim=None, attempt=self._number + 1)
         self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
-        until = time.monotonic() + delay
-        next_beat = 0.0
+        retries, until, next_beat = self._policies.retries, time.monotonic() + delay, 0.0
         while time.monotonic() < until:
             stopped = asked_to_stop.verdict(self._run, self._inbox)
-            if stopped is not None:
+            # Whoever goes on after its pod was lost waits here for the pod to go.
+            if stopped is not None and not (stopped.reason == "preempted" and retries.cover("preempted")):
                 return stopped
             now = time.monotonic()
             if now >= next_beat:

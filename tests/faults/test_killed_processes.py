@@ -216,7 +216,7 @@ def test_a_pod_that_is_told_to_stop_ends_its_runs_gracefully_and_says_why(pod: F
 
 @pytest.mark.parametrize("first", ["child", "supervisor", "shim"])
 def test_a_pod_that_shuts_down_and_ends_everything_at_once_says_why_its_runs_ended(pod: FaultPod, first: str) -> None:
-    run = pod.started(policies={"grace_s": 0.5, "retries": {"max": 2, "backoff_s": 0.1}})
+    run = pod.started(policies={"grace_s": 0.5, "retries": {"max": 2, "on": ["signal"], "backoff_s": 0.1}})
     ahead = {"child": pod.child, "supervisor": pod.supervisor, "shim": pod.shim}[first](run)
     for pid in (ahead, *(pid for pid in pod.processes() if pid != ahead)):
         kill(pid, signal.SIGTERM)

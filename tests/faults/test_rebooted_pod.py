@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 
 from podops_runners.rundir import RunDir
 from tests.faults import mounts
-from tests.faults.fault_pod import FaultPod, eventually, forget_identity, read, read_lines
+from tests.faults.fault_pod import FaultPod, eventually, forget_identity, kill, read, read_lines
 from tests.faults.invariants import check, told_by
 from tests.pods.pod_side import PodSide
 
@@ -107,6 +108,40 @@ def test_a_run_on_a_rebooted_pod_goes_on_from_its_last_whole_checkpoint_where_th
     summary = pod.summary(run)
     assert (summary["ok"], summary["attempts"]) == (True, 2)
     assert [line["reason"] for line in read_lines(run.attempts)] == ["pod_lost", "ok"]
+    check(pod)
+
+
+def test_a_run_whose_pod_told_it_to_end_before_the_reboot_goes_on_after_it_too(
+    pod: FaultPod, machine: Reboots, connect: Any
+) -> None:
+    run = pod.started(policies=RETRY_LOST)
+    Path(run.checkpoints).mkdir()
+    Path(run.checkpoints, "1.pt").write_bytes(b"weights")
+    for pid in pod.processes():
+        kill(pid, signal.SIGTERM)
+    eventually(lambda: "phase=retrying" in pod.heartbeat(run), "the wait for the pod to go")
+    kill(pod.supervisor(run), signal.SIGTERM)
+    machine.reboot()
+    connect()
+    eventually(lambda: len(pod.told(run)) == 2, "the second attempt")
+    assert {str(Path(run.checkpoints, "1.pt"))} == resumed_from(pod, run)
+    pod.finish(run)
+    summary = pod.summary(run)
+    assert (summary["ok"], summary["attempts"]) == (True, 2)
+    assert [line["reason"] for line in read_lines(run.attempts)] == ["preempted", "ok"]
+    check(pod)
+
+
+def test_a_reboot_in_the_pause_before_the_last_attempt_takes_that_from_nobody(
+    pod: FaultPod, machine: Reboots, connect: Any
+) -> None:
+    once_more = {"max": 1, "on": ["nonzero_exit"], "backoff_s": 1000.0}
+    run = pod.submit("--lines 5 --fail-at 2 --fail-attempts 1", policies={"retries": once_more})
+    eventually(lambda: "phase=retrying" in pod.heartbeat(run), "the pause")
+    machine.reboot()
+    connect()
+    summary = pod.summary(run)
+    assert (summary["ok"], summary["attempts"]) == (True, 2)
     check(pod)
 
 

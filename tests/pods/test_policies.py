@@ -135,7 +135,7 @@ def test_each_pause_is_twice_the_one_before_up_to_the_longest(pod: FaultPod) -> 
 def test_the_pause_before_another_attempt_is_ended_like_an_attempt(
     pod: FaultPod, end: Callable[[FaultPod, RunDir], None], reason: str
 ) -> None:
-    run = pod.submit("--fail-at 2 --fail-attempts 9", policies=retries(backoff_s=1000.0))
+    run = pod.submit("--fail-at 2 --fail-attempts 9", policies=retries(on=["nonzero_exit"], backoff_s=1000.0))
     eventually(lambda: "phase=retrying" in pod.heartbeat(run))
     end(pod, run)
     assert ended(pod, run)[:2] == ("cancelled", reason)
