@@ -4,11 +4,14 @@
  * As with many true ones, the key handle is the private key wrapped, here in nothing. A signature that is asked for is
  * a line in the file -DTOUCHES="..."; while there is a file of that name with ".away", nobody touches the
  * key; with ".tired" it gives up at once, with ".unplugged" it is not there.
+ * Whoever asks while another does hears that it is not there, as libfido2 has it after a moment: one program at a time.
  * libcrypto is in the program that loads this: its functions are declared here, no headers are needed. */
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 typedef struct evp_pkey_st EVP_PKEY;
@@ -97,6 +100,8 @@ int sk_sign(uint32_t algorithm, const uint8_t *data, size_t data_len, const char
             struct sk_sign_response **response) {
   (void)pin, (void)options;
   if (access(TOUCHES ".unplugged", F_OK) == 0) return DEVICE_NOT_FOUND;
+  int only = open(TOUCHES ".lock", O_CREAT | O_RDWR | O_CLOEXEC, 0600);  /* until this program, ssh-sk-helper, ends */
+  if (only < 0 || flock(only, LOCK_EX | LOCK_NB)) return DEVICE_NOT_FOUND;
   if ((flags & 1) && !touched()) return GENERAL;
   struct sk_sign_response *made = *response = calloc(1, sizeof *made);
   EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &handle, handle_len);

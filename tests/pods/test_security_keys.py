@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from podops.fleet.fleet import Fleet
+from tests.pods.bare_link import failure
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
 from tests.pods.fleet_config import fleet_config, shows
+from tests.pods.loopback import make_key
 from tests.pods.security_key import SecurityKey
 from tests.pods.ssh_agent import agent_with
 
@@ -34,6 +36,21 @@ def test_a_command_says_when_to_touch_the_key_as_ssh_does_and_waits_for_it(
     assert (key.touches, pod.logins()) == (1, 1)
 
 
+def test_a_command_for_several_pods_asks_for_one_touch_after_the_other(
+    ssh_pod: MakeSshPod, project: MakeProject, open_ops: OpenOps, key: SecurityKey
+) -> None:
+    pods = ssh_pod("a"), ssh_pod("b"), ssh_pod("c")
+    key.opens(*pods)
+    project(*pods)
+    key.leave()
+    terminal = open_ops("--timeout", "5", "pod", "list", "--json")
+    terminal.wait_for("(?s)(Confirm user presence.*){3}")
+    key.touch()
+    assert terminal.ended() == 0
+    assert terminal.output.count(b'"live"') == 3
+    assert key.touches == sum(pod.logins() for pod in pods) == 3
+
+
 def test_a_key_that_is_not_there_or_not_touched_is_named_and_not_asked_again(
     ssh_pod: MakeSshPod, project: MakeProject, ops: Ops, key: SecurityKey
 ) -> None:
@@ -42,10 +59,10 @@ def test_a_key_that_is_not_there_or_not_touched_is_named_and_not_asked_again(
     project(pod)
     key.tire()
     refused = ops("pod", "list", "--json").json["pods"][0]
-    assert refused["state"] == "refused" and f"needs the security key {handle}: " in refused["reason"]
+    assert refused["state"] == "refused" and f"no signature from the security key {handle}: " in refused["reason"]
     assert key.touches == 1
     key.unplug()
-    assert f"needs the security key {handle}: device not found" in ops("pod", "list").stdout
+    assert f"no signature from the security key {handle}: device not found" in ops("pod", "list").stdout
     assert key.touches == 1
 
 
@@ -84,9 +101,21 @@ async def test_the_app_asks_once_for_a_key_that_nobody_touches_and_again_only_wh
             key.tire()
             key.touch()
             fleet.retry("pod")
-            seen = await shows(fleet, "pod", lambda pod: "no signature" in pod.reason, "another refusal")
-            assert seen.state == "refused" and "needs the security key ED25519-SK SHA256:" in seen.reason
+            seen = await shows(fleet, "pod", lambda pod: "got none" in pod.reason, "another refusal")
+            assert seen.state == "refused" and "no signature from the security key ED25519-SK SHA256:" in seen.reason
             assert key.touches == 2
+
+
+async def test_a_refusal_names_the_key_that_was_tried_and_the_one_that_could_not_be(
+    ssh_pod: MakeSshPod, key: SecurityKey, world: Path
+) -> None:
+    pod, ordinary = ssh_pod(), make_key(world / "ordinary")
+    handle = key.opens(pod)
+    pod.ssh_config.write_text(f"{pod.ssh_config.read_text()}  IdentityFile {ordinary}\n")
+    refused = await failure(pod)
+    assert f"; tried {ordinary}; not {handle}, which lies in a security key" in refused.message
+    assert f"add {ordinary}.pub to" in refused.hint and f"ssh-add {handle}" in refused.hint
+    assert key.touches == 0
 
 
 async def test_the_app_says_how_to_use_a_key_that_no_agent_holds_and_then_does(

@@ -20,6 +20,7 @@ from podops.transport.base import PodProcess
 from podops.transport.destination import Destination
 from podops.transport.local import LocalProcess
 from podops.transport.openssh_config import config_flags
+from podops.transport.security_turns import BUSY, turns
 
 if TYPE_CHECKING:
     from podops.transport.ssh import SshTransport
@@ -55,6 +56,7 @@ class OpenSshProcess(LocalProcess):
         found = security_keys.PROMPT.findall(self._stderr.decode("utf-8", "replace"))
         if found and not self.first and found[-1].strip() != self.asks:
             self.asks = found[-1].strip()
+            turns().ask(self)
             security_keys.tell(self.asks)
 
     async def read(self, limit: int) -> bytes:
@@ -91,12 +93,19 @@ class OpenSshTransport:
         self._ours: SshTransport | None = None
         self._refused: SshTransport | None = None
         self._starting: OpenSshProcess | None = None
+        self._crowded = False
+        self._busy = ""
         self.address = pod.address
 
     async def start(self, command: str) -> PodProcess:
         """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""
         if self._ours is None:
             started = await self._start(command)
+            if self._crowded_out(started):
+                self._busy = BUSY
+                async with turns().alone():
+                    self._busy = ""
+                    started = await self._start(command)
             if isinstance(started, OpenSshProcess):
                 return started
             from podops.transport.ssh import SshTransport
@@ -106,6 +115,10 @@ class OpenSshTransport:
                 await self._explain(started, self._refused)
             self._ours = self._refused
         return await self._ours.start(command)
+
+    def _crowded_out(self, started: OpenSshProcess | str | None) -> bool:
+        """Whether it failed for no other reason than that another login had the security key."""
+        return isinstance(started, str) and self._crowded and security_keys.NOT_THERE.search(started) is not None
 
     async def _explain(self, said: str, ours: SshTransport) -> NoReturn:
         from podops.transport import openssh_errors
@@ -127,7 +140,7 @@ class OpenSshTransport:
         """What a person has to do for the login under way to go on, as far as `ssh` tells; empty when it is nothing."""
         if self._ours is not None:
             return self._ours.asks()
-        return "" if self._starting is None else self._starting.asks
+        return self._busy if self._starting is None else self._starting.asks
 
     def answered(self) -> bool:
         """Whether anybody has answered the attempt under way; of `ssh` that cannot be seen, so it may be so."""
@@ -155,6 +168,8 @@ class OpenSshTransport:
             raise
         finally:
             self._starting = None
+            turns().done(process)
+        self._crowded = turns().crowded(process)
         await process.close()
         return said
 

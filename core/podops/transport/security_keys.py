@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ PATIENCE_S = 60.0
 
 #: What `ssh` would write on its terminal.
 PROMPT = re.compile(r"^Confirm user presence for key [A-Z0-9-]{1,40} SHA256:[A-Za-z0-9+/=]{1,64}\r?$", re.MULTILINE)
+
+#: What it says of a key that is not plugged in, and of one that another program uses.
+NOT_THERE = re.compile(r"signing failed for \S+-SK .*: device not found")
 
 #: In a key file this much of its head names the kind of key, bytes.
 _HEAD = 200
@@ -70,9 +74,20 @@ class WatchedAgent:
         missing = [path for path in host.security_keys if _blob(path) not in self._held]
         if not missing:
             return None
-        message = f"{host.hostname} refused the login of {host.user}; the key {missing[0]} lies in a security key, "
-        message += "which is reached through an SSH agent here"
-        return RefusedError(message, f"load it with `ssh-add {missing[0]}`, then try again", code="auth_refused")
+        return self._not_in_an_agent(missing[0], host)
+
+    def _not_in_an_agent(self, key: Path, host: ResolvedHost) -> RefusedError:
+        from podops.transport.ssh_errors import refused_login
+
+        others = tuple(path for path in host.identity_files if path not in host.security_keys)
+        hint = f"load {key} into an SSH agent with ssh-add {key}, then try again"
+        if not self._held and not any(path.is_file() for path in others):
+            message = f"the key {key} lies in a security key, which only an SSH agent can use here; "
+            message += f"{host.hostname} lets {host.user} in with no other"
+            return RefusedError(message, hint, code="auth_refused")
+        told = refused_login(replace(host, identity_files=others))
+        message = f"{told.message}; not {key}, which lies in a security key"
+        return RefusedError(message, f"{told.hint}; or {hint}", code="auth_refused")
 
     def _listing(self, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def get_keys(*args: Any) -> Any:
@@ -101,9 +116,9 @@ class WatchedAgent:
         return sign
 
 
-def not_used(key: str, host: ResolvedHost, why: str = "the SSH agent got no signature from it") -> RefusedError:
+def not_used(key: str, host: ResolvedHost, why: str = "the SSH agent got none") -> RefusedError:
     """The error for a login that failed because `key` was not touched, or is not there."""
-    message = f"the login of {host.user} on {host.hostname} needs the security key {key}: {why}"
+    message = f"no signature from the security key {key}: {why}; {host.hostname} refused the login of {host.user}"
     return RefusedError(message, "plug it in, try again, and touch it when it blinks", code="auth_refused")
 
 
