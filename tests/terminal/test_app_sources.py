@@ -61,11 +61,11 @@ async def test_a_source_that_fails_says_so_and_why_for_as_long_as_it_does(
         assert "source cloud" not in shown
         provider.fail(LOGIN)
         await until(pilot, lambda: bool(app.fleet.snapshot.sources[0].problem))
-        shown = await until_drawn(pilot, app, "source cloud fails")
+        shown = await until_drawn(pilot, app, "source cloud failing")
         assert "login expired" in " ".join(shown.split()) and "rented" in shown
         assert any("login expired" in note.message for note in app._notifications)
         await pilot.press("1", "enter")
-        page = await until_drawn(pilot, app, "cloud: fails")
+        page = await until_drawn(pilot, app, "cloud: failing")
         assert "1 pod as of" in " ".join(page.split()) or size[0] == 80
         await pilot.press("escape")
         provider.tell(rented)

@@ -64,6 +64,13 @@ async def test_a_search_of_the_pod_tells_how_far_it_is_and_what_it_came_to() -> 
         await until_drawn(pilot, app, "the log does not hold nan")
         await until_drawn(pilot, app, "/nan · 3 lines (n N)")
         assert len(fleet.queries) == 2 and "loss 0.4" in drawn(app)
+        for searches in (3, 4):
+            await pilot.press("N")
+            async with asyncio.timeout(10):
+                while fleet.ended < searches:  # noqa: ASYNC110
+                    await pilot.pause()
+            await pilot.pause()
+        assert drawn(app).count("the log does not hold nan") == 1
 
 
 async def test_escape_ends_a_search_and_leaves_the_log_as_it_was() -> None:

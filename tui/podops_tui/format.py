@@ -55,6 +55,11 @@ def bar(fraction: float | None, width: int) -> str:
     return "█" * filled + "░" * (width - filled)
 
 
+def percent(fraction: float | None) -> str:
+    """`42%`."""
+    return DASH if fraction is None else f"{fraction:.0%}"
+
+
 def ratio(used: float | None, total: float | None) -> float | None:
     return None if used is None or not total else used / total
 

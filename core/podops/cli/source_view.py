@@ -30,7 +30,7 @@ def source_lines(source: SourceSnapshot) -> Iterator[str]:
     """A source in a line, and one more for each thing to be done about it."""
     pods = f"{source.pods} pod{'' if source.pods == 1 else 's'}"
     if source.problem:
-        since = f"; its {pods} are as they were {ago(source.answered_at)}" if source.answered_at else ""
+        since = f"; its {pods} as of {ago(source.answered_at)}" if source.answered_at else ""
         yield f"source {source.name}: {source.problem}{since}"
         if source.hint:
             yield f"  hint: {source.hint}"

@@ -12,7 +12,7 @@ from textual.widgets import Footer
 
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot, SourceSnapshot
 from podops_tui.ansi import clean
-from podops_tui.format import age, bar, ratio, size
+from podops_tui.format import age, bar, percent, ratio, size
 from podops_tui.live_screen import LiveScreen
 from podops_tui.widgets.gpu_pane import gpus
 from podops_tui.widgets.runs_table import RunsTable, run_key
@@ -95,7 +95,7 @@ def host_text(pod: PodSnapshot, now: float, source: SourceSnapshot | None = None
     text = _state_text(pod, now, source)
     host, sample = pod.host, pod.sample
     rows = {
-        "address": f"{pod.transport} {pod.address}" if pod.address != pod.transport else pod.address,
+        "address": pod.address,
         "host": host.hostname,
         "system": host.os,
         "cores": _cores(pod),
@@ -113,7 +113,7 @@ def host_text(pod: PodSnapshot, now: float, source: SourceSnapshot | None = None
     if sample is not None:
         cpu = None if sample.cpu_percent is None else sample.cpu_percent / 100
         load = "" if sample.load1 is None else f"  load {sample.load1:.2f}"
-        text.append("cpu      ", "dim").append(f"{bar(cpu, 12)}{load}\n")
+        text.append("cpu      ", "dim").append(f"{bar(cpu, 12)} {percent(cpu)}{load}\n")
         _usage(text, "memory", sample.memory_used_bytes, sample.memory_total_bytes)
         for disk in sample.disks:
             _usage(text, "disk", disk.used_bytes, disk.total_bytes, clean(disk.path))

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from rich.text import Text
 
-from podops.fleet.snapshot import PodSnapshot
+from podops.fleet.snapshot import HostSample, PodSnapshot
 from podops_runners.states import ACTIVE
 from podops_tui.ansi import clean
-from podops_tui.format import age, bar, ratio
+from podops_tui.format import age, bar, percent, ratio
 from podops_tui.widgets.row_list import RowList, cell
 
 _MARKS = {
@@ -26,7 +26,7 @@ _MARKS = {
 #: A pod whose answers take this long is shown to be slow, seconds.
 SLOW_S = 0.5
 
-#: From this width on what waits has a column of its own.
+#: From this width on what waits has a column of its own, loads have bars, and the host is named.
 _WIDE = 110
 
 
@@ -68,17 +68,26 @@ def _facts(pod: PodSnapshot, wide: bool) -> Text:
     text = Text(f"{_gpus(pod):<17} {active:>2} active  ")
     if waiting or wide:
         text.append_text(cell(f"{waiting} waiting" if waiting else "", 11, "cyan"))
-    sample = pod.sample
-    if sample is not None and sample.root_fault:
-        text.append(f"{clean(sample.root_fault)}  ", "red")
-    elif sample is not None:
-        memory = ratio(sample.memory_used_bytes, sample.memory_total_bytes)
-        cpu = None if sample.cpu_percent is None else sample.cpu_percent / 100
-        text.append(f"cpu {bar(cpu, 6)}  mem {bar(memory, 6)}  ")
-    if pod.latency_s is not None and pod.latency_s >= SLOW_S:
+    slow = pod.latency_s is not None and pod.latency_s >= SLOW_S
+    if pod.sample is not None and pod.sample.root_fault:
+        text.append(f"{clean(pod.sample.root_fault)}  ", "red")
+    elif pod.sample is not None and (wide or not (slow or waiting)):
+        text.append(_load(pod.sample, wide))
+    if slow:
         text.append(f"slow: {pod.latency_s:.1f} s  ", "yellow")
-    text.append(clean(pod.host.hostname or pod.address), "dim")
+    if wide:
+        text.append(clean(pod.host.hostname or pod.address), "dim")
     return text
+
+
+def _load(sample: HostSample, wide: bool) -> str:
+    """How busy processor and memory are; where there is no room for bars, the figures alone."""
+    cpu = None if sample.cpu_percent is None else sample.cpu_percent / 100
+    memory = ratio(sample.memory_used_bytes, sample.memory_total_bytes)
+    told = (
+        (name, bar(value, 6) + " " if wide else "", percent(value)) for name, value in (("cpu", cpu), ("mem", memory))
+    )
+    return "".join(f"{name} {drawn}{figure:>4}  " for name, drawn, figure in told)
 
 
 def _gpus(pod: PodSnapshot) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.scroll_view import ScrollView
 
 from podops.errors import PodopsError
@@ -25,6 +27,8 @@ class SearchedLog(ScrollView):
         self._hunting = 0
         # Whether counting has begun, whatever it came to.
         self._is_counted = False
+        # What was told last, and how long it stands on the screen, `time.monotonic`.
+        self._noted, self._noted_until = "", 0.0
 
     def hold_still(self) -> None:
         """Stop following the log's end."""
@@ -133,7 +137,11 @@ class SearchedLog(ScrollView):
             self.tell()
 
     def _note(self, text: str) -> None:
-        self.app.notify(text, markup=False)
+        """Tell it, unless the same still stands there."""
+        now = time.monotonic()
+        if self._noted != text or now >= self._noted_until:
+            self._noted, self._noted_until = text, now + self.app.NOTIFICATION_TIMEOUT
+            self.app.notify(text, markup=False)
 
     def _forget_search(self) -> None:
         """Another log is shown: what was found in the one before is not in it."""

@@ -57,7 +57,7 @@ def source_text(source: SourceSnapshot, now: float) -> str:
         since = f" for {age(now - source.failing_since)}" if source.failing_since else ""
         pods = f" · its {_pods(source)} as of {age(now - source.answered_at)} ago" if source.answered_at else ""
         hint = f" · {source.hint}" if source.hint else ""
-        return clean(f"fails{since}: {source.problem}{pods}{hint}").replace("\n", " ")
+        return clean(f"failing{since}: {source.problem}{pods}{hint}").replace("\n", " ")
     if source.answered_at is None:
         return "is being asked"
     return clean(f"{_pods(source)}, as of {age(now - source.answered_at)} ago")
