@@ -67,7 +67,7 @@ async def test_a_search_of_the_pod_tells_how_far_it_is_and_what_it_came_to() -> 
         for searches in (3, 4):
             await pilot.press("N")
             async with asyncio.timeout(10):
-                while fleet.ended < searches:  # noqa: ASYNC110
+                while fleet.ended < searches:
                     await pilot.pause()
             await pilot.pause()
         assert drawn(app).count("the log does not hold nan") == 1
