@@ -163,8 +163,9 @@ def start_child(run: RunDir, environment: Dict[str, str], attempt: int, beginnin
     if "pid" not in told or shim is None:
         os.close(reader)
         raise ShimError(str(told.get("error") or "its shim died"))
-    child = int(told["pid"])
-    return Child(shim, process.identity(child), child, reader, beginning)
+    child, ticks = int(told["pid"]), told.get("start_ticks")
+    identity = process.Identity(child, ticks, shim.boot_id) if isinstance(ticks, int) else process.identity(child)
+    return Child(shim, identity, child, reader, beginning)
 
 
 def left_behind(run: RunDir, attempt: int, claim: Dict[str, Any]) -> Optional[AdoptedChild]:
@@ -220,8 +221,11 @@ def _keep(task: _Task, pipe: int) -> None:
     presence = Presence(run)
     popen = _spawn(run, task.environment)
     child = popen.pid
-    _note_child(task, process.identity(child))
-    _tell(pipe, b'{"pid": %d}\n' % child)
+    # Nobody has reaped it yet, so this is known of the shortest child, too.
+    identity = process.identity(child)
+    _note_child(task, identity)
+    told = {"pid": child, "start_ticks": None if identity is None else identity.start_ticks}
+    _tell(pipe, json.dumps(told).encode() + b"\n")
     status = _wait_for(child, run, task.supervisor)
     popen.returncode = status  # ours to reap, not Popen's, which would do it when it is collected
     heard = _tell(pipe, b"%d\n" % status)

@@ -62,6 +62,14 @@ def test_overrides_arrive_intact_whatever_stands_in_them(ops: Ops, pod: str) -> 
     assert json.loads(ops("run", "tail", "odd").stdout) == ODD
 
 
+def test_without_a_terminal_ops_alone_tells_the_status_of_the_fleet(ops: Ops, pod: str) -> None:
+    ops("run", "submit", "--preset", "bad", "--run-id", "b1")
+    told = ops()
+    assert (told.returncode, told.stdout.splitlines()[1].split()[:2]) == (0, [pod, "live"])
+    assert "b1" in told.stdout
+    assert [run["run_id"] for run in ops("--json").json["runs"]] == ["b1"]
+
+
 def test_each_mistake_has_its_exit_code_and_names_the_thing(ops: Ops, pod: str) -> None:
     ops("run", "submit", "--preset", "bad", "--run-id", "b1")
     assert ops("run", "wait", "b1").returncode == 1

@@ -204,6 +204,8 @@ def test_a_run_starts_not_before_its_time_and_then_by_itself(queue: Queue) -> No
     told = queue.submit("ok", "later", "--delay", "3s")
     assert (told["state"], told["why"].startswith("not before ")) == ("queued", True)
     assert queue.ended("later") == ("succeeded", "ok")
+    told = queue.submit("ok", "much-later", "--at", "2099-01-01 10:00")
+    assert (told["state"], told["why"][:22]) == ("queued", "not before 2099-01-01 ")
     assert "is past" in queue.ops("run", "submit", "--preset", "ok", "--at", "2020-01-01 10:00").stderr
     both = queue.ops("run", "submit", "--preset", "ok", "--at", "22:30", "--delay", "3s")
     assert (both.returncode, "--at and --delay both say when" in both.stderr) == (2, True)

@@ -75,3 +75,16 @@ async def test_ends_that_speak_different_protocols_say_so(client_home: Path, mon
         await fleet.settled(15)
         seen = fleet.snapshot.pods["near"]
         assert seen.state == "unreachable" and "another version of the link protocol" in seen.reason
+
+
+def test_a_pod_side_refuses_a_client_that_speaks_another_protocol_and_says_which(client_home: Path) -> None:
+    pyz = client_home / "podops.pyz"
+    pyz.write_bytes(pod_archive()[0])
+    side = PodSide(sys.executable, pyz)
+    side.send(id=1, op="hello", protocol=PROTOCOL_VERSION + 1, projects=[], pod="near")
+    answer = side.wait_for(lambda frame: frame.header.get("id") == 1).header
+    assert (answer["ok"], answer["error"]["code"]) == (False, "protocol")
+    told = f"the client speaks protocol {PROTOCOL_VERSION + 1}, this pod side {PROTOCOL_VERSION}"
+    assert answer["error"]["message"] == told
+    side.process.kill()
+    side.process.communicate()
