@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from podops.cli.main import ops
 from podops_tui.actions import ACTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -46,3 +48,16 @@ def test_every_link_between_the_documents_leads_to_a_file_and_a_heading(file: st
             headings = re.findall(r"^#+ (.*)$", found.read_text(), re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in anchors, f"{file}: {target}"
+
+
+def test_documents_name_no_command_that_is_not_there() -> None:
+    context = click.Context(ops)
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        # What is not there yet may be named as such.
+        text = document.read_text().partition("## Not there yet")[0]
+        for group, command in re.findall(r"\bops (run|pod|queue) ([a-z]{3,})", text):
+            found = ops.get_command(context, group)
+            assert isinstance(found, click.Group)
+            assert found.get_command(context, command), f"{document.name}: ops {group} {command}"
+        for command in re.findall(r"`ops ([a-z]{3,})[` ]", text):
+            assert ops.get_command(context, command), f"{document.name}: ops {command}"
