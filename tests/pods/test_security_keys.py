@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from podops.doctor.ssh import ssh_checks
 from podops.fleet.fleet import Fleet
 from tests.pods.bare_link import failure
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
-from tests.pods.fleet_config import fleet_config, shows
+from tests.pods.fleet_config import fleet_config, pod_config, shows
 from tests.pods.loopback import make_key
 from tests.pods.security_key import SecurityKey
 from tests.pods.ssh_agent import agent_with
@@ -117,6 +118,20 @@ async def test_a_refusal_names_the_key_that_was_tried_and_the_one_that_could_not
     refused = await failure(pod)
     assert f"; tried {ordinary}; not {handle}, which lies in a security key" in refused.message
     assert f"add {ordinary}.pub to" in refused.hint and f"ssh-add {handle}" in refused.hint
+    assert key.touches == 0
+
+
+async def test_the_doctor_tells_of_a_key_that_only_commands_can_use(
+    ssh_pod: MakeSshPod, key: SecurityKey, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = ssh_pod()
+    handle = key.opens(pod)
+    (told,) = [check for check in await ssh_checks([pod_config(pod)]) if check.what == "identity"]
+    assert (told.level, told.hint) == ("warn", f"ssh-add {handle}") and "the app cannot" in told.message
+    with agent_with(world) as agent:
+        key.add_to(agent, handle)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+        assert {check.level for check in await ssh_checks([pod_config(pod)])} == {"ok"}
     assert key.touches == 0
 
 

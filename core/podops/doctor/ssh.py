@@ -12,6 +12,7 @@ import asyncssh
 from podops.config.model import PodConfig
 from podops.doctor.check import Check, Level
 from podops.errors import RefusedError
+from podops.transport.security_keys import in_hardware
 from podops.transport.ssh import SshTransport
 from podops.transport.ssh_config import ResolvedHost
 from podops.transport.ssh_errors import is_encrypted, unknown_host_key
@@ -76,6 +77,9 @@ def _identity(path: Path, agent_keys: int) -> Check:
         return _check("fail", "identity", message, f"chmod 600 {path}")
     if is_encrypted(path) and not agent_keys:
         message = f"{path} has a passphrase and no agent holds it: it is asked for each time"
+        return _check("warn", "identity", message, f"ssh-add {path}")
+    if in_hardware(path) and not agent_keys:
+        message = f"{path} lies in a security key and no agent holds it: commands can use it, the app cannot"
         return _check("warn", "identity", message, f"ssh-add {path}")
     return _check("ok", "identity", f"{path}")
 
