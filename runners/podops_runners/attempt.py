@@ -5,8 +5,8 @@ import signal
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
-from podops_runners import cgroup, log_limit, process, states
-from podops_runners.asked_to_stop import CTRL_C, SENT_SIGTERM
+from podops_runners import cgroup, end_facts, log_limit, process, states
+from podops_runners.asked_to_stop import CTRL_C, SENT_SIGTERM, with_the_child
 from podops_runners.journal import Journal
 from podops_runners.log_breaker import LogBreaker
 from podops_runners.log_guard import LogGuard
@@ -22,9 +22,7 @@ from podops_runners.signal_inbox import SignalInbox
 from podops_runners.stop import GracefulStop
 
 #: How long we sleep at most between two looks at log, kill request and clock, seconds.
-_TICK_S = 0.25
-_KILL_LOOK_S = 1.0
-_SERVICE_LOOK_S = 1.0
+_TICK_S, _KILL_LOOK_S, _SERVICE_LOOK_S = 0.25, 1.0, 1.0
 
 #: So many probes in a row must fail before a service that was ready counts as unhealthy.
 _UNHEALTHY_AFTER = 3
@@ -113,6 +111,8 @@ class Attempt:
             self._wait_and_look()
             status = self._child.status()
         status = self._child.status() if status is None else status
+        # Before anything is waited for: what comes later has not ended it.
+        going = self._stop is None and with_the_child(self._inbox, end_facts.outcome(status)[1])
         told = self._child.ended()
         ended = time.time() if told is None else told
         self._end_if_too_large(time.monotonic())
@@ -122,6 +122,8 @@ class Attempt:
         self._await_volume()
         self._output.read_to_end()
         cause = self._cause if self._stop and self._stop.last_signal is not None else None
+        if going and not os.path.exists(self._run.kill_request):
+            cause, self._detail = "preempted", SENT_SIGTERM
         GracefulStop(0, self._run.path, 0, 0).finish()
         oom_kills = max(0, (cgroup.oom_kills() or 0) - self._beginning.oom_kills)
         return Ended(

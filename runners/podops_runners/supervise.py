@@ -235,8 +235,6 @@ class Supervisor:
         cause, detail = ended.cause, ended.detail
         if cause is None and end_facts.was_stopped(self._run, number):
             cause, detail = "user_kill", end_facts.asked_by(self._run)
-        if cause is None and asked_to_stop.with_the_child(self._inbox, number):
-            cause, detail = "preempted", asked_to_stop.SENT_SIGTERM
         ending = Ending(
             exit_code=code,
             signal=number,
