@@ -155,6 +155,21 @@ def test_a_preset_or_pod_typed_without_its_option_is_told_with_it(ops: Ops, proj
         assert error.code == "usage" and error.hint.startswith(cure), error
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("tail r", "run tail"),
+        ("logs r", "run tail"),
+        ("hold r", "queue hold"),
+        ("run logs r", "tail"),
+        ("run ls", "list"),
+    ],
+)
+def test_a_command_called_as_in_other_tools_or_without_its_group_leads_to_it(ops: Ops, typed: str, meant: str) -> None:
+    error = told(ops, 2, *typed.split())
+    assert error.message.endswith(f"Did you mean {meant!r}?"), error
+
+
 def test_a_wrong_option_value_is_told_with_the_right_ones(ops: Ops, project: MakeProject) -> None:
     project("laptop", presets=PRESETS)
     mistakes = {

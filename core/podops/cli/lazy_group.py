@@ -8,6 +8,21 @@ from typing import Any
 
 import click
 
+#: What commands are called in other tools.
+_ELSEWHERE = {
+    "logs": "tail",
+    "log": "tail",
+    "cat": "tail",
+    "stop": "kill",
+    "ps": "list",
+    "grep": "search",
+    "shell": "ssh",
+    "exec": "ssh",
+    "describe": "status",
+    "start": "submit",
+    "launch": "submit",
+}
+
 
 class ReaderGone(Exception):
     """Whoever read our output has closed it: `ops run tail … | head -1`."""
@@ -40,12 +55,29 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             # click looks for what was meant among commands that are loaded, of which there are none.
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], self._commands_in)
-            if not close or args[0].startswith("-"):
+            meant = "" if args[0].startswith("-") else self._meant(ctx, args[0])
+            if not meant:
                 raise
-            raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", ctx) from None
+            raise click.UsageError(f"{error.message} Did you mean {meant!r}?", ctx) from None
+
+    def _meant(self, ctx: click.Context, word: str) -> str:
+        """The command that is called like `word`, here or in a group of this one, or in other tools; empty for none."""
+        from difflib import get_close_matches
+
+        close = get_close_matches(word, self._commands_in)
+        if close:
+            return close[0]
+        inner = {name: self.get_command(ctx, name) for name in self._commands_in}
+        groups: dict[str, click.Group] = {
+            name: group for name, group in inner.items() if isinstance(group, click.Group)
+        }
+        for name in (word, _ELSEWHERE.get(word, "")):
+            if name in self._commands_in:
+                return name
+            for group in groups:
+                if name in groups[group].list_commands(ctx):
+                    return f"{group} {name}"
+        return ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self._commands_in)
