@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from podops_runners.container import ContainerLimits
 from podops_runners.network import traffic
+from podops_runners.outputs_root import may_be_made
 from podops_runners.patient import Patient
 
 #: How long a sample waits for a disk, seconds.
@@ -140,6 +141,8 @@ def _memory() -> Tuple[Optional[int], Optional[int]]:
 def _disk(path: str) -> Dict[str, Any]:
     try:
         info = os.statvfs(path)
+    except FileNotFoundError as error:
+        return _no_disk(path, "{}{}".format(error.strerror, ": a submit makes it" if may_be_made(path) else ""))
     except OSError as error:
         return _no_disk(path, error.strerror or str(error))
     used = (info.f_blocks - info.f_bfree) * info.f_frsize

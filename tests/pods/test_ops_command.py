@@ -137,7 +137,9 @@ def test_an_outputs_root_that_cannot_be_written_is_named_with_the_cure(
 
 def test_a_volume_that_went_away_is_told_beside_its_pod(ops: Ops, project: MakeProject) -> None:
     made = project("here", presets=PRESETS)
+    assert f"{made.local_outputs_dir}: No such file or directory: a submit makes it" in ops("status").stdout
     ops("run", "submit", "--preset", "bad", "--run-id", "b1")
+    assert "No such file" not in ops("status").stdout
     made.local_outputs_dir.rename(made.local_outputs_dir.with_name("unmounted"))
     for command in (["status"], ["pod", "list"]):
         assert f"{made.local_outputs_dir}: No such file or directory" in ops(*command).stdout
