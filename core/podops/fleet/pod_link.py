@@ -189,10 +189,10 @@ class PodLink:
     def network_changed(self) -> None:
         """Find out now whether the link still works. An attempt under way is begun anew: at once where nobody has
         answered it, else when it has not succeeded in a moment, or it would log in once for each change of a network
-        that has many. A refusal stands."""
+        that has many, and want a touch of a security key for each. A refusal stands, and so does what waits for one."""
         if self._client is not None:
             self._client.probe(_PROBE_S)
-        elif self.snapshot.state != "refused":
+        elif self.snapshot.state != "refused" and not self.waits_for_a_person:
             self.retry()
             if self._connecting is not None:
                 wait = _PROBE_S if self._way.answered() else 0.0
