@@ -15,8 +15,7 @@ PodopsError            code, message, hint, exit code 1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class PodopsError(Exception):
@@ -37,8 +36,7 @@ class UsageError(PodopsError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFault:
+class ConfigFault(NamedTuple):
     """One fault in a project file. `line` counts from 1; 0 when the fault has no line of its own."""
 
     file: str

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,36 @@ def test_each_command_logs_in_once_also_when_ssh_was_started_early(
         assert ops("run", "list").returncode == 0
         assert logins(far) == commands
     assert len(notes(client_home)) == 1
+
+
+_TELLS = """
+import sys
+from podops.cli.main import main
+def tell(event, arguments):
+    if event == "subprocess.Popen":
+        print(arguments[0], *{"click", "dataclasses", "asyncio"} & set(sys.modules), file=sys.stderr)
+sys.addaudithook(tell)
+main()
+"""
+
+
+def test_ssh_is_started_before_the_words_of_the_command_are_read(
+    far: SshPod, project: MakeProject, ops: Ops, ops_env: Callable[..., dict[str, str]], world: Path
+) -> None:
+    project(far)
+    assert ops("run", "list").returncode == 0
+    words = [sys.executable, "-c", _TELLS, "run", "list", "--json", "--pod=far"]
+    done = subprocess.run(words, cwd=world / "project", env=ops_env(), capture_output=True, text=True)
+    assert done.returncode == 0 and json.loads(done.stdout)["unreachable"] == []
+    assert done.stderr == "ssh\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "run list --help", "run --pod far", "queue list --pod nowhere"])
+def test_a_command_that_asks_no_pod_logs_in_nowhere(words: str, far: SshPod, project: MakeProject, ops: Ops) -> None:
+    project(far)
+    assert ops("run", "list").returncode == 0
+    ops(*words.split())
+    assert logins(far) == 1
 
 
 def test_a_note_of_another_command_is_not_followed_and_what_it_started_is_ended(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from podops.cli.main import ops
+from podops.cli.command_line import ops
 from podops.cli.reference import MARKER, main, reference
 from podops.cli.run_view import run_rows, run_status
 from podops.fleet.snapshot import RunSnapshot

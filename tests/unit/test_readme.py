@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from podops.cli.main import ops
+from podops.cli.command_line import ops
 from podops_tui.actions import ACTIONS
 
 ROOT = Path(__file__).parents[2]

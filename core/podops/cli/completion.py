@@ -24,7 +24,7 @@ def completion(shell: str) -> None:
 
     bash: `source <(ops completion bash)` in ~/.bashrc; zsh likewise; fish: `ops completion fish | source`.
     """
-    from podops.cli.main import ops
+    from podops.cli.command_line import ops
 
     kind = get_completion_class(shell)
     assert kind is not None

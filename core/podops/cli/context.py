@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from podops.cli.hasten import hasten
 from podops.errors import NotFoundError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -81,23 +82,6 @@ def run_async(work: Awaitable[T]) -> T:
     return asyncio.run(main())
 
 
-def hasten(options: Options, pods: Sequence[str] | None) -> str | None:
-    """Let `ssh` log in to the pods while the engine is being loaded, where nobody shares links; the project's key."""
-    from podops.sharing.place import project_files, project_key, socket_dir
-    from podops.transport import early
-
-    try:
-        files = project_files(options.config)
-        if not files:
-            return None
-        key = project_key(files, os.environ)
-        if not (options.share and (socket_dir(os.environ) / f"{key}.sock").exists()):
-            early.begin(key, pods, os.environ)
-    except OSError:
-        return None
-    return key
-
-
 @asynccontextmanager
 async def open_fleet(
     options: Options, pods: Sequence[str] | None = None, *, fresh: bool = False
@@ -115,7 +99,7 @@ async def open_remembering(
     options: Options, pods: Sequence[str] | None = None, *, fresh: bool = False
 ) -> AsyncIterator[tuple[Fleet, History | None]]:
     """Likewise, with the history that all this is noted in, unless none is kept."""
-    key = hasten(options, pods)
+    key = hasten(options.config, options.share, pods, os.environ)
 
     import asyncio
 

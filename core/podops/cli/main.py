@@ -1,146 +1,47 @@
-"""The `ops` command: global options, the commands by name, and what happens to an error."""
+"""The `ops` command as a process: what is done before its words are understood, and after its work is done."""
 
 from __future__ import annotations
 
-import errno
+import atexit
+import contextlib
+import gc
 import os
 import sys
-from pathlib import Path
-from typing import Any, NoReturn
+import threading
 
-import click
+from podops.cli.hasten import hasten_for
+from podops.cli.streams import bear_any_streams
 
-from podops import __version__
-from podops.cli.context import Options
-from podops.cli.lazy_group import LazyGroup, ReaderGone
-from podops.cli.number import Number
-from podops.cli.streams import bear_any_streams, drop_stdout, unwritable
-from podops.errors import ConfigError, PodopsError
-
-#: Of a write to a standard output that takes no more: a full disk, a limit, a terminal or volume that is gone.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.ESTALE)
-
-_COMMANDS = {
-    "completion": "podops.cli.completion:completion",
-    "demo": "podops.cli.demo:demo",
-    "doctor": "podops.cli.doctor:doctor",
-    "pod": "podops.cli.pod:pod",
-    "queue": "podops.cli.queue:queue",
-    "run": "podops.cli.run:run",
-    "status": "podops.cli.pod:status",
-    "tui": "podops.cli.tui:tui",
-    "watch": "podops.cli.watch:watch",
-}
-
-
-@click.group(
-    cls=LazyGroup,
-    commands_in=_COMMANDS,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.version_option(__version__, prog_name="ops")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    envvar="OPS_CONFIG",
-    show_envvar=True,
-    help="Project file to use; without it, the nearest one found upward from here.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=Number(min=0.1),
-    metavar="SECONDS",
-    default=15.0,
-    show_default=True,
-    help="How long to wait for pods to answer.",
-)
-@click.option(
-    "--no-share",
-    is_flag=True,
-    envvar="OPS_NO_SHARE",
-    show_envvar=True,
-    help="Connect anew, also where the app or `ops watch` has a link to the pod already.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-@click.pass_context
-def ops(context: click.Context, config: Path | None, timeout_s: float, no_share: bool, as_json: bool) -> None:
-    """Watch a fleet of GPU pods; run things on them.
-
-    Without a command: the app on a terminal, else `ops status`.
-    """
-    context.obj = Options(config, timeout_s, as_json, not no_share)
-    if context.invoked_subcommand is None:
-        name = "tui" if sys.stdout.isatty() and sys.stdin.isatty() and not as_json else "status"
-        command = ops.get_command(context, name)
-        assert command is not None
-        context.exit(context.invoke(command) or 0)
+#: Loading a few hundred modules makes nothing that could be collected, but is looked through many times.
+_COLLECT_EVERY = (50_000, 10, 10)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of the command; always leaves through `sys.exit`."""
+    """Entry point of the command; with `arguments` within another program, and then it leaves through `sys.exit`."""
     words = sys.argv[1:] if arguments is None else arguments
-    as_json = "--json" in words
     bear_any_streams()
+    if arguments is None:
+        gc.set_threshold(*_COLLECT_EVERY)
+        hasten_for(words, os.environ)
+    from podops.cli.command_line import run
+
     try:
-        code = ops.main(args=words, prog_name="ops", standalone_mode=False)
-        sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
-    except PodopsError as error:
-        _fail(error.error_code, error.message, error.hint, error.exit_code, as_json, _faults(error))
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("interrupted", "interrupted", "", 130, as_json)
-    except click.ClickException as error:
-        _fail("usage", error.format_message(), _usage_hint(error), 2, as_json)
-    except (ReaderGone, BrokenPipeError):
-        drop_stdout()
-        sys.exit(0)
-    except OSError as error:
-        if error.filename is not None or error.errno not in _FULL or os.environ.get("OPS_DEBUG"):
-            _fail_inside(error, as_json)
-        told = unwritable(error)
-        _fail(told.error_code, told.message, told.hint, told.exit_code, as_json)
-    except Exception as error:
-        _fail_inside(error, as_json)
+        run(words)
+    except SystemExit as end:
+        if arguments is None and isinstance(end.code, int):
+            _leave(end.code)
+        raise
 
 
-def _fail_inside(error: Exception, as_json: bool) -> NoReturn:
-    if os.environ.get("OPS_DEBUG"):
-        raise error
-    told = f"a fault in podops itself: {type(error).__name__}: {error}"
-    _fail("internal", told, "set OPS_DEBUG=1 to see where, and please report it", 1, as_json)
-
-
-def _faults(error: PodopsError) -> list[str]:
-    return [str(fault) for fault in error.faults] if isinstance(error, ConfigError) else []
-
-
-def _usage_hint(error: click.ClickException) -> str:
-    context = getattr(error, "ctx", None)
-    return f"see `{context.command_path} --help`" if context is not None else "see `ops --help`"
-
-
-def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults: list[str] | None = None) -> NoReturn:
-    from podops.cli.output import json_text, say
-
-    if as_json:
-        body: dict[str, Any] = {"code": code, "message": message, "hint": hint}
-        if faults:
-            body["faults"] = faults
-        try:
-            click.echo(json_text({"ok": False, "error": body}))
-        except OSError:  # the reader has gone, or the disk is full: what went wrong is told below, and by the status
-            drop_stdout()
-    for fault in faults or ():
-        say(fault)
-    say(f"error: {message}")
-    if hint:
-        say(f"hint: {hint}")
-    sys.exit(status)
+def _leave(code: int) -> None:
+    """End this process without taking it apart, which the system does faster; returns where something still works."""
+    if threading.active_count() > 1:
+        return
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

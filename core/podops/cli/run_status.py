@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from podops.cli.context import Options, find_run, hasten, json_option, open_remembering, run_async
+from podops.cli.context import Options, find_run, json_option, open_remembering, run_async
+from podops.cli.hasten import hasten
 from podops.cli.output import clean, print_json
 from podops.cli.remembered import error_fields, heartbeat_age, recalled_run
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
@@ -56,7 +57,7 @@ def run_status_command(options: Options, position: str | None, run_id: str | Non
     begun = time.monotonic()
     found = _shared(options, wanted, pod) if options.share else None
     if found is None:
-        hasten(options, pods_of(pod))
+        hasten(options.config, options.share, pods_of(pod), os.environ)
         left = max(0.1, options.timeout_s - (time.monotonic() - begun))
         found = run_async(_look(replace(options, timeout_s=left), wanted, pod))
     if options.json:
