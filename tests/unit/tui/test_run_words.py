@@ -11,6 +11,7 @@ import pytest
 
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.run_words import retry, waits_for, why
+from podops_tui.widgets.runs_table import RunsTable
 
 QUEUED = RunSnapshot("r", "p", "queued", place=2, priority=-3)
 
@@ -45,3 +46,13 @@ def test_what_went_wrong_is_told_with_its_evidence_only_where_there_is_room() ->
     run = RunSnapshot("r", "p", "failed", reason="oom_gpu", detail="CUDA out of memory")
     assert (why(run, 0.0), why(run, 0.0, full=True)) == ("oom_gpu", "oom_gpu: CUDA out of memory")
     assert why(RunSnapshot("r", "p", "succeeded", reason="ok"), 0.0) == ""
+
+
+def test_on_a_narrow_screen_a_run_that_tells_no_total_shows_the_step_it_has_come_to() -> None:
+    table = RunsTable(id="runs", number=2)
+    run = RunSnapshot("r", "p", "running", step=133, metrics={"loss": 0.22})
+    header, counted, known = (
+        table.line_of(item, 78).plain for item in (None, run, replace(run, total_steps=266, elapsed_s=60.0))
+    )
+    assert "step 133 0.22" in counted and " 50% " in known
+    assert header.index("LOSS") == counted.index("0.22") == known.index("0.22")

@@ -168,6 +168,9 @@ def _narrow_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
     if told or run.ended or run.waiting:
         return row.append(told, style)
     done = ratio(run.step, run.total_steps)
+    if done is None and run.step is not None:
+        # Nobody knows of how many; there is no time left to tell either, so it has the room of both.
+        return row.append_text(cell(f"step {run.step}", 11, right=True)).append(loss(run.metrics))
     row.append_text(cell(DASH if done is None else f"{done:.0%}", 4, right=True))
     return row.append_text(cell(age(remaining(run, now)), 6, right=True)).append(loss(run.metrics))
 
