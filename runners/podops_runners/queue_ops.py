@@ -52,7 +52,8 @@ def _must_wait(run: RunDir, action: str) -> None:
         problem, hint = "was never in the queue", "see `ops queue list`"
     else:
         return
-    raise SubmitError(protocol.E_REFUSED, "cannot {} run {}: it {}".format(action, run.run_id, problem), hint)
+    change = "change the priority of" if action == "priority" else action
+    raise SubmitError(protocol.E_REFUSED, "cannot {} run {}: it {}".format(change, run.run_id, problem), hint)
 
 
 def _must_be_ours(run: RunDir, action: str) -> None:

@@ -98,6 +98,11 @@ def create_record(path: str, record: Dict[str, Any]) -> None:
         os.unlink(temporary)
 
 
+def fits(record: Dict[str, Any]) -> bool:
+    """Whether it can be read again once it is written."""
+    return len(_encoded(record)) <= MAX_RECORD_BYTES
+
+
 def _encoded(record: Dict[str, Any]) -> bytes:
     body = {"schema": SCHEMA}
     body.update(record)

@@ -54,6 +54,7 @@ def submit_run(
     place = _ticket(spec, run)
     spec["gpus"] = check_gpus(spec.get("gpus"), str(spec["pod"]), gpus, bool(simulated))
     resolved = _resolve(spec, run)
+    _refuse_unreadable(resolved)
     try:
         with run_queue.taking(root):
             _refuse_closed(str(spec["pod"]))
@@ -68,6 +69,17 @@ def _refuse_closed(pod: str) -> None:
     if run_queue.is_closed():
         raise SubmitError(
             protocol.E_REFUSED, "pod {} takes no more runs: it is being ended".format(pod), "start the demo again"
+        )
+
+
+def _refuse_unreadable(spec: Dict[str, Any]) -> None:
+    if not records.fits(spec):
+        raise SubmitError(
+            protocol.E_USAGE,
+            "run {} is too long to be recorded: more than {} MiB".format(
+                spec["run_id"], records.MAX_RECORD_BYTES >> 20
+            ),
+            "put what is long into a file, and name the file in the override",
         )
 
 

@@ -377,6 +377,14 @@ def test_a_truncated_summary_is_told_and_the_run_is_not_taken_for_finished(ops: 
 
 
 @LOCALLY
+def test_a_submit_that_is_too_long_to_be_recorded_is_refused_and_leaves_nothing(ops: Ops, pod: Reached) -> None:
+    words = [f"k{number}={'y' * 100_000}" for number in range(15)]
+    refused = told(ops, 2, "run", "submit", "--preset", "evaluate", "--run-id", "big", *words)
+    assert refused.message == "run big is too long to be recorded: more than 4 MiB"
+    assert not (pod.runs / "big").exists()
+
+
+@LOCALLY
 def test_a_summary_with_numbers_that_json_does_not_have_is_told_in_json(ops: Ops, pod: Reached) -> None:
     ops(*SUBMIT, "--run-id", "nan")
     ops("run", "wait", "nan")

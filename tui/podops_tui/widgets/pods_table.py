@@ -69,8 +69,8 @@ def _facts(pod: PodSnapshot, wide: bool) -> Text:
     if waiting or wide:
         text.append_text(cell(f"{waiting} waiting" if waiting else "", 11, "cyan"))
     slow = pod.latency_s is not None and pod.latency_s >= SLOW_S
-    if pod.sample is not None and pod.sample.root_fault:
-        text.append(f"{clean(pod.sample.root_fault)}  ", "red")
+    if fault := pod.unlisted or (pod.sample.root_fault if pod.sample is not None else ""):
+        text.append(f"{clean(fault)}  ", "red")
     elif pod.sample is not None and (wide or not (slow or waiting)):
         text.append(_load(pod.sample, wide))
     if slow:
