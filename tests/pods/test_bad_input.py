@@ -16,7 +16,7 @@ import pytest
 
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops
 from tests.pods.fleet_config import hand_made_run
-from tests.pods.loopback import POD_PATH, SshPod, free_port, make_key, wait_for
+from tests.pods.loopback import POD_PATH, SshPod, free_port, make_key, processes_with_env, wait_for
 from tests.pods.volumes import fill, small_volume
 
 PRESETS = {
@@ -374,6 +374,20 @@ def test_a_truncated_summary_is_told_and_the_run_is_not_taken_for_finished(ops: 
     assert "summary.json is not valid JSON" in ops("run", "list").stdout
     assert ops("run", "wait", "cut").returncode == 1
     assert ops("run", "tail", "-f", "cut").stdout == "hello\n"
+
+
+@LOCALLY
+@pytest.mark.parametrize("script", ["sleep 600", "yes", "sleep 600 & sleep 600; true"])
+def test_a_python3_that_is_none_is_told_and_leaves_no_process(
+    ops: Ops, pod: Reached, client_home: Path, world: Path, script: str
+) -> None:
+    (world / "bin").mkdir()
+    (world / "bin/python3").write_text(f"#!/bin/sh\n{script}\n")
+    (world / "bin/python3").chmod(0o755)
+    answer = ops("--timeout", "2", "run", "list", env={"PATH": f"{world / 'bin'}:{POD_PATH}"})
+    assert answer.returncode == 4
+    assert answer.stderr.startswith("pod a100 is unreachable: ") and answer.stderr.count("\n") == 1, answer.stderr
+    wait_for(lambda: processes_with_env(f"HOME={client_home}") == [], "everything to end")
 
 
 @LOCALLY

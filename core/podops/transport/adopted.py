@@ -38,11 +38,12 @@ class AdoptedProcess:
             await asyncio.sleep(_LOOK_S)
         return status
 
-    def terminate(self) -> None:
-        self._child.terminate()
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
-    def kill(self) -> None:
-        self._child.kill()
+    def send_signal(self, number: int) -> None:
+        self._child.send_signal(number)
 
     def release(self) -> None:
         """Close the pipes it is read through."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from asyncio.subprocess import PIPE
 
 from podops.errors import UnreachableError
@@ -46,21 +47,34 @@ class LocalProcess:
     async def close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
+        # It has ended for asyncio once its pipes have, too, and a full one that nobody reads does not.
+        rest = asyncio.create_task(self._read_on(), name="podops-local-rest")
         try:
             if not await self._ends():
-                self._process.terminate()
+                self._signal(signal.SIGTERM)
                 if not await self._ends():
-                    self._process.kill()
+                    self._signal(signal.SIGKILL)
                     await self._ends()
-        except ProcessLookupError:
-            pass
         finally:
             if self._process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+                self._signal(signal.SIGKILL)
             self._drain.cancel()
+            rest.cancel()
             if isinstance(self._process, AdoptedProcess):
                 self._process.release()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To it and to what it has started in its session; what is meant to outlive it has a session of its own."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            self._process.send_signal(number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    async def _read_on(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError, RuntimeError):
+            while await self._process.stdout.read(1 << 16):
+                pass
 
     async def _ends(self) -> bool:
         try:

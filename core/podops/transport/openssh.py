@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -78,7 +79,7 @@ class OpenSshProcess(LocalProcess):
     async def close(self) -> None:
         # At once: everything asked has been answered, and a quick command shall not wait for its connection's end.
         with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+            self._process.send_signal(signal.SIGTERM)
         await super().close()
 
 
