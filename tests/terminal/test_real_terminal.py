@@ -264,6 +264,20 @@ def test_a_demo_whose_terminal_goes_away_leaves_nothing_behind(
     wait_for(lambda: not processes_with_env(str(demo)), "every process of the demo to be gone", timeout=30)
 
 
+@pytest.mark.parametrize("redirection", ["2>errors", "2>&-"])
+def test_an_app_whose_standard_error_goes_elsewhere_is_drawn_on_the_terminal(
+    project: MakeProject, terminal: Terminal, client_home: Path, world: Path, redirection: str
+) -> None:
+    made = project("here", presets=PRESETS)
+    words = ("env", *(f"{name}={value}" for name, value in ops_environment(client_home).items()))
+    line = shlex.join([*words, *ops_words("--config", str(made.file))])
+    terminal.start(80, 24, f"cd {world}; {line} {redirection}")
+    terminal.wait_for("● live")
+    terminal.press("q")
+    assert terminal.gone()
+    assert not (world / "errors").exists() or (world / "errors").read_bytes() == b""
+
+
 def test_an_app_whose_terminal_goes_away_without_a_word_ends(project: MakeProject, client_home: Path) -> None:
     made = project("here", presets=PRESETS)
     near, far = pty.openpty()

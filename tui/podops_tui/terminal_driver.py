@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -57,7 +58,11 @@ class TerminalDriver(LinuxDriver):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._file: Any = TerminalOutput(self._file, self._gone)
+        # Textual draws on standard error, which somebody may have sent to a file to read it later.
+        given: IO[str] | None = self._file
+        drawn_on = given if given is not None and given.isatty() else sys.__stdout__
+        assert drawn_on is not None, "the app is not started without a terminal"
+        self._file: Any = TerminalOutput(drawn_on, self._gone)
 
     def run_input_thread(self) -> None:
         try:
