@@ -9,7 +9,7 @@ to a process for each outputs root, as one that hangs must hold up no other.
 import os
 import signal
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from podops_runners import agent_process, apart, machine, process, program, records, run_queue
 from podops_runners.gpu import GpuSource
@@ -24,6 +24,12 @@ _LEAVE_S = 600.0
 
 #: Whoever looks for an agent holds its lock for an instant; under load that can take so long, seconds.
 _LOOKED_AT_S = 0.5
+
+#: A root that is not there is looked for again after so long, and each time after twice as long, seconds.
+_MISSING_S, _MISSING_MOST_S = 5.0, 600.0
+
+#: So many roots are taken up in one look, those asked about last first.
+_AT_ONCE = 16
 
 #: How long the volumes of one look are waited for together, seconds; whatever takes longer delays nobody else.
 _ANSWER_S = 5.0
@@ -75,11 +81,21 @@ def _leave_word(hanging: List[Dict[str, Any]]) -> None:
 _ENDING_S = 1.0
 
 
+class _Missing(NamedTuple):
+    """A root that was not there: it is passed over `until` then (monotonic seconds), for `pause` seconds."""
+
+    until: float
+    pause: float
+    #: When it had been asked about last by then.
+    told_at: float
+
+
 class Agent:
     """State kept between two looks. Touches no volume itself: that is left to the keeper of each root."""
 
     def __init__(self) -> None:
         self._keepers: Dict[str, RootKeeper] = {}
+        self._missing: Dict[str, _Missing] = {}
         self._gpus: Dict[int, GpuSource] = {}
         self._told_hanging: List[Dict[str, Any]] = []
 
@@ -109,7 +125,7 @@ class Agent:
         """
         try:
             self._follow(machine.roots())
-            answered = self._look_at_roots()
+            answered = self._without_missing(self._look_at_roots())
             verdict = run_queue.give_out(
                 [(keeper.root, keeper.waiting) for keeper in answered],
                 self.samples,
@@ -125,10 +141,29 @@ class Agent:
         known = {root.outputs_dir: root for root in roots}
         for gone in [path for path in self._keepers if path not in known]:
             self._keepers.pop(gone).close()
-        for path, root in known.items():
-            if path not in self._keepers:
-                self._keepers[path] = RootKeeper(root)
-            self._keepers[path].begin_look(root)
+        new = [root for root in roots if root.outputs_dir not in self._keepers and not self._is_missed(root)]
+        for root in sorted(new, key=lambda root: root.told_at)[-_AT_ONCE:]:
+            self._keepers[root.outputs_dir] = RootKeeper(root)
+        for path, keeper in self._keepers.items():
+            keeper.begin_look(known[path])
+
+    def _is_missed(self, root: machine.Root) -> bool:
+        """Whether it was not there a while ago, and nobody has asked about it since."""
+        missing = self._missing.get(root.outputs_dir)
+        return missing is not None and time.monotonic() < missing.until and root.told_at <= missing.told_at
+
+    def _without_missing(self, keepers: List[RootKeeper]) -> List[RootKeeper]:
+        """Keep no process for a root that is gone, as a machine may have known hundreds."""
+        for keeper in keepers:
+            path = keeper.root.outputs_dir
+            if keeper.is_there:
+                self._missing.pop(path, None)
+                continue
+            before = self._missing.get(path)
+            pause = min(_MISSING_MOST_S, 2 * before.pause if before else _MISSING_S)
+            self._missing[path] = _Missing(time.monotonic() + pause, pause, keeper.root.told_at)
+            self._keepers.pop(path).close()
+        return [keeper for keeper in keepers if keeper.is_there]
 
     def _look_at_roots(self) -> List[RootKeeper]:
         until = time.monotonic() + _ANSWER_S

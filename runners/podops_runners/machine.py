@@ -75,6 +75,8 @@ class Root(NamedTuple):
     simulate_gpus: int = 0
     #: A GPU with more memory in use belongs to somebody, bytes.
     busy_memory: int = BUSY_MEMORY
+    #: When it was asked about last, Unix time, to the second.
+    told_at: float = 0.0
 
 
 def register_root(root: Root) -> None:
@@ -89,10 +91,12 @@ def register_root(root: Root) -> None:
             "simulate_gpus": root.simulate_gpus,
             "busy_memory": root.busy_memory,
         }
-        known = stored.get(root.outputs_dir)
+        known, now = stored.get(root.outputs_dir), time.time()
         if known is not None and {name: known.get(name) for name in entry} == entry:
+            if abs(now - (records.number(known.get("time")) or 0.0)) >= 1.0:
+                known["time"] = now
+                records.write_record(path_of("roots.json"), {"roots": stored}, durable=False)
             return
-        now = time.time()
         kept = {
             path: old
             for path, old in stored.items()
@@ -118,6 +122,7 @@ def roots() -> List[Root]:
                 socket if isinstance(socket, str) else None,
                 simulate if isinstance(simulate, int) else 0,
                 busy if isinstance(busy, int) else BUSY_MEMORY,
+                records.number(entry.get("time")) or 0.0,
             )
         )
     return found

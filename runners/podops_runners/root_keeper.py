@@ -26,6 +26,8 @@ class RootKeeper:
         #: Runs that wait, as found last, and how many others there were to look after.
         self.waiting: List[Waiting] = []
         self._active = 0
+        #: Whether the root was there when it was looked at last.
+        self.is_there = True
 
     @property
     def is_ready(self) -> bool:
@@ -47,8 +49,9 @@ class RootKeeper:
 
     def begin_look(self, root: Root) -> None:
         """Ask for a look, unless something is under way."""
-        self.root = root
-        self._ask("look", {})
+        if self.is_ready:
+            self.root = root
+            self._ask("look", {})
 
     def looked(self, until: float) -> bool:
         """Whether a look has been answered by `until` (monotonic seconds); `waiting` tells what it found."""
@@ -56,6 +59,7 @@ class RootKeeper:
         if answer is None or self._asked != "look":
             return False
         self.waiting, self._active = run_queue.waiting_of(answer), answer["active"]
+        self.is_there = answer["there"]
         return True
 
     def begin_starts(self, starts: Mapping[str, Sequence[int]]) -> None:
@@ -106,11 +110,11 @@ class _Work:
         if question["do"] == "start":
             return {"problems": self._start(root, question["starts"])}
         if not os.path.isdir(root.outputs_dir):
-            return {"active": 0, "waiting": []}
+            return {"there": False, "active": 0, "waiting": []}
         if not self._cleared:
             self._cleared = True
             self._clear(root)
-        return {"active": self._active(root), "waiting": self._waiting(root)}
+        return {"there": True, "active": self._active(root), "waiting": self._waiting(root)}
 
     def _active(self, root: Root) -> int:
         try:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from podops_runners import agent_process, machine, process
 from podops_runners.rundir import RunDir
 from tests.faults import mounts
 from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, read_lines
 from tests.faults.invariants import check
+from tests.pods.loopback import descendants
 
 Trouble = Callable[[FaultPod], AbstractContextManager[None]]
 
@@ -198,4 +200,24 @@ def test_a_volume_that_hangs_is_waited_for(hanging_disk: FaultPod, killed: bool)
         time.sleep(1)  # long enough to judge wrongly
         assert not pod.ended(run)
     summary_with(pod, run, exit_code=3, attempts=1)
+    check(pod)
+
+
+def test_outputs_roots_that_are_gone_cost_an_agent_no_process_and_hold_up_no_run(pod: FaultPod) -> None:
+    for number in range(40):
+        machine.register_root(machine.Root(str(pod.root / f"gone{number}/runs")))
+    run = pod.submit("--lines 3", queue={"delay_s": 1.5})
+    pod.start_agent()
+    status = eventually(agent_process.status, "an agent")
+    assert status is not None
+    agent = status["agent"]["pid"]
+    assert pod.summary(run)["ok"]
+    eventually(
+        lambda: len([pid for pid in descendants(agent) if process.start_ticks(pid)]) == 1, "the end of the others"
+    )
+    back = pod.root / "gone7/runs"
+    back.mkdir(parents=True)
+    waiting = pod.submit("--lines 3", run_id="back", outputs_dir=str(back), queue={"delay_s": 0.5})
+    pod.runs.remove(waiting)
+    assert pod.summary(waiting)["ok"]
     check(pod)
