@@ -28,6 +28,7 @@ def _alive(app: OpsApp) -> bool:
 
 if __name__ == "__main__":
     prepared = prepare_demo(simulate_gpus=2)
+    prepared.take_machine()
     try:
         picture = asyncio.run(asyncio.wait_for(take(prepared), 120))
     finally:

@@ -54,11 +54,14 @@ def test_every_run_of_the_demo_ends_as_it_should_and_nothing_is_left_running(tmp
     assert any(list((run / "checkpoints").glob("*")) for run in runs if (run / "checkpoints").is_dir())
 
 
-def test_a_temporary_demo_leaves_nothing_behind() -> None:
+def test_a_temporary_demo_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(machine.STATE_DIR_VARIABLE, "")
     demo = prepare_demo()
+    demo.take_machine()
     assert (demo.directory / "project.yaml").exists()
     demo.close()
     assert not demo.directory.exists()
+    wait_for(lambda: not processes_with_env(str(demo.directory)), "every process of the demo to be gone")
 
 
 def test_a_submit_that_is_under_way_while_the_demo_ends_starts_nothing(

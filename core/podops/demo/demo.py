@@ -64,18 +64,19 @@ class Demo:
 
     def close(self) -> None:
         """End every run of this demo, its agent and its tmux servers; returns once its directory is gone or kept."""
-        ours = os.environ.get(machine.STATE_DIR_VARIABLE) == str(self.state_dir)
-        if ours:
-            run_queue.close()
+        if os.environ.get(machine.STATE_DIR_VARIABLE) == str(self.state_dir):
+            self._end_everything()
+        if self.temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end_everything(self) -> None:
+        run_queue.close()
         # Supervisors outlive their tmux server on purpose, so the runs are ended as a user would end them.
         with contextlib.suppress(PodopsError, TimeoutError):
             asyncio.run(self._end_runs())
         _end_tmux_server(self.config.tmux.socket)
-        if ours:
-            agent_process.end()
-            _end_tmux_server(agent_process.socket())
-        if self.temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        agent_process.end()
+        _end_tmux_server(agent_process.socket())
 
     async def _end_runs(self) -> None:
         async with Fleet(self.config) as fleet, asyncio.timeout(_END_S):
