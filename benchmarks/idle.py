@@ -65,7 +65,15 @@ def _memory_mib(pids: list[int], kind: str = "Pss:") -> float:
     """Resident memory; `Pss:` counts pages shared with other processes by their share, `Rss:` in full in each."""
     kib = 0
     for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        for line in _maps(pid).splitlines():
             if line.startswith(kind):
                 kib += int(line.split()[1])
     return kib / 1024
+
+
+def _maps(pid: int) -> str:
+    """Empty for a process that has ended and was not waited for yet: it has no memory."""
+    try:
+        return Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except ProcessLookupError:
+        return ""
