@@ -82,6 +82,7 @@ def test_no_request_ends_the_pod_side(side: PodSide) -> None:
         side.wait_for(lambda frame: frame.header.get("id") == pinged)
 
     ask()
+    assert side.process.poll() is None
 
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b'{"op":"ping","bytes":-1}\n', b"\xff\n", b"[]\n"])

@@ -46,6 +46,7 @@ async def test_ctrl_c_ends_nothing_and_names_the_key_that_leaves() -> None:
         await until_drawn(pilot, app, "2 Runs")
         await pilot.press("ctrl+c")
         await until_drawn(pilot, app, "q leaves; runs go on")
+        assert app.is_running and isinstance(app.screen, FleetScreen)
 
 
 async def test_what_is_typed_faster_than_the_app_draws_reaches_the_field_it_was_meant_for() -> None:

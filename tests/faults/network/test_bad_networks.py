@@ -54,6 +54,7 @@ async def test_a_pod_side_whose_client_is_silently_gone_ends_by_itself(pod_behin
     pod, network = pod_behind
     async with Fleet(fleet_config(pod)) as fleet:
         await fleet.settled(15)
+        assert link_processes(pod.home)
         network.stop()
     await asyncio.to_thread(wait_for, lambda: not link_processes(pod.home), "the pod side to end", 30.0)
 
