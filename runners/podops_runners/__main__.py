@@ -14,10 +14,10 @@ def main(arguments: List[str]) -> int:
         from podops_runners import search_process
 
         return search_process.main()
-    if arguments == ["agent"]:
+    if arguments[:1] == ["agent"] and len(arguments) in (1, 2):
         from podops_runners import agent
 
-        return agent.main()
+        return agent.main(*map(int, arguments[1:]))
     if arguments[:1] == ["supervise"] and len(arguments) in (2, 3):
         from podops_runners import supervise
 

@@ -11,7 +11,7 @@ import signal
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from podops_runners import agent_process, apart, machine, process, program, records, run_queue
+from podops_runners import agent_process, apart, machine, process, program, queue_gate, records, run_queue
 from podops_runners.gpu import GpuSource
 from podops_runners.inotify import FileWatch
 from podops_runners.root_keeper import RootKeeper
@@ -35,15 +35,22 @@ _AT_ONCE = 16
 _ANSWER_S = 5.0
 
 
-def main() -> int:
-    """Look after this machine until there has been nothing to do for a while. Returns 0, also when another one does."""
+def main(held: Optional[int] = None) -> int:
+    """Look after this machine until there has been nothing to do for a while. Returns 0, also when another one does.
+
+    `held` is the descriptor of the agent's lock, where the program that went on as this one had it already.
+    """
+    if held is not None:
+        os.set_inheritable(held, False)
     agent = Agent()
     while True:
-        held = _take_over()
-        if held is None:
+        held = _take_over() if held is None else held
+        # On a machine that takes no runs any more, everything is about to end.
+        if held is None or queue_gate.is_closed():
             return 0
-        _attend(agent)
+        _attend(agent, held)
         os.close(held)
+        held = None
         # Whoever came while it was about to leave has found an agent, and started none.
         if not agent.look():
             return 0
@@ -59,15 +66,17 @@ def _take_over() -> Optional[int]:
         time.sleep(0.01)
 
 
-def _attend(agent: "Agent") -> None:
+def _attend(agent: "Agent", held: int) -> None:
     _leave_word([])
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     agent.look()
     records.sweep(machine.directory())
     program.unpack()
-    # Its lock is let go of by that, and taken again at once.
     if agent.let_go():
-        program.restart("agent")
+        # Its lock goes on with it: nobody is to find it free meanwhile.
+        os.set_inheritable(held, True)
+        program.restart("agent", str(held))
+        os.set_inheritable(held, False)
     agent.run()
 
 

@@ -6,7 +6,7 @@ import time
 import zlib
 from typing import Any, Dict, List, Optional
 
-from podops_runners import machine, process, program, records
+from podops_runners import machine, process, program, queue_gate, records
 
 LOCK = "agent"
 RECORD = "agent.json"
@@ -38,7 +38,7 @@ def ensure_running(settings: Any = None) -> None:
 
 
 def _start_unless_started(settings: Any) -> None:
-    if not _is_free():
+    if not _is_free() or queue_gate.is_closed():
         return
     # Here, because nearly every look finds one.
     from podops_runners import launch

@@ -12,7 +12,7 @@ import zlib
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from podops_runners import gpu_claims, machine, process, protocol, records, ticket
+from podops_runners import gpu_claims, machine, process, protocol, queue_gate, records, ticket
 from podops_runners.apart import Apart
 from podops_runners.machine import Root
 from podops_runners.order import Gpus, Want, decide
@@ -23,10 +23,6 @@ from podops_runners.waiting import Waiting, WaitingRuns, is_held
 
 #: The lock under which GPUs are given out.
 _LOCK = "queue"
-
-#: While this file is there, no run is taken into the queue. Whoever takes one shares the lock.
-_CLOSED = "queue.closed"
-_TAKING = "queue-taking"
 
 #: What the queue last said of each waiting run, for whoever shows it.
 _WHY = "waiting.json"
@@ -57,26 +53,8 @@ def lock_of(outputs_dir: str) -> str:
 @contextmanager
 def taking(outputs_dir: str) -> Iterator[None]:
     """For whoever makes a run under this root. Raises `OSError`."""
-    with machine.locked(_TAKING, shared=True), machine.locked(lock_of(outputs_dir)):
+    with queue_gate.taking(), machine.locked(lock_of(outputs_dir)):
         yield
-
-
-def close() -> None:
-    """Take no more runs; once this returns, every run that ever will be there is in its directory. Raises `OSError`."""
-    records.write_bytes(machine.path_of(_CLOSED), b"")
-    with machine.locked(_TAKING):
-        pass
-
-
-def reopen() -> None:
-    """Take runs again. Raises `OSError`."""
-    if is_closed():
-        os.unlink(machine.path_of(_CLOSED))
-
-
-def is_closed() -> bool:
-    """Whether no run is taken; true for good only within `taking`. Raises `OSError`."""
-    return os.path.exists(machine.path_of(_CLOSED))
 
 
 class Queue:

@@ -14,6 +14,7 @@ from podops_runners import (
     outputs_root,
     protocol,
     publish,
+    queue_gate,
     records,
     run_claim,
     run_queue,
@@ -66,7 +67,7 @@ def submit_run(
 
 
 def _refuse_closed(pod: str) -> None:
-    if run_queue.is_closed():
+    if queue_gate.is_closed():
         raise SubmitError(
             protocol.E_REFUSED, "pod {} takes no more runs: it is being ended".format(pod), "start the demo again"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from podops_runners import agent_process, gpu_claims, process
+from podops_runners import agent_process, gpu_claims, machine, process
 from tests.faults.fault_pod import FaultPod, await_end_of, eventually, kill, kill_tmux
 from tests.faults.invariants import check
 from tests.pods.loopback import command_line, descendants, held
@@ -280,10 +280,16 @@ def test_a_tmux_that_refuses_keeps_no_run_from_starting(pod: FaultPod, monkeypat
     check(pod)
 
 
-def test_an_agent_keeps_no_memory_of_having_compiled_itself(pod: FaultPod) -> None:
+def test_an_agent_keeps_no_memory_of_having_compiled_itself_and_is_there_all_the_while(pod: FaultPod) -> None:
     run = pod.started()
     first = pod.agent()
-    eventually(lambda: f"{pod.pyz.with_suffix('')}/__main__.py agent" in command_line(first), "its restart")
+
+    def restarted() -> bool:
+        assert machine.take_lock(agent_process.LOCK) is None
+        return f"{pod.pyz.with_suffix('')}/__main__.py agent" in command_line(first)
+
+    eventually(restarted, "its restart")
+    assert machine.take_lock(agent_process.LOCK) is None
     assert pod.agent() == first
     assert not [pid for pid in descendants(first) if command_line(pid) == ""], "it has left a process unreaped"
     kill(pod.supervisor(run))

@@ -50,6 +50,12 @@ class PipedOps:
         assert ready, f"nothing printed: {self.stderr}"
         return self.stdout.readline()
 
+    def read_until(self, text: bytes) -> bytes:
+        """The first line from now on that has `text` in it."""
+        while text not in (line := self.read_line()):
+            assert line, f"it ended without {text!r}: {self.stderr}"
+        return line
+
     def rest(self) -> bytes:
         """Everything else it prints until it ends."""
         return self.process.communicate(timeout=PATIENCE_S)[0]

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from podops.demo.demo import prepare_demo
-from podops_runners import machine, process
+from podops.link.pod_archive import pod_archive
+from podops_runners import agent_process, machine, process, queue_gate
 from tests.pods.loopback import processes_with_env, wait_for
 from tests.pods.ops_process import ops_words
 
@@ -62,6 +63,17 @@ def test_a_temporary_demo_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch)
     demo.close()
     assert not demo.directory.exists()
     wait_for(lambda: not processes_with_env(str(demo.directory)), "every process of the demo to be gone")
+
+
+def test_a_machine_that_is_being_ended_starts_no_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(machine.STATE_DIR_VARIABLE, str(tmp_path / "state"))
+    archive = tmp_path / "podops.pyz"
+    archive.write_bytes(pod_archive()[0])
+    queue_gate.close()
+    agent_process.ensure_running()
+    assert subprocess.run([sys.executable, "-I", "-S", archive, "agent"], check=True, timeout=30).returncode == 0
+    assert agent_process.status() is None
+    assert sorted(path.name for path in (tmp_path / "state").glob("*.json")) == []
 
 
 def test_a_submit_that_is_under_way_while_the_demo_ends_starts_nothing(

@@ -108,8 +108,7 @@ def test_a_pod_that_does_not_answer_has_the_end_of_its_logs_searched_here(ops: O
 def test_a_search_goes_over_a_shared_link(ops: Ops, start_ops: StartOps, pod: SshPod) -> None:
     log_of(pod, b"hello\n" * 5000)
     watch = start_ops("watch")
-    while b"live" not in (line := watch.read_line()):
-        assert line, watch.stderr
+    watch.read_until(b"live")
     (link,) = link_processes(pod.home)
     assert ops("run", "search", "r1", "hello", "-c").stdout == "5000\n"
     assert ops("run", "search", "r1", "hello").stdout == "hello\n" * 5000

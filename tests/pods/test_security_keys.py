@@ -166,7 +166,7 @@ def test_commands_that_share_a_link_ask_for_no_touch(
     with agent_with(world) as agent:
         key.add_to(agent, handle)
         watch = start_ops("watch", env={"SSH_AUTH_SOCK": str(agent)})
-        watch.read_line()
+        watch.read_until(b"live")
         for _ in range(3):
             assert ops("pod", "list", "--json").json["pods"][0]["state"] == "live"
         assert (key.touches, pod.logins()) == (1, 1)

@@ -45,13 +45,8 @@ def pod(ssh_pod: MakeSshPod, project: MakeProject, world: Path) -> SshPod:
 def watch(start_ops: StartOps, pod: SshPod) -> PipedOps:
     """`ops watch`, with its pod live."""
     holder = start_ops("watch")
-    _await_live(holder)
+    holder.read_until(b"live")
     return holder
-
-
-def _await_live(holder: PipedOps) -> None:
-    while b"live" not in (line := holder.read_line()):
-        assert line, holder.stderr
 
 
 def sockets(home: Path) -> list[Path]:
@@ -138,7 +133,7 @@ def test_a_link_is_not_shared_once_ssh_itself_would_go_elsewhere(
     included, there = world / "included", world / "elsewhere"
     included.write_text(f'Match exec "test -e {there}"\n  User nobody-of-that-name\n')
     pod.ssh_config.write_text(f"Include {included}\n" + pod.ssh_config.read_text())
-    _await_live(start_ops("watch"))
+    start_ops("watch").read_until(b"live")
     before = pod.logins()
     assert ops("pod", "list", "--json").json["pods"][0]["state"] == "live" and pod.logins() == before
     there.touch()
@@ -166,8 +161,7 @@ def test_a_holder_that_dies_ends_no_command(
     wait.rest()
     assert wait.process.returncode == 0
     again = start_ops("watch")
-    while b"live" not in again.read_line():
-        pass
+    again.read_until(b"live")
     assert len(sockets(client_home)) == 1
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from podops.config.model import ProjectConfig
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import SourceSnapshot
-from podops.history.collect import collect_ends
+from podops.history.collect import ends_collected
 from podops.history.keep import history_of
 from podops.sharing.holder import HeldElsewhere, Holder
 
@@ -42,7 +42,7 @@ class Keeping:
         await asyncio.wait([recalling], timeout=_MOMENT_S)
 
     def start(self, fleet: Fleet) -> None:
-        self._tasks.append(asyncio.create_task(collect_ends(fleet)))
+        self._tasks.append(asyncio.create_task(_collect(fleet)))
         fleet.subscribe(lambda _: self._sources_changed(fleet.snapshot.sources))
         if self._shares:
             self._tasks.append(asyncio.create_task(self._share(fleet)))
@@ -79,3 +79,8 @@ class Keeping:
                 await asyncio.Event().wait()
             finally:
                 await holder.stop()
+
+
+async def _collect(fleet: Fleet) -> None:
+    async with ends_collected(fleet):
+        await asyncio.Event().wait()

@@ -59,7 +59,7 @@ async def _hold(options: Options, config: ProjectConfig, fleet: Fleet, ended: as
     import asyncio
 
     from podops.cli.passphrase import settled
-    from podops.history.collect import collect_ends
+    from podops.history.collect import ends_collected
     from podops.sharing.holder import HeldElsewhere, Holder
 
     holder = Holder(fleet, config, os.environ, "ops watch")
@@ -75,17 +75,14 @@ async def _hold(options: Options, config: ProjectConfig, fleet: Fleet, ended: as
         async with fleet:
             say(f"holding the links of {len(fleet.snapshot.pods)} pods for other commands; ctrl-c ends it")
             stop = _tell_changes(options, fleet)
-            beside = [
-                asyncio.create_task(collect_ends(fleet)),
-                asyncio.create_task(settled(fleet, options.timeout_s)),
-            ]
+            asking = asyncio.create_task(settled(fleet, options.timeout_s))
             try:
-                await ended.wait()
+                async with ends_collected(fleet):
+                    await ended.wait()
             finally:
                 stop()
-                for task in beside:
-                    task.cancel()
-                await asyncio.gather(*beside, return_exceptions=True)
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
     finally:
         await holder.stop()
 

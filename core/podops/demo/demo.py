@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -23,15 +24,15 @@ from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops.plan import plan_submit
-from podops_runners import agent_process, machine, run_queue, states
+from podops_runners import agent_process, machine, queue_gate, states
 
 PODS = ("alder", "birch", "cedar")
 
 #: What opens the demo: (preset, pod).
 FIRST_RUNS = (("train", "alder"), ("train", "birch"), ("crash", "cedar"), ("serve", "cedar"))
 
-#: Ending the demo's runs takes so long at most, seconds.
-_END_S = 25.0
+#: Ending the demo's runs takes so long at most, and then removing its directory, seconds.
+_END_S, _GONE_S = 25.0, 10.0
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Demo:
     def take_machine(self) -> None:
         """Be, for this process and what it starts, the machine of the demo's pods, open for runs. Raises `OSError`."""
         os.environ[machine.STATE_DIR_VARIABLE] = str(self.state_dir)
-        run_queue.reopen()
+        queue_gate.reopen()
 
     async def first_runs(self, fleet: Fleet, overrides: tuple[str, ...] = ()) -> dict[str, list[str]]:
         """Submit the first set; run ids by preset. `overrides` go to the trainings."""
@@ -67,10 +68,10 @@ class Demo:
         if os.environ.get(machine.STATE_DIR_VARIABLE) == str(self.state_dir):
             self._end_everything()
         if self.temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            _remove(self.directory)
 
     def _end_everything(self) -> None:
-        run_queue.close()
+        queue_gate.close()
         # Supervisors outlive their tmux server on purpose, so the runs are ended as a user would end them.
         with contextlib.suppress(PodopsError, TimeoutError):
             asyncio.run(self._end_runs())
@@ -145,6 +146,14 @@ def _end_tmux_server(socket_name: str) -> None:
         subprocess.run(["tmux", "-L", socket_name, "kill-server"], check=False, capture_output=True, timeout=10)
     with contextlib.suppress(OSError):
         Path(os.environ.get("TMUX_TMPDIR") or "/tmp", f"tmux-{os.getuid()}", socket_name).unlink()
+
+
+def _remove(directory: Path) -> None:
+    """Remove it with all in it, also while the last processes of the demo, on their way out, still write there."""
+    deadline = time.monotonic() + _GONE_S
+    while directory.exists() and time.monotonic() < deadline:
+        shutil.rmtree(directory, ignore_errors=True)
+        time.sleep(0.05)
 
 
 def _unended(fleet: Fleet) -> list[RunSnapshot]:

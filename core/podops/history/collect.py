@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 from podops.errors import PodopsError
 from podops.fleet.attempts import read_attempts
@@ -14,9 +15,13 @@ from podops.history.record import LOG_TAIL_BYTES
 #: So many are read at the same time.
 _AT_ONCE = 4
 
+#: What is being read when the process is to end may take so much longer, seconds.
+_LAST_S = 1.0
 
-async def collect_ends(fleet: Fleet) -> None:
-    """Read the end of every run that ends from now on, or ended while nobody looked; until cancelled.
+
+@contextlib.asynccontextmanager
+async def ends_collected(fleet: Fleet) -> AsyncIterator[None]:
+    """Within it, the end of every run is read that ends, or has ended while nobody looked.
 
     The fleet notes what is read in its memory. A run counts as ended when it was last known as not ended; the same
     holds for its attempts.
@@ -38,12 +43,16 @@ async def collect_ends(fleet: Fleet) -> None:
 
     stop = fleet.subscribe(changed)
     changed(frozenset(fleet.snapshot.pods))
+    readers = [asyncio.create_task(_read_each(fleet, waiting)) for _ in range(_AT_ONCE)]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_AT_ONCE):
-                group.create_task(_read(fleet, waiting))
+        yield
     finally:
         stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(waiting.join(), _LAST_S)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
 
 
 def _attempt(run: RunSnapshot) -> tuple[int, bool]:
@@ -51,13 +60,18 @@ def _attempt(run: RunSnapshot) -> tuple[int, bool]:
     return run.attempt, run.retry_in_s is not None
 
 
-async def _read(fleet: Fleet, waiting: asyncio.Queue[RunSnapshot]) -> None:
+async def _read_each(fleet: Fleet, waiting: asyncio.Queue[RunSnapshot]) -> None:
     while True:
         run = await waiting.get()
         with contextlib.suppress(PodopsError):
-            if run.attempt > 1 or run.attempts_max > 1:
-                await read_attempts(fleet, run)
-            await fleet.run_records(run.pod, run.run_id, project=run.project)
-            await fleet.read(
-                run.pod, run.run_id, "stdout.log", project=run.project, offset=-LOG_TAIL_BYTES, length=LOG_TAIL_BYTES
-            )
+            await _read(fleet, run)
+        waiting.task_done()
+
+
+async def _read(fleet: Fleet, run: RunSnapshot) -> None:
+    if run.attempt > 1 or run.attempts_max > 1:
+        await read_attempts(fleet, run)
+    await fleet.run_records(run.pod, run.run_id, project=run.project)
+    await fleet.read(
+        run.pod, run.run_id, "stdout.log", project=run.project, offset=-LOG_TAIL_BYTES, length=LOG_TAIL_BYTES
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from podops.fleet.fleet import Fleet
-from podops.history.collect import collect_ends
+from podops.history.collect import ends_collected
 from podops.history.history import History
 from podops.history.notes import LogTail
 from tests.faults.held import Held
@@ -60,12 +60,12 @@ async def test_after_many_faults_no_run_is_lost_no_byte_is_missing_and_nothing_h
 
 async def _soak(soak: Soak, history: History) -> tuple[Held, Held]:
     """What was held halfway and in the end, while every pod was live. `history` is told everything, as by the app."""
-    async with Fleet(soak.config, connect_timeout=20, memory=history) as fleet:
+    async with Fleet(soak.config, connect_timeout=20, memory=history) as fleet, ends_collected(fleet):
         await fleet.settled(60)
         for pod in soak.pods:
             await soak.submit(fleet, pod, pod.followed, "--every 0.05")
         following = [asyncio.create_task(soak.follow(fleet, pod)) for pod in soak.pods]
-        beside = [asyncio.create_task(collect_ends(fleet)), asyncio.create_task(_tell(soak))]
+        telling = asyncio.create_task(_tell(soak))
         halfway = await _faults(soak, fleet, MINUTES * 30)
         print(f"\nhalfway {halfway}")
         at_the_end = await _faults(soak, fleet, MINUTES * 30)
@@ -76,9 +76,8 @@ async def _soak(soak: Soak, history: History) -> tuple[Held, Held]:
             pod.runs.finish(next(run for run in pod.every_run() if run.run_id == pod.followed))
         async with asyncio.timeout(60):
             await asyncio.gather(*following)
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
     return halfway, at_the_end
 
 
