@@ -97,39 +97,25 @@ def test_a_run_on_a_rebooted_pod_goes_on_from_its_last_whole_checkpoint_where_th
     pod: FaultPod, machine: Reboots, connect: Any
 ) -> None:
     run = pod.started(policies=RETRY_LOST, gpus={"count": 1})
-    Path(run.checkpoints).mkdir()
-    Path(run.checkpoints, "1.pt").write_bytes(b"weights")
+    checkpoint = keep_checkpoint(run)
     Path(run.checkpoints, "2.pt").write_bytes(b"PK\x03\x04cut off")
     machine.reboot()
     connect()
-    eventually(lambda: len(pod.told(run)) == 2, "the second attempt")
-    assert {str(Path(run.checkpoints, "1.pt"))} == resumed_from(pod, run)
-    pod.finish(run)
-    summary = pod.summary(run)
-    assert (summary["ok"], summary["attempts"]) == (True, 2)
-    assert [line["reason"] for line in read_lines(run.attempts)] == ["pod_lost", "ok"]
-    check(pod)
+    goes_on_from(checkpoint, pod, run, after="pod_lost")
 
 
 def test_a_run_whose_pod_told_it_to_end_before_the_reboot_goes_on_after_it_too(
     pod: FaultPod, machine: Reboots, connect: Any
 ) -> None:
     run = pod.started(policies=RETRY_LOST)
-    Path(run.checkpoints).mkdir()
-    Path(run.checkpoints, "1.pt").write_bytes(b"weights")
+    checkpoint = keep_checkpoint(run)
     for pid in pod.processes():
         kill(pid, signal.SIGTERM)
     eventually(lambda: "phase=retrying" in pod.heartbeat(run), "the wait for the pod to go")
     kill(pod.supervisor(run), signal.SIGTERM)
     machine.reboot()
     connect()
-    eventually(lambda: len(pod.told(run)) == 2, "the second attempt")
-    assert {str(Path(run.checkpoints, "1.pt"))} == resumed_from(pod, run)
-    pod.finish(run)
-    summary = pod.summary(run)
-    assert (summary["ok"], summary["attempts"]) == (True, 2)
-    assert [line["reason"] for line in read_lines(run.attempts)] == ["preempted", "ok"]
-    check(pod)
+    goes_on_from(checkpoint, pod, run, after="preempted")
 
 
 def test_a_reboot_in_the_pause_before_the_last_attempt_takes_that_from_nobody(
@@ -206,8 +192,21 @@ def test_another_pod_on_the_same_volume_never_touches_the_runs_of_this_one(
     check(pod)
 
 
-def resumed_from(pod: FaultPod, run: RunDir) -> set[str]:
-    return {told_by(path).resumed_from for path in pod.told(run)} - {"-"}
+def keep_checkpoint(run: RunDir) -> Path:
+    Path(run.checkpoints).mkdir()
+    checkpoint = Path(run.checkpoints, "1.pt")
+    checkpoint.write_bytes(b"weights")
+    return checkpoint
+
+
+def goes_on_from(checkpoint: Path, pod: FaultPod, run: RunDir, after: str) -> None:
+    eventually(lambda: len(pod.told(run)) == 2, "the second attempt")
+    assert {told_by(path).resumed_from for path in pod.told(run)} - {"-"} == {str(checkpoint)}
+    pod.finish(run)
+    summary = pod.summary(run)
+    assert (summary["ok"], summary["attempts"]) == (True, 2)
+    assert [line["reason"] for line in read_lines(run.attempts)] == [after, "ok"]
+    check(pod)
 
 
 def acted_on(run: RunDir) -> bool:
