@@ -111,7 +111,8 @@ def no_gpu_was_claimed_twice(told: list[Told]) -> None:
 def told_by(path: Path) -> Told:
     run_id, attempt = path.name.split(".")[:2]
     lines = [line.split() for line in path.read_text().splitlines()]
-    assert lines, f"{path} is empty"
+    if not lines:  # killed before its first word, which comes before its first line of output
+        return Told(run_id, int(attempt), 0, frozenset(), 0.0, 0.0, None, "-")
     gpus = lines[0][2]
     return Told(
         run_id,

@@ -36,7 +36,7 @@ def agents(pod: FaultPod) -> list[int]:
     for pid in all_pids():
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as stream:
-                is_agent = stream.read().endswith(b"\0agent\0")
+                is_agent = b"\0agent\0" in stream.read()
         except OSError:
             continue
         # A tmux server shows the command it was started with.
