@@ -10,7 +10,6 @@ import pytest
 from podops.config.model import PodConfig
 from podops.errors import UnreachableError
 from podops.link.bootstrap import Started, start_link
-from podops.link.pod_archive import pod_archive
 from podops.transport.base import Transport
 from podops.transport.choose import transport_for
 from tests.pods.fleet_config import pod_config
@@ -21,8 +20,7 @@ from tests.pods.loopback import SshPod
 async def started(pod: SshPod | PodConfig, transport: Transport | None = None) -> AsyncIterator[Started]:
     """The pod side once it has spoken; by the app's own transport unless there is another."""
     config = pod_config(pod) if isinstance(pod, SshPod) else pod
-    archive, sha256 = pod_archive()
-    link = await start_link(transport or transport_for(config), config.name, archive, sha256)
+    link = await start_link(transport or transport_for(config), config.name)
     try:
         yield link
     finally:

@@ -85,3 +85,13 @@ async def test_a_pod_is_shown_as_soon_as_it_lets_us_in_before_its_side_of_the_li
         ready.touch()
         live = await shows(fleet, "far", lambda far: far.state == "live", "the pod to be live")
         assert live.reason == ""
+
+
+async def test_a_pod_has_answered_once_it_has_let_us_in_whatever_becomes_of_our_command(ssh_pod: MakeSshPod) -> None:
+    config = fleet_config(ssh_pod("far", options=("MaxSessions 0",)))
+    told: list[tuple[str, str]] = []
+    async with Fleet(config) as fleet:
+        fleet.subscribe(lambda _: told.append((fleet.snapshot.pods["far"].state, fleet.snapshot.pods["far"].reason)))
+        far = await shows(fleet, "far", lambda far: far.state == "unreachable", "the session to be refused")
+    assert ("connecting", "it answers, its side of the link is starting") in told
+    assert far.reason and "it answers" not in far.reason

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
 from podops.config.model import PodConfig
 from podops.link.bootstrap import start_link
-from podops.link.pod_archive import pod_archive
 from podops.transport.base import Answered, Conditional, Lockable, Mendable, Personal, PodProcess, Transport
 
 #: After a shared link was lost the next ones are our own for this long, seconds.
@@ -35,10 +33,8 @@ class Way:
             found = await self._sharer(pod)
             if found is not None:
                 return *found, True
-        # Only now: whoever shares a link needs neither.
-        archive, sha256 = await asyncio.to_thread(pod_archive)
         self._transport = self._transport or self._choose(pod)
-        started = await start_link(self._transport, pod.name, archive, sha256, answered)
+        started = await start_link(self._transport, pod.name, answered)
         return started.process, started.early, False
 
     def lost_share(self) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from podops.errors import PodSetupError, ProtocolError
-from podops.transport.base import PodProcess, Transport
+from podops.link.pod_archive import is_made, pod_archive
+from podops.transport.base import LogsIn, PodProcess, Transport
 from podops_runners.basics import FOR_LINKS
 
 #: A login shell may print this much before our first word.
@@ -171,6 +174,7 @@ class _Reports:
         return PodSetupError(f"the login shell of pod {self._pod} ended with status {status}{shown}")
 
 
+@functools.lru_cache(1)
 def bootstrap_command(sha256: str, size: int) -> str:
     """The one command a pod is started with; no shell reads any character of it in its own way."""
     source = f"SHA={sha256!r}\nSIZE={size}\nENV={FOR_LINKS!r}\n{_SCRIPT}"
@@ -179,28 +183,43 @@ def bootstrap_command(sha256: str, size: int) -> str:
     return f"exec python3 -I -S -c 'import binascii;exec(binascii.a2b_base64(\"{code}\"))'"
 
 
-async def start_link(
-    transport: Transport, pod: str, archive: bytes, sha256: str, answered: Callable[[], None] = lambda: None
-) -> Started:
+async def start_link(transport: Transport, pod: str, answered: Callable[[], None] = lambda: None) -> Started:
     """Start the pod side. `answered` is called as soon as the pod has let us in.
 
     Raises `UnreachableError` and its kinds; the connection is closed then.
     """
-    process = await transport.start(bootstrap_command(sha256, len(archive)))
+    process = await _started(transport, answered)
     try:
-        answered()
         reports = _Reports(process, pod)
         report = await reports.next()
         _check(report, pod)
         uploaded = not report.get("have")
         if uploaded:
-            await process.write(archive)
+            await process.write(pod_archive()[0])
             _check(await reports.next(), pod)
         return Started(process, reports.rest, uploaded)
     except BaseException:
         with contextlib.suppress(Exception):
             await process.close()
         raise
+
+
+async def _started(transport: Transport, answered: Callable[[], None]) -> PodProcess:
+    if not isinstance(transport, LogsIn):
+        process = await transport.start(await _command())
+        answered()
+        return process
+    # Made while the packets of the login are on their way.
+    command = asyncio.create_task(_command())
+    try:
+        return await transport.log_in_and_start(command, answered)
+    finally:
+        command.cancel()
+
+
+async def _command() -> str:
+    archive, sha256 = pod_archive() if is_made() else await asyncio.to_thread(pod_archive)
+    return bootstrap_command(sha256, len(archive))
 
 
 def _parse(line: bytes, pod: str) -> dict[str, Any]:

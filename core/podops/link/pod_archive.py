@@ -42,6 +42,11 @@ def pod_archive() -> tuple[bytes, str]:
         return _made()
 
 
+def is_made() -> bool:
+    """Whether `pod_archive` has nothing left to do."""
+    return _made.cache_info().currsize > 0
+
+
 @functools.cache
 def _made() -> tuple[bytes, str]:
     sources = _sources()

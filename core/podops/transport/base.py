@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, runtime_checkable
 
 
@@ -44,6 +44,14 @@ class Transport(Protocol):
 
         Raises `RefusedError` when the pod says no (key, host key), `UnreachableError` when it is silent.
         """
+
+
+@runtime_checkable
+class LogsIn(Protocol):
+    """A transport that lets in first and starts a command then, and can tell of the first."""
+
+    async def log_in_and_start(self, command: Awaitable[str], let_in: Callable[[], None]) -> PodProcess:
+        """As `start`, with a command that need not be there before the pod has let us in; `let_in` is called then."""
 
 
 @runtime_checkable

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from podops.transport.remembered_settings import Said, Values, remembered
+
 #: A `Match exec` or a name that must be looked up may take this long, seconds.
 _READ_S = 10.0
 
@@ -26,7 +28,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 class Settings:
     """The configuration of one destination. Keys are in lower case; a key given several times has several values."""
 
-    values: Mapping[str, tuple[str, ...]]
+    values: Values
     tokens: Mapping[str, str] = field(default_factory=dict)
 
     def one(self, key: str) -> str | None:
@@ -67,15 +69,15 @@ def read_settings(host: str, user: str | None, port: int | None, ssh_config: str
     command = [program, "-G", *config_flags(ssh_config)]
     command += ["-l", user] if user else []
     command += ["-p", str(port)] if port else []
-    values = _run([*command, "--", host])
+    values = _answer([*command, "--", host], ssh_config, default_values())
     return Settings(values, _tokens(host, values))
 
 
 @functools.cache
-def default_values() -> Mapping[str, tuple[str, ...]]:
+def default_values() -> Values:
     """The settings where nothing is configured; empty without the OpenSSH client."""
     program = shutil.which("ssh")
-    return {} if program is None else _run([program, "-G", "-F", "none", "--", "podops"])
+    return {} if program is None else _answer([program, "-G", "-F", "none", "--", "podops"], os.devnull, {})
 
 
 def config_flags(ssh_config: str | None) -> list[str]:
@@ -95,7 +97,11 @@ def _home_of_account() -> Path:
         return Path.home()
 
 
-def _run(command: list[str]) -> dict[str, tuple[str, ...]]:
+def _answer(command: list[str], ssh_config: str | None, usual: Values) -> Values:
+    return remembered(command, ssh_config, lambda: _run([command[0], "-v", *command[1:]]), usual)
+
+
+def _run(command: list[str]) -> Said:
     try:
         done = subprocess.run(
             command,
@@ -107,17 +113,18 @@ def _run(command: list[str]) -> dict[str, tuple[str, ...]]:
         )
     except subprocess.TimeoutExpired:
         raise ValueError(f"`ssh -G` gave no answer within {_READ_S:g} s") from None
+    told = done.stderr.decode("utf-8", "surrogateescape")
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = [line for line in told.strip().splitlines() if not line.startswith(("debug1: ", "OpenSSH_"))]
         raise ValueError(said[0] if said else f"`ssh -G` ended with status {done.returncode}")
     values: dict[str, list[str]] = {}
     for line in done.stdout.decode("utf-8", "surrogateescape").splitlines():
         key, _, value = line.partition(" ")
         values.setdefault(key.lower(), []).append(value.strip().removeprefix('"').removesuffix('"'))
-    return {key: tuple(found) for key, found in values.items()}
+    return Said({key: tuple(found) for key, found in values.items()}, told)
 
 
-def _tokens(host: str, values: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def _tokens(host: str, values: Values) -> dict[str, str]:
     """What `%h` and its like stand for, from ssh_config(5)."""
     name = values.get("hostname", (host,))[0]
     port = values.get("port", ("22",))[0]

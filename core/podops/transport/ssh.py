@@ -9,7 +9,7 @@ import logging
 import os
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -146,14 +146,21 @@ class SshTransport:
 
     async def start(self, command: str) -> SshProcess:
         """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""
+        given: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        given.set_result(command)
+        return await self.log_in_and_start(given, lambda: None)
+
+    async def log_in_and_start(self, command: Awaitable[str], let_in: Callable[[], None]) -> SshProcess:
+        """The same; `let_in` is called when the pod has let us in, and `command` is waited for only then."""
         self._answered = False
         host = self._last = await self.resolve()
         connections: list[asyncssh.SSHClientConnection] = []
         try:
             await self._connect_chain(host, connections, MAX_JUMPS)
+            let_in()
             acknowledge_promptly(connections[-1])
             process: Any = await connections[-1].create_process(
-                command, encoding=None, request_pty=False, env=None, send_env=None
+                await command, encoding=None, request_pty=False, env=None, send_env=None
             )
             return SshProcess(process, connections, host)
         except (asyncssh.Error, OSError) as error:

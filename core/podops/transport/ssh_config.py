@@ -14,11 +14,11 @@ from asyncssh import SSHKey, read_public_key
 from asyncssh.config import SSHClientConfig
 from asyncssh.encryption import get_encryption_algs
 from asyncssh.kex import get_kex_algs
-from asyncssh.known_hosts import SSHKnownHosts
 from asyncssh.mac import get_mac_algs
 from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 
 from podops.transport.destination import Destination
+from podops.transport.known_hosts import KnownHosts, read_known_hosts
 from podops.transport.openssh_config import Settings, default_values, known_hosts_files, read_settings
 from podops.transport.security_keys import in_hardware
 
@@ -33,7 +33,7 @@ class HostKeys:
     """Trusted host keys of one destination; remembers whether there were any, which tells a changed key."""
 
     files: tuple[Path, ...]
-    store: SSHKnownHosts
+    store: KnownHosts
     found: bool = False
 
     def __call__(self, host: str, address: str, port: int | None) -> Any:
@@ -196,23 +196,7 @@ def config_files(ssh_config: str | None) -> tuple[str, ...]:
 
 def _host_keys(files: tuple[Path, ...]) -> HostKeys:
     """Unlike asyncssh, `UserKnownHostsFile none` trusts nothing instead of everything."""
-    store = SSHKnownHosts()
-    for file in files:
-        _load_known_hosts(store, file)
-    return HostKeys(files, store)
-
-
-def _load_known_hosts(store: SSHKnownHosts, file: Path) -> None:
-    """Read one file; like OpenSSH, pass over a file that is not there and over lines that make no sense."""
-    try:
-        lines = file.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            store.load(line)
-        except ValueError:
-            continue
+    return HostKeys(files, read_known_hosts(files))
 
 
 def _identities(names: Sequence[str] | None) -> tuple[Path, ...]:

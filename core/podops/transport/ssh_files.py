@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 #: OpenSSH itself goes no deeper, and a folder with more files than this is not read for every command.
-_DEEPEST, _MOST_FILES = 16, 500
+_DEEPEST, MOST_FILES = 16, 500
 
 #: Read after the user's own unless a project names another file.
 _SYSTEM, _SYSTEM_FOLDER = "/etc/ssh/ssh_config", "/etc/ssh"
@@ -46,7 +46,7 @@ def decides_by_command(ssh_config: str | None, environ: Mapping[str, str]) -> bo
 def _read(
     path: str, folders: list[str], environ: Mapping[str, str], seen: set[str], depth: int
 ) -> Iterator[tuple[str, bytes | None]]:
-    if path in seen or len(seen) >= _MOST_FILES:
+    if path in seen or len(seen) >= MOST_FILES:
         return
     seen.add(path)
     try:
