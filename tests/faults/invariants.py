@@ -23,6 +23,7 @@ class Told:
     attempt: int
     lines: int
     gpus: frozenset[int]
+    #: Monotonic seconds; 0 when it was killed before it could tell.
     begun: float
     last: float
     #: The status it ended with; `None` when it was ended.

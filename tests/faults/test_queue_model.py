@@ -210,7 +210,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     def started_in_order(self, waiting: list[Expected]) -> None:
         """Of two runs that want the same GPUs and cannot run together, the one that stands in front goes first."""
-        begun = {told.run_id: told.begun for told in map(told_by, self.pod.witness.glob("*.told"))}
+        told = map(told_by, self.pod.witness.glob("*.told"))
+        begun = {one.run_id: one.begun for one in told if one.begun}
         queue = [one for one in sorted(waiting, key=Expected.order) if one.run.run_id in begun]
         for place, one in enumerate(queue):
             for other in queue[place + 1 :]:
