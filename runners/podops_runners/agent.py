@@ -214,7 +214,7 @@ class Agent:
         """GPU samples of now; the driver is asked only when a run waits for a GPU."""
         if simulate not in self._gpus:
             self._gpus[simulate] = GpuSource(simulate)
-        gpus: List[Dict[str, Any]] = self._gpus[simulate].report({})["gpus"]
+        gpus: List[Dict[str, Any]] = self._gpus[simulate].report()["gpus"]
         return gpus
 
 

@@ -6,6 +6,8 @@ Version 1 and 2, with or without a cgroup namespace. Everything here is `None` w
 import os
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+from podops_runners.kernel_files import KernelFiles
+
 #: Version 1 writes "no limit" as a number near 2^63.
 _UNLIMITED = 1 << 60
 
@@ -27,9 +29,12 @@ class CpuLimit(NamedTuple):
 class ContainerLimits:
     """The groups of one process, found once. `proc` is its directory under `/proc`."""
 
-    def __init__(self, proc: str = "/proc/self") -> None:
-        mounts = _mounts(os.path.join(proc, "mountinfo"))
-        groups = _groups(os.path.join(proc, "cgroup"))
+    def __init__(self, files: KernelFiles, proc: str = "/proc/self") -> None:
+        self._files = files
+        once = KernelFiles()
+        mounts = _mounts(_text(once, os.path.join(proc, "mountinfo")))
+        groups = _groups(_text(once, os.path.join(proc, "cgroup")))
+        once.close()
         self._unified = _levels(mounts.get(""), groups.get(""))
         self._memory = _levels(mounts.get("memory"), groups.get("memory"))
         self._cpu = _levels(mounts.get("cpu"), groups.get("cpu"))
@@ -44,43 +49,56 @@ class ContainerLimits:
                 (self._unified, ("memory.max", "memory.current", "inactive_file")),
                 (self._memory, ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
             )
-            for limit in (_memory_limit(level, *names) for level in levels)
+            for limit in [self._memory_limit(level, *names) for level in levels]
             if limit is not None
         ]
         return min(found, key=lambda limit: limit.limit_bytes, default=None)
 
     def cpu(self) -> Optional[CpuLimit]:
         """The tightest processor quota from our group up."""
-        found = [limit for limit in map(_quota_v2, self._unified) if limit is not None]
+        found = [limit for limit in map(self._quota_v2, self._unified) if limit is not None]
         for depth, level in enumerate(self._cpu):
-            limit = _quota_v1(level, self._cpuacct[depth] if depth < len(self._cpuacct) else "")
+            limit = self._quota_v1(level, self._cpuacct[depth] if depth < len(self._cpuacct) else "")
             if limit is not None:
                 found.append(limit)
         return min(found, key=lambda limit: limit.cores, default=None)
 
+    def _memory_limit(self, level: str, limit_name: str, used_name: str, cache_name: str) -> Optional[MemoryLimit]:
+        limit = self._number(level, limit_name)
+        if limit is None or limit >= _UNLIMITED:
+            return None
+        used = self._number(level, used_name)
+        if used is None:
+            return None
+        cache = self._table(level, "memory.stat").get(cache_name, 0)
+        return MemoryLimit(max(0, used - cache), limit)
 
-def _memory_limit(level: str, limit_name: str, used_name: str, cache_name: str) -> Optional[MemoryLimit]:
-    limit, used = _number(level, limit_name), _number(level, used_name)
-    if limit is None or used is None or limit >= _UNLIMITED:
-        return None
-    cache = _table(level, "memory.stat").get(cache_name, 0)
-    return MemoryLimit(max(0, used - cache), limit)
+    def _quota_v2(self, level: str) -> Optional[CpuLimit]:
+        words = _text(self._files, level + "/cpu.max").split()
+        if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit() or int(words[1]) == 0:
+            return None
+        used = self._table(level, "cpu.stat").get("usage_usec")
+        return CpuLimit(int(words[0]) / int(words[1]), None if used is None else used / 1e6)
 
+    def _quota_v1(self, level: str, accounting: str) -> Optional[CpuLimit]:
+        quota = self._number(level, "cpu.cfs_quota_us")
+        if quota is None or quota <= 0:
+            return None
+        period = self._number(level, "cpu.cfs_period_us")
+        if not period:
+            return None
+        used = self._number(accounting, "cpuacct.usage") if accounting else None
+        return CpuLimit(quota / period, None if used is None else used / 1e9)
 
-def _quota_v2(level: str) -> Optional[CpuLimit]:
-    words = _text(level, "cpu.max").split()
-    if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit() or int(words[1]) == 0:
-        return None
-    used = _table(level, "cpu.stat").get("usage_usec")
-    return CpuLimit(int(words[0]) / int(words[1]), None if used is None else used / 1e6)
+    def _table(self, directory: str, name: str) -> Dict[str, int]:
+        rows = [line.split() for line in _text(self._files, directory + "/" + name).splitlines()]
+        return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
-
-def _quota_v1(level: str, accounting: str) -> Optional[CpuLimit]:
-    quota, period = _number(level, "cpu.cfs_quota_us"), _number(level, "cpu.cfs_period_us")
-    if quota is None or quota <= 0 or not period:
-        return None
-    used = _number(accounting, "cpuacct.usage") if accounting else None
-    return CpuLimit(quota / period, None if used is None else used / 1e9)
+    def _number(self, directory: str, name: str) -> Optional[int]:
+        try:
+            return int(self._files.read(directory + "/" + name))
+        except ValueError:
+            return None
 
 
 def _levels(mount: Optional[Tuple[str, str]], group: Optional[str]) -> List[str]:
@@ -95,10 +113,10 @@ def _levels(mount: Optional[Tuple[str, str]], group: Optional[str]) -> List[str]
     return [path for path in paths if os.path.isdir(path)]
 
 
-def _mounts(path: str) -> Dict[str, Tuple[str, str]]:
+def _mounts(mountinfo: str) -> Dict[str, Tuple[str, str]]:
     """`(root, mount point)` by controller; version 2 stands under the empty name."""
     found: Dict[str, Tuple[str, str]] = {}
-    for line in _text("", path).splitlines():
+    for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
         if len(fields) < 5 or len(kind) < 3:
@@ -112,9 +130,9 @@ def _mounts(path: str) -> Dict[str, Tuple[str, str]]:
     return found
 
 
-def _groups(path: str) -> Dict[str, str]:
+def _groups(cgroup: str) -> Dict[str, str]:
     found: Dict[str, str] = {}
-    for line in _text("", path).splitlines():
+    for line in cgroup.splitlines():
         fields = line.split(":", 2)
         if len(fields) == 3:
             for controller in fields[1].split(","):
@@ -122,21 +140,5 @@ def _groups(path: str) -> Dict[str, str]:
     return found
 
 
-def _table(directory: str, name: str) -> Dict[str, int]:
-    rows = (line.split() for line in _text(directory, name).splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
-
-
-def _number(directory: str, name: str) -> Optional[int]:
-    try:
-        return int(_text(directory, name))
-    except ValueError:
-        return None
-
-
-def _text(directory: str, name: str) -> str:
-    try:
-        with open(os.path.join(directory, name), errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""
+def _text(files: KernelFiles, path: str) -> str:
+    return files.read(path).decode("utf-8", "replace").strip()

@@ -19,11 +19,10 @@ class Evidence(NamedTuple):
     #: The claim names this machine. On another one only the heartbeat tells.
     own_machine: bool = True
     same_boot: bool = True
-    supervisor_alive: bool = False
-    child_alive: bool = False
+    #: Its supervisor, its child or the shim between them lives on this machine.
+    worked_on: bool = False
     #: It has a place in the queue of a pod.
     queued: bool = False
-    shim_alive: bool = False
     #: There is a spec; without one the directory was made by hand.
     has_spec: bool = True
     submitted_age_s: Optional[float] = None
@@ -76,9 +75,8 @@ def _lost(seen: Evidence) -> Optional[str]:
         return "pod_lost" if stale else None
     if not seen.same_boot:
         return "pod_lost"
-    alive = seen.supervisor_alive or seen.child_alive or seen.shim_alive
     coming = seen.claim_age_s <= TAKEOVER_S and not seen.summary_broken
-    return None if alive or coming else "unknown"
+    return None if seen.worked_on or coming else "unknown"
 
 
 def lost_because(seen: Evidence) -> str:

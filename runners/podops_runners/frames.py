@@ -14,6 +14,9 @@ MAX_HEADER_BYTES = 8 * 1024 * 1024
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 class FrameError(ValueError):
     """The peer sent something that is not a frame."""
 
@@ -27,7 +30,7 @@ def encode_frame(header: Dict[str, Any], payload: bytes = b"") -> bytes:
     """One frame as bytes; `"bytes"` is set when there is a payload."""
     if payload:
         header = dict(header, bytes=len(payload))
-    return json.dumps(header, separators=(",", ":")).encode("ascii") + b"\n" + payload
+    return _ENCODER.encode(header).encode("ascii") + b"\n" + payload
 
 
 class FrameDecoder:

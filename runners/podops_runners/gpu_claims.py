@@ -27,7 +27,9 @@ Entry = Dict[str, Any]
 
 def claims(simulated: bool = False) -> Dict[int, str]:
     """Run id by GPU index, of the runs that still hold one. Raises `OSError`."""
-    return {index: entry["run_id"] for index, entry in _live(simulated, dead(simulated)).items()}
+    stored = _load(simulated)
+    over = _dead(stored)
+    return {index: entry["run_id"] for index, entry in stored.items() if entry not in over}
 
 
 def run_dirs(simulated: bool, dead: Sequence[Entry]) -> FrozenSet[str]:
@@ -41,7 +43,11 @@ def dead(simulated: bool) -> List[Entry]:
     What the run's directory says is asked apart, and not under a lock: where its volume hangs, the claim stands. Raises
     `OSError`.
     """
-    doubtful = [entry for entry in _load(simulated).values() if not _is_worked_on(entry)]
+    return _dead(_load(simulated))
+
+
+def _dead(stored: Dict[int, Entry]) -> List[Entry]:
+    doubtful = [entry for entry in stored.values() if not _is_worked_on(entry)]
     found: List[Entry] = []
     for entry in doubtful:
         if entry not in found and apart.asked(partial(_holds, entry), _ANSWER_S) is False:

@@ -5,6 +5,7 @@ import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from podops_runners.container import ContainerLimits
+from podops_runners.kernel_files import KernelFiles
 from podops_runners.network import traffic
 from podops_runners.outputs_root import may_be_made
 from podops_runners.patient import Patient
@@ -12,18 +13,23 @@ from podops_runners.patient import Patient
 #: How long a sample waits for a disk, seconds.
 _DISK_WAIT_S = 1.0
 
+#: A disk that is well answers within this time, seconds.
+_AT_ONCE_S = 0.2
+
 
 class HostSampler:
     """Keeps the last counters, because a rate needs two looks."""
 
     def __init__(self, directories: List[str]) -> None:
-        self._disks = [_Disk(path) for path in dict.fromkeys(["/", *directories])]
-        self._container = ContainerLimits()
+        self._disks = _Disks(list(dict.fromkeys(["/", *directories])))
+        self._files = KernelFiles()
+        self._container = ContainerLimits(self._files)
         self._cores = _cores()
+        self._names = {b"cpu%d" % core for core in self._cores}
         self._time = time.monotonic()
-        self._cpu = _cpu_times(self._cores)
+        self._cpu = _cpu_times(self._files.read("/proc/stat"), self._names)
         self._cpu_limit = self._container.cpu()
-        self._traffic = traffic()
+        self._traffic = traffic(self._files)
 
     def sample(self) -> Dict[str, Any]:
         """HostSample in its wire form."""
@@ -42,12 +48,12 @@ class HostSampler:
             "memory_scope": scope,
             "network_received_bytes_per_s": received,
             "network_sent_bytes_per_s": sent,
-            "disks": [disk.usage() for disk in self._disks],
+            "disks": self._disks.usage(),
         }
 
     def _processors(self, passed: float) -> Tuple[Optional[float], float]:
         """How busy, in percent, and of how many cores: a container's own quota, else the cores we may run on."""
-        times, limit = _cpu_times(self._cores), self._container.cpu()
+        times, limit = _cpu_times(self._files.read("/proc/stat"), self._names), self._container.cpu()
         before, self._cpu = self._cpu, times
         limit_before, self._cpu_limit = self._cpu_limit, limit
         cores = float(len(self._cores))
@@ -62,29 +68,46 @@ class HostSampler:
 
     def _memory(self) -> Tuple[Optional[int], Optional[int], str]:
         """Used, total, and whose: `container` under a limit smaller than the machine, else `machine`."""
-        used, total = _memory()
+        used, total = _memory(self._files.read("/proc/meminfo"))
         limit = self._container.memory()
         if limit is not None and (total is None or limit.limit_bytes < total):
             return limit.used_bytes, limit.limit_bytes, "container"
         return used, total, "machine"
 
     def _network(self, passed: float) -> Tuple[Optional[float], Optional[float]]:
-        before, self._traffic = self._traffic, traffic()
+        before, self._traffic = self._traffic, traffic(self._files)
         if before is None or self._traffic is None:
             return None, None
         received, sent = self._traffic.received - before.received, self._traffic.sent - before.sent
         return _rate(received, passed), _rate(sent, passed)
 
 
-class _Disk:
+class _Disks:
     """A mount that hangs (a stale NFS handle) costs its own line, and neither the samples nor another disk."""
+
+    def __init__(self, paths: List[str]) -> None:
+        self._paths = paths
+        # Asked together by one thread as long as all answer at once, else each by its own.
+        self._together: Patient[List[Dict[str, Any]]] = Patient(lambda: [_disk(path) for path in paths])
+        self._apart: List[_Disk] = []
+
+    def usage(self) -> List[Dict[str, Any]]:
+        """DiskUsage in its wire form, of each path."""
+        found = None if self._apart else self._together.answer(_AT_ONCE_S)
+        if found is not None:
+            return found
+        self._apart = self._apart or [_Disk(path) for path in self._paths]
+        return [disk.usage() for disk in self._apart]
+
+
+class _Disk:
+    """One that is asked by itself."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._look: Patient[Dict[str, Any]] = Patient(lambda: _disk(path))
 
     def usage(self) -> Dict[str, Any]:
-        """DiskUsage in its wire form."""
         # Once it hangs, it is only looked at in passing.
         found = self._look.answer(0.0 if self._look.waiting_s() else _DISK_WAIT_S)
         return found or _no_disk(self._path, "does not answer for {:.0f} s".format(self._look.waiting_s()))
@@ -107,35 +130,33 @@ def _cores() -> Set[int]:
         return set(range(os.cpu_count() or 1))
 
 
-def _cpu_times(cores: Set[int]) -> Optional[Tuple[int, int]]:
-    """`(busy, total)` ticks of these cores since boot."""
+def _cpu_times(stat: bytes, names: Set[bytes]) -> Optional[Tuple[int, int]]:
+    """`(busy, total)` ticks since boot of the cores of these names."""
     busy = total = 0
     try:
-        with open("/proc/stat") as stream:
-            for line in stream:
-                fields = line.split()
-                if not fields or not fields[0].startswith("cpu"):
-                    break  # the cores stand first; what follows is long
-                if fields[0][3:].isdigit() and int(fields[0][3:]) in cores:
-                    ticks = [int(field) for field in fields[1:9]]
-                    total += sum(ticks)
-                    busy += sum(ticks) - ticks[3] - ticks[4]
-    except (OSError, ValueError, IndexError):
+        for line in stat.split(b"\n"):
+            if not line.startswith(b"cpu"):
+                break  # the cores stand first; what follows is long
+            fields = line.split(None, 9)
+            if fields[0] in names:
+                ticks = [int(field) for field in fields[1:9]]
+                total += sum(ticks)
+                busy += sum(ticks) - ticks[3] - ticks[4]
+    except (ValueError, IndexError):
         return None
     return (busy, total) if total else None
 
 
-def _memory() -> Tuple[Optional[int], Optional[int]]:
-    facts = {}
-    try:
-        with open("/proc/meminfo") as stream:
-            for line in stream:
-                name, _, rest = line.partition(":")
-                facts[name] = int(rest.split()[0]) * 1024
-    except (OSError, ValueError, IndexError):
-        return None, None
-    total, available = facts.get("MemTotal"), facts.get("MemAvailable")
+def _memory(meminfo: bytes) -> Tuple[Optional[int], Optional[int]]:
+    """`(used, total)`, bytes."""
+    total, available = _kib(meminfo, b"MemTotal:"), _kib(meminfo, b"MemAvailable:")
     return (total - available, total) if total is not None and available is not None else (None, total)
+
+
+def _kib(meminfo: bytes, name: bytes) -> Optional[int]:
+    start = meminfo.find(name)
+    words = meminfo[start + len(name) : start + len(name) + 40].split(None, 1) if start >= 0 else []
+    return int(words[0]) * 1024 if words and words[0].isdigit() else None
 
 
 def _disk(path: str) -> Dict[str, Any]:

@@ -229,7 +229,7 @@ class LinkServer:
             if self._gpus is None:
                 self._gpus = GpuSource(self._simulated)
             source = self._gpus
-        return source.report(_claims(bool(self._simulated)))
+        return source.report(lambda: _claims(bool(self._simulated)))
 
     def _sample(self, directories: List[str]) -> None:
         self._listed.wait(_FIRST_LIST_S)
@@ -278,7 +278,7 @@ class LinkServer:
         self, sent: Optional[Dict[Tuple[str, str], Header]], found: Dict[Tuple[str, str], Header]
     ) -> None:
         before = sent or {}
-        changed = [run for key, run in found.items() if _facts(run) != _facts(before.get(key))]
+        changed = [run for key, run in found.items() if not _same(run, before.get(key))]
         gone = [list(key) for key in before if key not in found]
         if not (sent is None or gone or changed):
             return
@@ -325,12 +325,15 @@ class LinkServer:
         os._exit(0)
 
 
-def _facts(run: Optional[Header]) -> Optional[Header]:
-    """What counts as a change: everything but the ages, which grow by themselves."""
-    if run is None:
-        return None
-    ages = ("heartbeat_age_s", "log_age_s", "elapsed_s", "waits_s", "retry_in_s")
-    return {name: value for name, value in run.items() if name not in ages}
+def _same(run: Header, before: Optional[Header]) -> bool:
+    """Whether nothing has changed but the ages, which grow by themselves."""
+    if run is before or before is None:
+        return run is before
+    now, then = dict(run), dict(before)
+    for age in ("heartbeat_age_s", "log_age_s", "elapsed_s", "waits_s", "retry_in_s"):
+        now.pop(age, None)
+        then.pop(age, None)
+    return now == then
 
 
 def _claims(simulated: bool) -> Dict[int, str]:

@@ -27,8 +27,12 @@ _ANSWER_S = 1.0
 def directory() -> str:
     """The directory, made when missing. Raises `OSError` when it belongs to somebody else."""
     path = os.environ.get(STATE_DIR_VARIABLE) or "/tmp/podops-{}".format(os.getuid())
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    if os.stat(path).st_uid != os.getuid():
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        found = os.stat(path)
+    if found.st_uid != os.getuid():
         raise OSError("{} belongs to somebody else".format(path))
     return path
 

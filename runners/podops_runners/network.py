@@ -3,6 +3,8 @@
 import os
 from typing import List, NamedTuple, Optional, Tuple
 
+from podops_runners.kernel_files import KernelFiles
+
 
 class Traffic(NamedTuple):
     """Bytes since boot."""
@@ -11,26 +13,22 @@ class Traffic(NamedTuple):
     sent: int
 
 
-def traffic(table: str = "/proc/net/dev", interfaces: str = "/sys/class/net") -> Optional[Traffic]:
+def traffic(files: KernelFiles, table: str = "/proc/net/dev", interfaces: str = "/sys/class/net") -> Optional[Traffic]:
     """What went over the network, loopback left out; `None` where the kernel does not tell."""
-    counted = {name: found for name, found in _read(table) if name != "lo"}
+    counted = [(name, found) for name, found in _rows(files.read(table)) if name != "lo"]
     # Bridges, bonds and tunnels count again what a real card counts. A container has none: there, all of them.
-    real = {name for name in counted if os.path.exists(os.path.join(interfaces, name, "device"))}
-    chosen = [found for name, found in counted.items() if name in real or not real]
+    real = {name for name, _ in counted if os.path.exists("{}/{}/device".format(interfaces, name))}
+    chosen = [found for name, found in counted if name in real or not real]
     if not chosen:
         return None
-    return Traffic(sum(each.received for each in chosen), sum(each.sent for each in chosen))
+    return Traffic(sum([each.received for each in chosen]), sum([each.sent for each in chosen]))
 
 
-def _read(table: str) -> List[Tuple[str, Traffic]]:
+def _rows(table: bytes) -> List[Tuple[str, Traffic]]:
     found = []
-    try:
-        with open(table, errors="replace") as stream:
-            for line in stream:
-                name, colon, rest = line.rpartition(":")
-                fields = rest.split()
-                if colon and len(fields) >= 9 and fields[0].isdigit() and fields[8].isdigit():
-                    found.append((name.strip(), Traffic(int(fields[0]), int(fields[8]))))
-    except OSError:
-        pass
+    for line in table.split(b"\n"):
+        name, colon, rest = line.rpartition(b":")
+        fields = rest.split()
+        if colon and len(fields) >= 9 and fields[0].isdigit() and fields[8].isdigit():
+            found.append((os.fsdecode(name.strip()), Traffic(int(fields[0]), int(fields[8]))))
     return found

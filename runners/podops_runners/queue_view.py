@@ -4,7 +4,6 @@ import json
 from typing import Any, Dict, Optional
 
 from podops_runners import moving, records, run_queue, states, ticket
-from podops_runners.policies import read_policies
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import RunDir
 
@@ -68,16 +67,15 @@ def asked_gpus(spec: Dict[str, Any]) -> str:
     return str(count) if count else ""
 
 
-def attempts(run: RunDir, spec: Dict[str, Any], attempt: int, beat: Dict[str, str], age_s: float) -> Dict[str, Any]:
-    """How many attempts the run may make, when the next one comes, and why the last one ended.
+def attempts(run: RunDir, most: int, attempt: int, beat: Dict[str, str], age_s: float) -> Dict[str, Any]:
+    """How many attempts the run may make (`most`), when the next one comes, and why the last one ended.
 
     `age_s` is the age of the heartbeat `beat`.
     """
-    most = read_policies(spec).retries.max + 1
     waits = _seconds(beat.get("wait")) if beat.get("phase") == RETRYING else None
     told = attempt > 1 or waits is not None
     return {
-        "attempts_max": max(1, most),
+        "attempts_max": most,
         "retry_in_s": None if waits is None else max(0.0, waits - age_s),
         "last_failure": _last_reason(run.attempts) if told else "",
     }

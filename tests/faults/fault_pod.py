@@ -135,7 +135,7 @@ class FaultPod:
         return run
 
     def samples(self) -> list[dict[str, Any]]:
-        gpus: list[dict[str, Any]] = GpuSource(self.simulate_gpus).report({})["gpus"]
+        gpus: list[dict[str, Any]] = GpuSource(self.simulate_gpus).report()["gpus"]
         return gpus
 
     def finish(self, run: RunDir, code: int = 0) -> None:

@@ -1,7 +1,7 @@
 """GPU samples of a pod, from the best source it has, never waited for longer than a moment."""
 
 import time
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 from podops_runners.gpu import card
 from podops_runners.gpu.best import BestGpus
@@ -26,9 +26,12 @@ class GpuSource:
         self._last: Optional[Dict[str, Any]] = None
         self._last_at = 0.0
 
-    def report(self, claims: Dict[int, str]) -> Dict[str, Any]:
-        """GpuReport in its wire form; `claims` tells which run of ours holds which GPU."""
-        fresh = self._reading.answer(_FIRST_WAIT_S if self._last is None else _WAIT_S)
+    def report(self, claims: Callable[[], Dict[int, str]] = dict) -> Dict[str, Any]:
+        """GpuReport in its wire form; `claims`, asked where there is a GPU, tells which run of ours holds which."""
+        if isinstance(self._source, BestGpus) and self._source.asks_nobody():
+            fresh: Optional[Dict[str, Any]] = self._read()
+        else:
+            fresh = self._reading.answer(_FIRST_WAIT_S if self._last is None else _WAIT_S)
         last = fresh or self._last
         if last is None:
             message = "the GPU driver has not answered for {:.0f} s".format(self._reading.waiting_s())
@@ -39,8 +42,9 @@ class GpuSource:
         if age > _STALE_S:
             message = "the GPU driver has not answered for {:.0f} s".format(age)
             gpus = [card.forgotten(gpu, message) for gpu in gpus]
+        claimed = claims() if gpus else {}
         for gpu in gpus:
-            attribute(gpu, claims.get(gpu["index"]))
+            attribute(gpu, claimed.get(gpu["index"]))
         return dict(last, message=message, gpus=gpus, age_s=round(age, 1))
 
     def close(self) -> None:

@@ -28,6 +28,10 @@ class BestGpus:
         self._failures = 0
         self._try_at = 0.0
 
+    def asks_nobody(self) -> bool:
+        """Whether a report would ask no driver and no program now, so that nothing in it can hang."""
+        return self._nvml is None and self._smi is None and time.monotonic() < self._try_at
+
     def report(self) -> Dict[str, Any]:
         """GpuReport in its wire form."""
         with self._lock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from podops_runners.container import ContainerLimits, CpuLimit, MemoryLimit
 from podops_runners.host import HostSampler
+from podops_runners.kernel_files import KernelFiles
 from podops_runners.network import Traffic, traffic
 from podops_runners.patient import Patient
 
@@ -39,7 +42,7 @@ def test_a_v2_container_has_the_limit_of_its_tightest_group_without_the_page_cac
             "cg/outer/inner/cpu.stat": "usage_usec 3500000\nuser_usec 1",
         },
     )
-    found = ContainerLimits(str(tmp_path / "proc"))
+    found = ContainerLimits(KernelFiles(), str(tmp_path / "proc"))
     assert found.memory() == MemoryLimit(6 * GIB, 64 * GIB)
     assert found.cpu() == CpuLimit(2.5, 3.5)
 
@@ -61,7 +64,7 @@ def test_a_v1_container_has_its_own_limits(tmp_path: Path, root: str) -> None:
             "cpu/cpuacct.usage": 7_000_000_000,
         },
     )
-    found = ContainerLimits(str(tmp_path / "proc"))
+    found = ContainerLimits(KernelFiles(), str(tmp_path / "proc"))
     assert found.memory() == MemoryLimit(2 * GIB, 8 * GIB)
     assert found.cpu() == CpuLimit(4.0, 7.0)
 
@@ -78,9 +81,9 @@ def test_no_limit_and_nonsense_are_no_limit(tmp_path: Path, limit: str) -> None:
             "cg/cpu.max": limit,
         },
     )
-    found = ContainerLimits(str(tmp_path / "proc"))
+    found = ContainerLimits(KernelFiles(), str(tmp_path / "proc"))
     assert (found.memory(), found.cpu()) == (None, None)
-    assert ContainerLimits(str(tmp_path / "nothing")).memory() is None
+    assert ContainerLimits(KernelFiles(), str(tmp_path / "nothing")).memory() is None
 
 
 def test_traffic_is_counted_once_however_many_bridges_it_crosses(tmp_path: Path) -> None:
@@ -89,9 +92,10 @@ def test_traffic_is_counted_once_however_many_bridges_it_crosses(tmp_path: Path)
     rows = [row.format("    lo", 9, 9), row.format("  eth0", 1000, 200), row.format("docker0", 900, 100), "broken: x"]
     table.write_text("Inter-|   Receive\n face |bytes\n" + "\n".join(rows))
     (tmp_path / "net/eth0/device").mkdir(parents=True)
-    assert traffic(str(table), str(tmp_path / "net")) == Traffic(1000, 200)
-    assert traffic(str(table), str(tmp_path / "no")) == Traffic(1900, 300)  # a container: no card to be seen
-    assert traffic(str(tmp_path / "absent")) is None
+    files = KernelFiles()
+    assert traffic(files, str(table), str(tmp_path / "net")) == Traffic(1000, 200)
+    assert traffic(files, str(table), str(tmp_path / "no")) == Traffic(1900, 300)  # a container: no card to be seen
+    assert traffic(files, str(tmp_path / "absent")) is None
 
 
 def test_a_sample_of_this_machine_is_whole_and_a_missing_disk_says_so(tmp_path: Path) -> None:
@@ -106,6 +110,57 @@ def test_a_sample_of_this_machine_is_whole_and_a_missing_disk_says_so(tmp_path: 
     root, volume, absent = sample["disks"]
     assert root["path"] == "/" and 0 < volume["used_bytes"] <= volume["total_bytes"]
     assert (absent["error"], absent["total_bytes"]) == ("No such file or directory", 0)
+
+
+def test_a_kernel_file_is_read_as_it_is_now_and_is_empty_when_it_has_gone(tmp_path: Path) -> None:
+    files = KernelFiles()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        name = f"/proc/{child.pid}/comm"
+        assert files.read(name) in (b"cat\n", b"python\n") and files.read("/proc/self/stat")
+        before = files.read("/proc/uptime")
+        while files.read("/proc/uptime") == before:
+            time.sleep(0.01)
+    assert files.read(name) == b""
+    late = tmp_path / "late"
+    assert files.read(str(late)) == b""
+    late.write_bytes(b"x" * 200_000)
+    assert files.read(str(late)) == b"x" * 200_000
+    late.write_bytes(b"less")
+    assert files.read(str(late)) == b"less"
+
+
+def test_a_disk_that_hangs_costs_its_own_line_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, statvfs = threading.Event(), os.statvfs
+
+    def stuck(path: str) -> os.statvfs_result:
+        if path == str(tmp_path):
+            answers.wait(60)
+        return statvfs(path)
+
+    monkeypatch.setattr(os, "statvfs", stuck)
+    sampler = HostSampler([str(tmp_path), str(tmp_path / "absent")])
+    for _ in range(2):
+        root, volume, absent = sampler.sample()["disks"]
+        assert (root["error"], absent["error"]) == ("", "No such file or directory")
+        assert "does not answer for" in volume["error"] and volume["total_bytes"] == 0
+    answers.set()
+    deadline = time.monotonic() + 20
+    while volume["error"] and time.monotonic() < deadline:
+        volume = sampler.sample()["disks"][1]
+    assert volume["error"] == "" and volume["total_bytes"] > 0
+
+
+def test_questions_that_are_answered_cost_no_thread_each() -> None:
+    quick = Patient(threading.get_native_id)
+    answers = [quick.answer(30) for _ in range(5)]
+    assert len(set(answers)) == 1 and answers[0] != threading.get_native_id()
+
+
+def test_a_question_that_cannot_be_asked_has_no_answer_and_the_next_one_may_have(tmp_path: Path) -> None:
+    careless = Patient((tmp_path / "later").read_text)
+    assert careless.answer(30) is None
+    (tmp_path / "later").write_text("answer")
+    assert careless.answer(30) == "answer"
 
 
 def test_a_question_that_hangs_is_asked_once_and_waited_for_no_longer_than_allowed() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from podops_runners import process, scan
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import STANDARD
 from podops_runners.scan import Project, Scanner
@@ -85,6 +88,58 @@ def test_a_root_that_vanishes_keeps_its_runs_and_the_other_roots_go_on(tmp_path:
     put(second, "c", run_spec__json="{}", summary__json='{"ok": true}')
     assert set(watched.scan()) == {("first", "a"), ("second", "b"), ("second", "c")}
     assert "cannot be read" in watched.problems["first"]
+
+
+def test_what_changes_in_a_run_that_lives_is_seen_at_the_next_look(tmp_path: Path) -> None:
+    me = process.own_identity()
+    claim = {"machine_id": process.machine_id(), "boot_id": process.boot_id(), "supervisor": me, "child": me}
+    run = put(tmp_path, "r", run_spec__json='{"preset": "p"}', stdout__log="", metrics__jsonl='{"step": 1}\n')
+    (run / ".ops").mkdir()
+    (run / ".ops/claim.json").write_text(json.dumps(claim))
+    watched = scanner(tmp_path)
+
+    def look() -> dict[str, Any]:
+        return watched.scan()[(tmp_path.name, "r")]
+
+    assert (look()["state"], look()["heartbeat_line"], look()["metrics"]) == ("running", "", {"step": 1.0})
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 2, "loss": 0.5}\n')
+    assert (look()["step"], look()["metrics"]) == (2, {"step": 2.0, "loss": 0.5})
+    for step in (7, 8):  # replaced by one of the same length, maybe within one tick of the clock
+        (run / "new").write_text(f"2026-11-21T10:15:05Z running step={step} total=9")
+        (run / "new").replace(run / "heartbeat.txt")
+        assert (look()["step"], look()["total_steps"]) == (step, 9)
+    (run / "run_spec.json").write_text('{"preset": "other", "tags": ["a"]}')
+    assert (look()["preset"], look()["tags"]) == ("other", ["a"])
+    (run / ".ops/kill.json").write_text("{}")
+    assert look()["state"] == "stopping"
+    (run / "summary.json").write_text('{"ok": true, "last_metrics": {"loss": 0.1, "final": 1}}')
+    assert (look()["state"], look()["metrics"]) == ("succeeded", {"loss": 0.5, "final": 1.0, "step": 2.0})
+
+
+def test_a_run_whose_processes_have_gone_is_lost_whichever_of_them_lived_last(tmp_path: Path) -> None:
+    gone, me = {"pid": 2**22 + 1, "start_ticks": 1, "boot_id": process.boot_id()}, process.own_identity()
+    run = put(tmp_path, "r", run_spec__json="{}")
+    (run / ".ops").mkdir()
+
+    def state(supervisor: object, child: object, shim: object) -> object:
+        claim = {"machine_id": process.machine_id(), "boot_id": process.boot_id()}
+        (run / ".ops/claim.json").write_text(json.dumps(dict(claim, supervisor=supervisor, child=child)))
+        (run / ".ops/child.json").write_text(json.dumps({"shim": shim}))
+        os.utime(run / ".ops/claim.json", (1, 1))  # too long ago for anybody to be on the way
+        return scanner(tmp_path).scan()[(tmp_path.name, "r")]["state"]
+
+    assert [state(me, gone, gone), state(gone, me, gone), state(gone, gone, me)] == ["running"] * 3
+    assert state(gone, gone, gone) == "lost"
+
+
+def test_a_directory_that_is_no_run_any_more_is_listed_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_RECHECK_S", 0.0)
+    run = put(tmp_path, "r", summary__json='{"ok": true}')
+    watched = scanner(tmp_path)
+    assert [one["state"] for one in watched.scan().values()] == ["succeeded"]
+    (run / "summary.json").unlink()
+    assert watched.scan() == {}
 
 
 def test_of_runs_that_were_deleted_nothing_is_kept_in_memory(tmp_path: Path) -> None:
