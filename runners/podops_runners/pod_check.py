@@ -20,6 +20,9 @@ _PASSING = {"overlay": "the container's own layer", "aufs": "the container's own
 
 _COMMAND_S = 15.0
 
+#: What a tmux needs that works, seconds; it takes milliseconds.
+_TMUX_S = 3.0
+
 Finding = Dict[str, str]
 
 
@@ -55,9 +58,10 @@ def _tmux(needed: bool) -> Finding:
         return _finding("ok", "tmux", "not used: tmux.enabled is false")
     if tmux.available() is None:
         return _finding("fail", "tmux", "not installed", "apt-get install tmux there, or set tmux.enabled: false")
-    done = _run(["tmux", "-V"])
+    done = _run(["tmux", "-V"], _TMUX_S)
     if done[0] != 0:
-        return _finding("fail", "tmux", "does not run: {}".format(_last_line(done[1])), "reinstall tmux there")
+        hint = "reinstall tmux there, or set tmux.enabled: false"
+        return _finding("fail", "tmux", "does not run: {}".format(_last_line(done[1])), hint)
     return _finding("ok", "tmux", done[1].replace("tmux", "").strip())
 
 
@@ -265,7 +269,7 @@ def fix(request: Dict[str, Any]) -> Dict[str, Any]:
     return {"message": "{} fills ~/.netrc now; the old one is {}".format(path, kept)}
 
 
-def _run(command: List[str]) -> Tuple[Optional[int], str]:
+def _run(command: List[str], within: float = _COMMAND_S) -> Tuple[Optional[int], str]:
     """Exit status and what was said; no status when it could not be started or did not end."""
     basics = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     try:
@@ -275,12 +279,12 @@ def _run(command: List[str]) -> Tuple[Optional[int], str]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=_COMMAND_S,
+            timeout=within,
         )
     except OSError as error:
         return None, error.strerror or str(error)
     except subprocess.TimeoutExpired:
-        return None, "no answer within {:g} s".format(_COMMAND_S)
+        return None, "no answer within {:g} s".format(within)
     return done.returncode, done.stdout.decode("utf-8", "replace").strip()
 
 

@@ -1,6 +1,7 @@
 """Our own tmux server on a pod, started from a clean environment, and the sessions in it."""
 
 import os
+import time
 from typing import Dict, List, Optional
 
 from podops_runners import machine, on_path, records
@@ -26,6 +27,12 @@ _SERVER_ENVIRONMENT = (
 #: Where the version of this machine's tmux is kept: asking takes as long as the rest of a hello.
 _VERSION = "tmux.json"
 
+#: How long tmux may take to tell its version, which nothing depends on, and to do anything else, seconds.
+_TELL_S, _ANSWER_S = 1.5, 4.0
+
+#: After a tmux that did not answer nobody asks it for so long, seconds; its mark is the time of this file.
+_HUNG, _HUNG_S = "tmux.hung", 60.0
+
 
 class TmuxError(Exception):
     """tmux is missing or refused; the text says which."""
@@ -39,7 +46,7 @@ def available() -> Optional[str]:
 def version() -> Optional[str]:
     """What `tmux -V` says, asked once for each tmux there is; `None` without a tmux."""
     program = available()
-    if program is None:
+    if program is None or _is_hung():
         return None
     try:
         info = os.stat(program)
@@ -60,7 +67,9 @@ def _tell_version(program: str) -> Optional[str]:
     import subprocess
 
     try:
-        said = subprocess.run([program, "-V"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5).stdout
+        said = subprocess.run(
+            [program, "-V"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=_TELL_S
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
     return said.decode("utf-8", "replace").replace("tmux", "").strip() or None
@@ -112,6 +121,8 @@ def _tmux(socket: str, arguments: List[str], clean_server: bool = False) -> str:
     program = available()
     if program is None:
         raise TmuxError("tmux is not installed")
+    if _is_hung():
+        raise TmuxError("tmux did not answer a moment ago")
     # Here, because a link that finds the agent at work starts nothing.
     import subprocess
 
@@ -123,10 +134,28 @@ def _tmux(socket: str, arguments: List[str], clean_server: bool = False) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            timeout=20,
+            timeout=_ANSWER_S,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise TmuxError("tmux did not answer: {}".format(error))
+    except subprocess.TimeoutExpired:
+        _note_hung()
+        raise TmuxError("tmux did not answer within {:g} s".format(_ANSWER_S))
+    except OSError as error:
+        raise TmuxError("tmux cannot be started: {}".format(error))
     if done.returncode != 0:
         raise TmuxError(done.stderr.decode("utf-8", "replace").strip() or "tmux failed")
     return done.stdout.decode("utf-8", "replace")
+
+
+def _is_hung() -> bool:
+    """Whether it has not answered somebody a while ago, whom it kept waiting long enough for all."""
+    try:
+        return 0 <= time.time() - os.stat(machine.path_of(_HUNG)).st_mtime < _HUNG_S
+    except OSError:
+        return False
+
+
+def _note_hung() -> None:
+    try:
+        records.write_bytes(machine.path_of(_HUNG), b"", durable=False)
+    except OSError:
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -89,6 +90,11 @@ def tools(folder: Path, *names: str) -> str:
         assert program is not None, name
         (folder / name).symlink_to(program)
     return str(folder)
+
+
+def events_of(run_dir: Path) -> dict[str, Any]:
+    """The events of a run by their names."""
+    return {event["event"]: event for event in map(json.loads, (run_dir / "events.jsonl").read_text().splitlines())}
 
 
 def test_no_project_file_is_told_with_the_ways_to_get_one(ops: Ops, world: Path) -> None:
@@ -278,6 +284,23 @@ def test_a_pod_without_tmux_is_told_before_anything_is_made(
     project(bare, presets=PRESETS, tmux={"enabled": False, "watch_interval_sec": 1})
     run_id = ops(*SUBMIT, "--json").json["run_id"]
     assert ops("run", "wait", run_id).returncode == 0, "the cure that was told works"
+
+
+def test_a_tmux_that_hangs_keeps_no_run_from_its_start_and_nobody_waits_for_it_twice(
+    ops: Ops, ssh_pod: MakeSshPod, project: MakeProject, world: Path
+) -> None:
+    path = tools(world / "bin", "bash", "python3", "sleep")
+    (world / "bin/tmux").write_text("#!/bin/bash\nexec sleep 1000\n")
+    (world / "bin/tmux").chmod(0o755)
+    pod = ssh_pod("hung", path=path)
+    project(pod, presets=PRESETS)
+    for run_id in ("first", "second"):
+        assert ops(*SUBMIT, "--run-id", run_id, timeout=30).returncode == 0
+        assert ops("run", "wait", run_id).returncode == 0
+    why = [events_of(pod.outputs_dir / run_id)["no_session"]["detail"] for run_id in ("first", "second")]
+    assert re.match(r"tmux did not answer (within \d s|a moment ago)", why[0])
+    assert why[1] == "tmux did not answer a moment ago"
+    assert "tmux: does not run: no answer within 3 s" in ops("doctor").stdout
 
 
 def test_an_outputs_root_that_cannot_be_made_is_told_with_the_cure(ops: Ops, pod: Reached) -> None:

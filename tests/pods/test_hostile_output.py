@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,10 @@ def test_the_status_of_such_a_run_stays_small_printable_and_true(
         assert terminal.ended() == 0
         assert hostile.stray(terminal.output) == b"", words
         assert b"h1" in terminal.output
+    if what == "long":
+        page = ops("run", "status", "h1").stdout
+        assert max(map(len, page.splitlines())) < 1000 and re.search(r"x… \(\+[\d,]+ characters\)", page)
+        assert max(map(len, status["stdout_tail"])) > 50_000, "a script gets it whole"
 
 
 @pytest.mark.parametrize(("preset", "signal"), [("stubborn1", 15), ("stubborn3", 9)])

@@ -1,4 +1,4 @@
-"""Pods that come and go while the app is open."""
+"""Pods that come and go, and a project file that changes, while the app is open."""
 
 from __future__ import annotations
 
@@ -45,6 +45,34 @@ async def test_a_rented_pod_appears_in_the_app_can_be_chosen_and_is_shown_as_gon
         provider.tell()
         await until(pilot, lambda: app.fleet.snapshot.pods["rented"].state == "gone")
         assert "tells of it no more" in await until_drawn(pilot, app, "gone")
+
+
+async def test_changed_presets_count_at_once_and_a_broken_file_is_told_with_its_line(project: MakeProject) -> None:
+    old = {"old": {"kind": "command", "command": "true"}}
+    file = project("here", presets=old).file
+    app = OpsApp(load_project(path=file, environ={}))
+
+    def told() -> list[str]:
+        return [note.message for note in app._notifications]
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_drawn(pilot, app, "live")
+        project("here", presets=old | {"new": {"kind": "comand", "command": "echo right"}})
+        await until(pilot, lambda: bool(told()))
+        line = file.read_text().split("comand")[0].count("\n") + 1
+        assert told()[0].startswith(f"{file}:{line}: ") and told()[0].endswith("goes on with what it read before")
+        await pilot.press("R")
+        await until(pilot, lambda: len(told()) == 2)
+        assert told()[1] == told()[0], "R tells it again"
+        await pilot.press("s")
+        assert "new" not in await until_drawn(pilot, app, "old  command")
+        await pilot.press("escape")
+        assert app.fleet.snapshot.pods["here"].state == "live"
+        project("here", presets=old | {"new": {"kind": "command", "command": "echo right"}})
+        await pilot.press("R")
+        await until(pilot, lambda: "its presets count from now on" in told()[-1])
+        await pilot.press("s")
+        await until_drawn(pilot, app, "new  command")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])

@@ -28,6 +28,7 @@ from podops_tui import pauses
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
 from podops_tui.attending import Attending
+from podops_tui.follows_project_file import FILE_S, FollowsProjectFile
 from podops_tui.keeping import Keeping
 from podops_tui.keys_in_turn import KeysInTurn
 from podops_tui.live_screen import LiveScreen
@@ -66,7 +67,7 @@ def run_app(
     return app.return_code or 0
 
 
-class OpsApp(QueueDeeds, KeysInTurn):
+class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
     BINDINGS: ClassVar[list[BindingType]] = bindings()
     CSS = "Screen { scrollbar-size: 1 1; } * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
     TITLE = "ops"
@@ -93,6 +94,7 @@ class OpsApp(QueueDeeds, KeysInTurn):
         self._attending = Attending()
         self._home = FleetScreen()
         self._leaving = ExitStack()
+        self.begin_to_look(config)
 
     def get_driver_class(self) -> type[Driver]:
         chosen = super().get_driver_class()
@@ -121,6 +123,7 @@ class OpsApp(QueueDeeds, KeysInTurn):
         self._second()
         self.set_interval(_DRAW_S, self._redraw_changed)
         self.set_interval(_AGE_S, self._second)
+        self.set_interval(FILE_S, self.look_at_project_file)
         if self._on_start is not None:
             self._do(self._on_start(self.fleet), "")
 
@@ -204,11 +207,13 @@ class OpsApp(QueueDeeds, KeysInTurn):
             self.notify(f"copied {shown}", markup=False)
 
     def op_retry(self) -> None:
+        self.look_at_project_file(asked=True)
         screen = self.screen
         if isinstance(screen, LiveScreen) and (pod := screen.selected_pod) is not None:
             self.fleet.retry(pod.name)
 
     def op_retry_all(self) -> None:
+        self.look_at_project_file(asked=True)
         for pod in self.snapshot.pods.values():
             if pod.state != "live":
                 self.fleet.retry(pod.name)

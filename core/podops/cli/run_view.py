@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from podops.fleet.attempts import AttemptRecord
     from podops.fleet.snapshot import RunSnapshot
 
+#: So much of one line of a log stands on the page of a run, characters.
+_MOST_OF_LINE = 500
+
 
 def run_summary(run: RunSnapshot, as_of: float | None = None) -> dict[str, Any]:
     """One entry of `run list --json`; `as_of` when it was recalled from the history."""
@@ -153,7 +156,14 @@ def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str
     if len(attempts) > 1 or (attempts and not run.ended):
         headers = ("ATTEMPT", "STATE", "REASON", "ELAPSED", "EVIDENCE")
         lines += ["", table(headers, [_attempt_row(attempt) for attempt in attempts], state_column=1)]
-    return "\n".join([*lines, "", *tail])
+    return "\n".join([*lines, "", *(_clipped(line) for line in tail)])
+
+
+def _clipped(line: str) -> str:
+    """A line of the log that is no longer than a person reads; `run tail` and --json have it whole."""
+    return (
+        line if len(line) <= _MOST_OF_LINE else f"{line[:_MOST_OF_LINE]}… (+{len(line) - _MOST_OF_LINE:,} characters)"
+    )
 
 
 def _log(run: RunSnapshot) -> str:

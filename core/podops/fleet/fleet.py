@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from podops.config.model import PodConfig, ProjectConfig
+from podops.config.model import PodConfig, PresetConfig, ProjectConfig
 from podops.config.reader import nearest
 from podops.errors import NotFoundError
 from podops.fleet import wire
@@ -132,6 +133,10 @@ class Fleet(RunFiles):
     def config(self) -> ProjectConfig:
         """The project, with the pods that its sources tell of now."""
         return self._config
+
+    def use_presets(self, presets: Mapping[str, PresetConfig]) -> None:
+        """Those of a project file that has changed."""
+        self._config = replace(self._config, presets=dict(presets))
 
     @property
     def snapshot(self) -> FleetSnapshot:

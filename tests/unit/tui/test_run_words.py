@@ -11,6 +11,7 @@ import pytest
 
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.run_words import retry, waits_for, why
+from podops_tui.widgets.heartbeat_pane import heartbeat
 from podops_tui.widgets.runs_table import RunsTable
 
 QUEUED = RunSnapshot("r", "p", "queued", place=2, priority=-3)
@@ -34,6 +35,14 @@ def test_a_time_of_the_pod_is_told_as_the_clock_here_shows_it() -> None:
 @pytest.mark.parametrize("moment", ["2026-02-31 10:00:00Z", "0000-01-01 00:00:00Z", "9999-12-31 23:59:59Z"])
 def test_a_time_that_no_calendar_has_is_told_as_it_came(moment: str) -> None:
     assert moment in waits_for(replace(QUEUED, detail=f"not before {moment}"))
+
+
+def test_the_step_of_a_run_stands_once_in_its_heartbeat() -> None:
+    line = "2026-11-21T18:19:05Z running pid=7 step=40 total=400 phase=ready"
+    run = RunSnapshot("r", "p", "running", heartbeat_line=line, step=40, total_steps=400, metrics={"step": 40})
+    shown = heartbeat(run, run.received_at).plain
+    assert shown.count("step") == 1 and "step 40/400" in shown
+    assert "pid=7 phase=ready" in shown
 
 
 def test_a_retry_counts_down_from_when_it_was_told() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.text import Text
 
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean
 from podops_tui.format import age, bar, elapsed, ratio, size, steps, ticking
 from podops_tui.run_words import attempt_words, retry, run_mark, waited
+
+_STEPS = re.compile(r" (?:step|total)=\S+")
 
 
 def heartbeat(run: RunSnapshot, now: float) -> Text:
@@ -29,17 +33,24 @@ def heartbeat(run: RunSnapshot, now: float) -> Text:
     written = age(ticking(run.log_age_s, run, now))
     text.append(f"beat {beat} ago · log {written} ago, {size(run.log_bytes)}\n", "dim")
     if run.heartbeat_line:
-        text.append(clean(run.heartbeat_line) + "\n")
+        text.append(clean(_without_steps(run)) + "\n")
     if run.step is not None:
         done = ratio(run.step, run.total_steps)
         text.append(f"step {steps(run)}" + (f"  {bar(done, 16)}" if done is not None else "") + "\n")
     for name, value in run.metrics.items():
+        if name == "step" and run.step is not None:
+            continue  # it has a row of its own
         text.append(f"{clean(name):<16} ", "dim").append(f"{value:.6g}\n")
     if run.detail:
         text.append(clean(run.detail) + "\n", colour)
     for problem in run.problems:
         text.append(f"! {clean(problem)}\n", "yellow")
     return text
+
+
+def _without_steps(run: RunSnapshot) -> str:
+    """The heartbeat's line, but for the steps where they have a row of their own."""
+    return run.heartbeat_line if run.step is None else _STEPS.sub("", run.heartbeat_line)
 
 
 def _queue(run: RunSnapshot, now: float) -> Text:
