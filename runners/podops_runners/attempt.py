@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
-from podops_runners import cgroup, end_facts, log_limit, process, states
+from podops_runners import at_work, cgroup, end_facts, log_limit, process, states
 from podops_runners.asked_to_stop import CTRL_C, SENT_SIGTERM, with_the_child
 from podops_runners.journal import Journal
 from podops_runners.log_breaker import LogBreaker
@@ -13,7 +13,7 @@ from podops_runners.log_guard import LogGuard
 from podops_runners.output import Output
 from podops_runners.policies import Policies
 from podops_runners.presence import Presence
-from podops_runners.records import number, read_record
+from podops_runners.records import number
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import parse_heartbeat
 from podops_runners.service import HealthProbe
@@ -77,7 +77,7 @@ class Attempt:
         # What ran before an adoption counts towards the timeout. The clock on the wall could be set meanwhile.
         before = process.age_s(child.identity) if child.adopted and child.identity else 0.0
         self._clock = time.monotonic() - before
-        self._output = Output(run, spec, child.beginning.log_start, journal.keep, child.adopted)
+        self._output = Output(run, spec, child.beginning.log_start, journal.keep_here, child.adopted)
         self._stop: Optional[GracefulStop] = None
         self._cause: Optional[str] = None
         self._detail = ""
@@ -185,7 +185,7 @@ class Attempt:
             self._take_kill_request(now)
 
     def _take_kill_request(self, now: float) -> None:
-        request, _ = read_record(self._run.kill_request)
+        request = at_work.kill_request(self._run)
         if request is None:
             return
         asked = number(request.get("grace_s"))

@@ -19,8 +19,10 @@ _MOST = 10_000
 class Journal:
     """Events, heartbeat and records of one run. What the volume does not take now is written when it does again."""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, run: RunDir, is_gone: Callable[[], bool] = lambda: False) -> None:
+        """Once the run's directory `is_gone`, nothing is written: half a run would come to be."""
         self._run = run
+        self._is_gone = is_gone
         self._waiting: List[Dict[str, Any]] = []
         self._again: Dict[str, Callable[[], object]] = {}
         self._trouble = ""
@@ -35,6 +37,10 @@ class Journal:
             self.tell(error)
             return False
 
+    def keep_here(self, write: Callable[[], object]) -> bool:
+        """Do one write into the run's directory; whether it worked."""
+        return not self._is_gone() and self.keep(write)
+
     def tell(self, error: OSError) -> None:
         """Show what the volume refuses, in the pane and in the heartbeats of the next minute."""
         text = "{}: {}".format(errno.errorcode.get(error.errno or 0, "EIO"), error.strerror or error)
@@ -46,7 +52,7 @@ class Journal:
     def keep_until_done(self, name: str, write: Callable[[], object]) -> None:
         """Do one write now or, when the volume takes it again, later; a later write of the same name replaces it."""
         self._again.pop(name, None)
-        if not self.keep(write):
+        if not self.keep_here(write):
             self._again[name] = write
 
     @property
@@ -64,12 +70,12 @@ class Journal:
     def catch_up(self) -> bool:
         """Write what waits; whether nothing does any more."""
         for name in list(self._again):
-            if not self.keep(self._again[name]):
+            if not self.keep_here(self._again[name]):
                 return False
             del self._again[name]
         while self._waiting:
             line = self._waiting[0]
-            if not self.keep(lambda line=line: records.append_line(self._run.events, line)):  # type: ignore[misc]
+            if not self.keep_here(lambda line=line: records.append_line(self._run.events, line)):  # type: ignore[misc]
                 return False
             self._waiting.pop(0)
         return True
@@ -77,9 +83,9 @@ class Journal:
     def beat(self, state: str, facts: Dict[str, Any]) -> None:
         """Write the heartbeat, on a full disk into the file that is there."""
         line = heartbeat_line(state, dict(facts, trouble=self.trouble.replace(" ", "_") or None)).encode()
-        if not self.keep(lambda: records.write_bytes(self._run.heartbeat, line, durable=False)):
+        if not self.keep_here(lambda: records.write_bytes(self._run.heartbeat, line, durable=False)):
             line = heartbeat_line(state, dict(facts, trouble=self.trouble.replace(" ", "_"))).encode()
-            self.keep(lambda: records.overwrite_bytes(self._run.heartbeat, line))
+            self.keep_here(lambda: records.overwrite_bytes(self._run.heartbeat, line))
 
 
 def _say(text: str) -> None:

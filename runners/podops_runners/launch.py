@@ -5,7 +5,7 @@ import time
 import zlib
 from typing import Any, Dict, List, Optional, Sequence
 
-from podops_runners import end_facts, gpu_claims, machine, program, protocol, records, run_claim, states, tmux
+from podops_runners import at_work, end_facts, gpu_claims, machine, program, protocol, records, run_claim, states, tmux
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event, iso
 from podops_runners.runid import session_name
@@ -140,6 +140,7 @@ def end_unstarted(
         event(run, "ended", state=state, reason=reason, detail=detail)
     records.write_record(run.summary, record)
     gpu_claims.release(run.path)
+    at_work.forget(run.path)
     machine.wake_agent()
 
 

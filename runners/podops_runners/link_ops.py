@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from podops_runners import answers, protocol, records, states
+from podops_runners import answers, at_work, protocol, records, states
 from podops_runners.frames import Frame
 from podops_runners.log_marks import LogMarks
 from podops_runners.rundir import RunDir
@@ -90,6 +90,10 @@ class LinkOps:
     def kill(self, request: Header) -> Header:
         from podops_runners.kill import request_kill
 
+        grace_s, by = records.number(request.get("grace_s")), str(request.get("by") or "a user")[:200]
+        for _, path in self._places(request):
+            if at_work.is_lost(path):
+                return at_work.end(path, grace_s, by)
         project, run = self._locate(request)
         wire = Scanner([project]).one(project, run.run_id)
         if not wire.get("owned", True):
@@ -105,13 +109,8 @@ class LinkOps:
                 "run {} was never started by podops".format(run.run_id),
                 "what works in {} was started by hand; end it where you started it".format(run.path),
             )
-        grace = request.get("grace_s")
         try:
-            return request_kill(
-                run,
-                float(grace) if isinstance(grace, (int, float)) else None,
-                str(request.get("by") or "a user")[:200],
-            )
+            return request_kill(run, grace_s, by)
         except OSError as error:
             raise OpError(
                 protocol.E_UNWRITABLE,
@@ -164,6 +163,9 @@ class LinkOps:
             self._connections.take(frame)
 
     def run(self, request: Header) -> Header:
+        for _, path in self._places(request):
+            if at_work.is_lost(path):
+                return {"run": at_work.told(path), "summary": None, "metadata": None, "spec": None}
         project, run = self._locate(request)
         told = Scanner([project]).one(project, run.run_id)
         return {
@@ -243,15 +245,22 @@ class LinkOps:
             follower.ack(_whole(request, "offset", 0))
 
     def _locate(self, request: Header) -> Tuple[Project, RunDir]:
-        run_id = request.get("run_id")
+        for project, path in self._places(request):
+            if os.path.isdir(path):
+                return project, RunDir(path, project.layout)
+        if any(at_work.is_lost(path) for _, path in self._places(request)):
+            told = "run {}: {}".format(request.get("run_id"), at_work.GONE)
+            raise OpError(protocol.E_FAILED, told, "end it with `ops run kill`")
+        told = "there is no run {} here".format(request.get("run_id"))
+        raise OpError(protocol.E_NOT_FOUND, told, "see `ops run list`")
+
+    def _places(self, request: Header) -> List[Tuple[Project, str]]:
+        """Where the run would be, in each project it may belong to."""
+        run_id, wanted = request.get("run_id"), request.get("project")
         if not isinstance(run_id, str) or not is_valid_run_id(run_id):
             raise OpError(protocol.E_USAGE, "{!r} cannot be a run id".format(run_id))
-        wanted = request.get("project")
-        for project in self._projects:
-            path = os.path.join(project.outputs_dir, run_id)
-            if (not wanted or wanted == project.name) and os.path.isdir(path):
-                return project, RunDir(path, project.layout)
-        raise OpError(protocol.E_NOT_FOUND, "there is no run {} here".format(run_id), "see `ops run list`")
+        mine = [project for project in self._projects if not wanted or wanted == project.name]
+        return [(project, os.path.join(project.outputs_dir, run_id)) for project in mine]
 
 
 def _check(request: Header) -> Header:

@@ -43,8 +43,14 @@ class Presence:
         return None
 
     def is_deleted(self) -> bool:
-        """Whether somebody removed the directory: nothing will ever be written there again."""
-        try:
-            return self._held >= 0 and os.fstat(self._held).st_nlink == 0
-        except OSError:
+        """Whether somebody removed the directory, or is about to: nothing is to be written there ever again."""
+        if self._held < 0:
             return False
+        try:
+            for path in (self._run.spec, self._run.claim):
+                os.stat(os.path.relpath(path, self._run.path), dir_fd=self._held)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            pass
+        return False

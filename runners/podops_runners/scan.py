@@ -5,7 +5,7 @@ import stat
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from podops_runners import last_metrics, process, queue_view, record_facts, states, waiting
+from podops_runners import at_work, last_metrics, process, queue_view, record_facts, states, waiting
 from podops_runners.derive import Evidence, derive_state, lost_because
 from podops_runners.last_metrics import LastMetrics
 from podops_runners.open_cache import OpenCache
@@ -73,6 +73,7 @@ class Scanner:
                     why = "the outputs root {} cannot be read: {}".format(project.outputs_dir, error.strerror)
                     self.problems[project.name] = why
                 found.update(known)
+            found.update(self._at_work(project, found))
         for key in set(self._found) - set(found):
             self._resting.forget(key)
         self._found = found
@@ -80,6 +81,17 @@ class Scanner:
         if time.monotonic() - self._forgot_at >= _FORGET_S:
             self._forget(found)
         return found
+
+    def _at_work(self, project: Project, found: Dict[Key, Dict[str, Any]]) -> Dict[Key, Dict[str, Any]]:
+        """Runs that go on though their directory is gone."""
+        runs = at_work.run_ids(project.outputs_dir)
+        lost = (
+            (run_id, os.path.join(project.outputs_dir, run_id))
+            for run_id in runs
+            if (project.name, run_id) not in found
+        )
+        told = ((run_id, at_work.told(path)) for run_id, path in lost if at_work.lives_on(path))
+        return {(project.name, run_id): run for run_id, run in told}
 
     def _forget(self, found: Dict[Key, Dict[str, Any]]) -> None:
         """Keep nothing of what has gone."""

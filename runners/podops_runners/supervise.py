@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Union
 from podops_runners import (
     agent_process,
     asked_to_stop,
+    at_work,
     cgroup,
     end_facts,
     gpu_claims,
@@ -66,16 +67,16 @@ class Supervisor:
         self._spec = spec
         self._claim = claim
         self._policies = read_policies(spec)
-        self._journal = Journal(run)
+        self._presence = Presence(run)
+        self._journal = Journal(run, self._presence.is_deleted)
         self._inbox = SignalInbox()
         self._number = int(records.number(claim.get("attempt")) or 1)
         self._started = records.number(claim.get("started")) or time.time()
         #: The same moment by a clock that nobody sets.
         self._started_boot = records.number(claim.get("started_boot")) or process.since_boot()
-        self._presence = Presence(run)
         self._gpus = [index for index in claim.get("gpus") or [] if isinstance(index, int)]
         self._output_facts: Dict[str, Any] = {}
-        #: What went wrong without being worth ending the run, each told once.
+        #: What went wrong without ending the run.
         self._warnings: List[str] = []
         self._next_agent_look = 0.0
         self._beats = 0
@@ -199,6 +200,7 @@ class Supervisor:
         )
         self._journal.keep_until_done("claim", lambda: run_claim.update(self._run, self._claim))
         self._journal.keep(self._hold_gpus)
+        at_work.note(self._run, self._spec, self._claim)
         metadata, _ = records.read_record(self._run.metadata)
         if child.adopted and (metadata or {}).get("attempt") == self._number and (metadata or {}).get("started"):
             return
@@ -253,7 +255,7 @@ class Supervisor:
 
     def _delay(self, verdict: Verdict, ended: Ended) -> Optional[float]:
         may_go_on = verdict.state == states.FAILED or verdict.reason == "preempted"
-        if not may_go_on or os.path.exists(self._run.kill_request):
+        if not may_go_on or os.path.exists(self._run.kill_request) or self._presence.is_deleted():
             return None
         code, _ = end_facts.outcome(ended.status)
         log = LogRange(self._run.stdout_log, ended.log_start, ended.log_end)
@@ -324,6 +326,7 @@ class Supervisor:
             self._journal.keep(lambda: gpu_claims.release(self._run.path))
         if self._claim.get("port") is not None:
             self._journal.keep(lambda: serving.release_port(self._run))
+        at_work.forget(self._run.path)
         machine.wake_agent()
         return verdict.state
 
@@ -334,7 +337,7 @@ class Supervisor:
     def _write_summary(self, summary: Dict[str, Any]) -> None:
         """The one record worth waiting for: a full disk is often made room on, a lost volume often comes back."""
         deadline = time.monotonic() + _KEEP_TRYING_S
-        while not self._journal.keep(lambda: records.write_record(self._run.summary, summary)):
+        while not self._journal.keep_here(lambda: records.write_record(self._run.summary, summary)):
             if time.monotonic() > deadline or self._presence.is_deleted():
                 return
             self._journal.beat(str(summary["state"]), {"reason": summary["reason"]})

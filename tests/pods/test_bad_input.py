@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -431,6 +432,32 @@ def test_a_summary_with_numbers_that_json_does_not_have_is_told_in_json(ops: Ops
     summary.write_text(summary.read_text().replace('"last_metrics": {}', odd))
     shown = json.loads(ops("run", "status", "nan", "--json").stdout, parse_constant=pytest.fail)
     assert shown["summary"]["last_metrics"] == {"loss": None, "lr": [None, 1]}
+
+
+@pytest.mark.parametrize("supervisor", ["lives", "is gone too"])
+def test_a_run_whose_directory_is_removed_is_shown_as_such_and_can_still_be_killed(
+    ops: Ops, pod: Reached, project: MakeProject, supervisor: str
+) -> None:
+    project(pod.ssh or pod.name, presets={"long": {"kind": "command", "command": "echo up; sleep 500 & sleep 500"}})
+    ops("run", "submit", "--preset", "long", "--run-id", "r1")
+    run, marked = pod.runs / "r1", f"OPS_RUN_DIR={pod.runs / 'r1'}"
+    beat = run / "heartbeat.txt"
+    wait_for(lambda: beat.exists() and " running " in beat.read_text(), "its supervisor to watch it", 30)
+    pid = json.loads((run / ".ops/claim.json").read_text())["supervisor"]["pid"]
+    while run.exists():  # a heartbeat may be written meanwhile
+        shutil.rmtree(run, ignore_errors=True)
+    if supervisor == "is gone too":
+        os.kill(pid, signal.SIGKILL)
+    (shown,) = ops("run", "list", "--json").json["runs"]
+    assert (shown["run_id"], shown["state"], shown["pod"]) == ("r1", "running", "a100")
+    assert shown["problems"][0].startswith("its directory is gone")
+    assert "its directory is gone" in ops("run", "tail", "r1").stderr
+    killed = ops("run", "kill", "--yes", "--grace", "1", "r1", "--json")
+    assert (killed.returncode, killed.json["runs"][0]["state"]) == (0, "lost"), killed
+    wait_for(lambda: processes_with_env(marked) == [] and not Path(f"/proc/{pid}").exists(), "the end of all of it", 30)
+    assert not run.exists(), "no half of a run has come to be"
+    assert ops("run", "list", "--json").json["runs"] == []
+    assert told(ops, 3, "run", "kill", "--yes", "r1").message == "there is no run 'r1'"
 
 
 @LOCALLY

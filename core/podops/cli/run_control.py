@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +23,7 @@ from podops.errors import PodopsError, RefusedActionError, UnreachableError, Usa
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
-    from podops.fleet.snapshot import RunSnapshot
+    from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 
 #: A pod that stays silent for so long while one waits for its run ends the waiting, seconds.
 _SILENCE_S = 120.0
@@ -42,7 +43,7 @@ async def wait_until_ended(
     told: dict[str, str] = {}
     try:
         while True:
-            now = [fleet.snapshot.pods[run.pod].runs.get(run.run_id, run) for run in runs]
+            now = [_as_it_is(fleet.snapshot.pods[run.pod], run) for run in runs]
             for run in now:
                 if told.get(run.run_id) != run.state:
                     told[run.run_id] = run.state
@@ -58,6 +59,13 @@ async def wait_until_ended(
         stop()
 
 
+def _as_it_is(pod: PodSnapshot, run: RunSnapshot) -> RunSnapshot:
+    """The run as its pod tells it. One it tells of no more has been removed: nobody will ever know how it ended."""
+    if run.run_id in pod.runs or pod.state != "live" or not pod.listed or pod.unlisted:
+        return pod.runs.get(run.run_id, run)
+    return replace(run, state="lost", reason="unknown", detail="its directory was removed")
+
+
 def _tell_json(run: RunSnapshot) -> None:
     try:
         click.echo(json_text(_brief(run)))
@@ -67,7 +75,8 @@ def _tell_json(run: RunSnapshot) -> None:
 
 
 def _tell_person(run: RunSnapshot) -> None:
-    reason = f" ({run.reason})" if run.reason and run.reason != "ok" else ""
+    known = run.detail if run.state == "lost" else run.reason
+    reason = f" ({known})" if known and known != "ok" else ""
     click.echo(f"{run.run_id}  {run.state}{reason}", err=True)
 
 

@@ -70,7 +70,8 @@ def tail(
                 return error.exit_code
             start, stop_at = await _range(fleet, run, attempt, follow)
             if stop_at is not None and stop_at <= start:
-                say(f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet"))
+                words = f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet")
+                say("; ".join([words, *run.problems]))
                 return 0
             within = None if attempt is None else (start, run.log_bytes if stop_at is None else stop_at)
             chosen = fleet.follow(
