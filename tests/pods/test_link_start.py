@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from tests.pods.conftest import MakeSshPod
 from tests.pods.fleet_config import fleet_config, shows
 from tests.pods.loopback import POD_PATH, end_leftovers, wait_for
 from tests.pods.pod_side import PodSide
+from tests.pods.stand_in_gpus import StandInNvml
 
 #: Each of them takes a millisecond or more to load, and memory for as long as the link lives.
 ONLY_WHEN_ASKED = {
     *("concurrent.futures", "logging", "subprocess", "shutil", "tempfile", "platform", "datetime", "socket", "ctypes"),
-    *("asyncio", "runpy", "hashlib", "pynvml", "random", "netrc", "shlex"),
+    *("asyncio", "runpy", "hashlib", "pynvml", "pynvml_part", "random", "netrc", "shlex"),
     *(
         f"podops_runners.{name}"
         for name in ("launch", "submit", "pod_check", "logstream", "connections", "gpu.nvml_gpus")
@@ -33,26 +35,48 @@ def place(tmp_path: Path) -> Iterator[Path]:
     end_leftovers(tmp_path)
 
 
-def test_a_link_that_only_looks_loads_nothing_that_only_work_needs(place: Path) -> None:
+@pytest.fixture
+def compiled(place: Path) -> Iterator[Path]:
+    """What starts a link from the compiled copy."""
     copy = place / "podops"
     first = PodSide(sys.executable, place / "podops.pyz")
     try:
         first.hello(place / "runs")
         # The agent it has started unpacks and compiles the pod side; later links find both.
         wait_for((copy / "sizes").exists, "the compiled copy")
-        link = PodSide(sys.executable, copy / "__main__.py", options=("-X", "importtime"), env=_same_place(place))
-        link.hello(place / "runs")
-        link.push("runs")
-        link.push("sample")
-        link.push("sample")
-        link.process.kill()
-        told = link.process.communicate()[1].decode()
+        yield copy / "__main__.py"
     finally:
         first.process.kill()
         first.process.communicate()
-    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+
+
+def loads(place: Path, start: Path, env: Mapping[str, str]) -> set[str]:
+    """What a link loads until it has told its runs and two samples."""
+    link = PodSide(sys.executable, start, options=("-X", "importtime"), env={**_same_place(place), **env})
+    link.hello(place / "runs")
+    link.push("runs")
+    for _ in range(2):
+        link.push("sample")
+    link.process.kill()
+    told = link.process.communicate()[1].decode()
+    return {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+
+
+def test_a_link_that_only_looks_loads_nothing_that_only_work_needs(place: Path, compiled: Path) -> None:
+    loaded = loads(place, compiled, {})
     assert {"podops_runners.link_server", "podops_runners.scan", "podops_runners.host"} <= loaded
     assert not loaded & ONLY_WHEN_ASKED
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the stand-in for NVIDIA's library")
+def test_a_link_on_a_pod_with_gpus_loads_of_pynvml_the_part_that_is_used(place: Path, compiled: Path) -> None:
+    library = StandInNvml(place / "nvml")
+    library.install()
+    library.say("gpus 2")
+    loaded = loads(place, compiled, library.env)
+    assert {"ctypes", "pynvml_part"} <= loaded
+    # `ctypes.util` brings the last two along, and with them more memory than all of the pod side takes.
+    assert not loaded & {"pynvml", "ctypes.util", "subprocess", "shutil"}
 
 
 def _same_place(place: Path) -> dict[str, str]:

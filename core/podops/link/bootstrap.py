@@ -116,6 +116,7 @@ def main():
         say(have=True)
     python = sys.executable or "python3"
     env = dict((name, os.environ[name]) for name in ENV if name in os.environ)
+    env["MALLOC_ARENA_MAX"] = "1"  # one heap for all threads: of those that only wait, each keeps a megabyte
     copy = path[:-4]  # unpacked and compiled by the agent: a third of the time to start
     if whole(copy):
         path = copy + "/__main__.py"

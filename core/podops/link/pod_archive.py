@@ -1,13 +1,18 @@
-"""The pod side as one file: a zipapp of `podops_runners` and `pynvml.py`, the same bytes for the same sources."""
+"""The pod side as one file: a zipapp of `podops_runners` and `pynvml.py`, the same bytes for the same sources.
+
+Beside `pynvml.py` stands `pynvml_part.py`, the lines of it that are used: that is what a pod loads.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
 import io
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from podops.state_dir import private_directory, state_dir
@@ -31,6 +36,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 #: So many archives are kept besides the newest: of other versions that are still in use.
 _KEPT = 3
+
+#: What asks NVML.
+_ASKERS = "podops_runners/gpu/"
 
 _making = threading.Lock()
 
@@ -67,8 +75,9 @@ def _sources() -> list[tuple[str, Path]]:
 
 def _kept(sources: list[tuple[str, Path]]) -> bytes:
     """The archive as it was built before from the same files, else built and kept. Raises `OSError`."""
-    stats = [(name, str(path), found.st_mtime_ns, found.st_size) for name, path in sources if (found := path.stat())]
-    key = hashlib.sha256(f"{_MAIN}{stats}".encode()).hexdigest()[:32]
+    makers = [("", path) for path in (Path(__file__), Path(__file__).with_name("pynvml_part.py"))]
+    stats = [(name, str(path), (found := path.stat()).st_mtime_ns, found.st_size) for name, path in [*makers, *sources]]
+    key = hashlib.sha256(str(stats).encode()).hexdigest()[:32]
     directory = private_directory(state_dir(os.environ) / "pod-side")
     for file in directory.glob(f"{key}-*.pyz"):
         data = file.read_bytes()
@@ -89,12 +98,25 @@ def _built(sources: list[tuple[str, Path]]) -> bytes:
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in [("__main__.py", _MAIN.encode()), *((name, path.read_bytes()) for name, path in sources)]:
+        for name, data in _members(sources):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
     return buffer.getvalue()
+
+
+def _members(sources: list[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
+    from podops.link.pynvml_part import used_part
+
+    yield "__main__.py", _MAIN.encode()
+    for name, path in sources:
+        yield name, path.read_bytes()
+        if name == "pynvml.py":
+            # Without the part, the whole is loaded.
+            with contextlib.suppress(SyntaxError):
+                users = [user.read_text("utf-8") for where, user in sources if where.startswith(_ASKERS)]
+                yield "pynvml_part.py", used_part(path.read_text("utf-8"), users).encode()
 
 
 def _directory_of(package: str) -> Path:

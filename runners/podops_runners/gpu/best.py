@@ -1,10 +1,11 @@
 """The best source of GPU samples a pod has at this moment: NVML, else `nvidia-smi`, else none with the reason."""
 
+import os
 import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from podops_runners import on_path
+from podops_runners import on_path, process
 from podops_runners.gpu.nvml import NO_DRIVER, NvmlUnavailable, may_be_there
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class BestGpus:
                 self._smi = SmiGpus(program)
             return
         self._failures, self._left = 0, []
+        if not os.path.isfile(__file__):
+            process.give_back_memory()  # what is loaded from the archive has to be compiled
         if self._smi is not None:
             self._smi.close()
             self._smi = None

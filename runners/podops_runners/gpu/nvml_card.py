@@ -14,9 +14,9 @@ _NO_INSTANCE = 0xFFFFFFFF
 #: Forms of one query, the preferred first; a driver may lack any of them.
 _TEMPERATURE = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
 _CLOCK_REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
-_PROCESSES = tuple(
-    ("nvmlDeviceGet{}RunningProcesses_v3".format(kind), "nvmlDeviceGet{}RunningProcesses_v2".format(kind))
-    for kind in ("Compute", "Graphics")
+_PROCESSES = (
+    ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"),
+    ("nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v2"),
 )
 
 
