@@ -24,7 +24,7 @@ LINES = "python3 -u -c 'for n in range({}, {}): print(f\"{{n * 16:015d}}\")'"
 COUNT = 262_144
 FLOOD = (
     LINES.format(0, 200_000)
-    + "; until [ $(stat -c %b stdout.log) -lt 2048 ]; do sleep 0.1; done; "
+    + "; until [ $(stat -c %b stdout.log) -le 2048 ]; do sleep 0.1; done; "
     + LINES.format(200_000, COUNT)
 )
 LIMITED = {"policies": {"max_log_bytes": 1024 * 1024, "on_max_log": "punch"}}

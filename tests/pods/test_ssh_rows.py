@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -221,8 +222,29 @@ async def test_ciphers_that_the_configuration_chooses(ssh_pod: MakeSshPod) -> No
     rewrite(pod, "  IdentitiesOnly", "  Ciphers aes256-ctr\n  KexAlgorithms curve25519-sha256\n  IdentitiesOnly")
     await connects(pod)
     rewrite(pod, "Ciphers aes256-ctr", "Ciphers aes128-gcm@openssh.com")
-    told = (await failure(pod)).message
-    assert "share no method: No matching encryption algorithm" in told and "sent aes128-gcm@openssh.com" in told
+    assert_no_cipher_is_shared(await failure(pod))
+
+
+def assert_no_cipher_is_shared(told: UnreachableError) -> None:
+    said = "share no method: No matching encryption algorithm"
+    assert said in told.message and "sent aes128-gcm@openssh.com" in told.message
+
+
+async def test_why_a_server_hangs_up_is_told_also_when_its_words_come_together_with_the_end(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod(options=("Ciphers aes256-ctr",))
+    rewrite(pod, "  IdentitiesOnly", "  Ciphers aes128-gcm@openssh.com\n  IdentitiesOnly")
+
+    async def all_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", pod.port)
+        writer.write(await from_server.readline())
+        to_server.write(await reader.readline() + await reader.read(1 << 16))
+        writer.write(await from_server.read())
+        for end in (writer, to_server):
+            end.close()
+
+    async with await asyncio.start_server(all_at_once, "127.0.0.1", 0) as between:
+        rewrite(pod, f"Port {pod.port}", f"Port {between.sockets[0].getsockname()[1]}")
+        assert_no_cipher_is_shared(await failure(pod))
 
 
 async def test_ipv6(ssh_pod: MakeSshPod) -> None:

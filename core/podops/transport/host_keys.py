@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncssh
 
+from podops.transport.last_words import hear_out
 from podops.transport.ssh_config import ResolvedHost
 
 
@@ -23,6 +24,7 @@ class HostKeyCheck(asyncssh.SSHClient):
         self._connected = connected
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        hear_out(conn)
         self._connected(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
