@@ -230,7 +230,7 @@ def assert_no_cipher_is_shared(told: UnreachableError) -> None:
     assert said in told.message and "sent aes128-gcm@openssh.com" in told.message
 
 
-async def test_why_a_server_hangs_up_is_told_also_when_its_words_come_together_with_the_end(ssh_pod: MakeSshPod) -> None:
+async def test_why_a_server_hangs_up_is_told_also_when_it_does_so_with_its_last_word(ssh_pod: MakeSshPod) -> None:
     pod = ssh_pod(options=("Ciphers aes256-ctr",))
     rewrite(pod, "  IdentitiesOnly", "  Ciphers aes128-gcm@openssh.com\n  IdentitiesOnly")
 
