@@ -18,7 +18,7 @@ test: setup  ## every test but the injected faults, against real sshd and tmux o
 test-all: setup  ## every test, the injected faults and real container engines too
 	@scripts/engines.sh
 	@scripts/networks.sh
-	@PODOPS_TEST_ENGINES=1 $(BIN)/python -m pytest -q -n 4 --dist loadfile
+	@PODOPS_TEST_ENGINES=1 $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 MINUTES ?= 30
 soak: setup  ## random faults over 20 pods for MINUTES=30, then every invariant
