@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from podops_runners import process
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops
 from tests.pods.fleet_config import hand_made_run
 from tests.pods.loopback import POD_PATH, SshPod, free_port, make_key, processes_with_env, wait_for
@@ -454,7 +455,7 @@ def test_a_run_whose_directory_is_removed_is_shown_as_such_and_can_still_be_kill
     assert "its directory is gone" in ops("run", "tail", "r1").stderr
     killed = ops("run", "kill", "--yes", "--grace", "1", "r1", "--json")
     assert (killed.returncode, killed.json["runs"][0]["state"]) == (0, "lost"), killed
-    wait_for(lambda: processes_with_env(marked) == [] and not Path(f"/proc/{pid}").exists(), "the end of all of it", 30)
+    wait_for(lambda: processes_with_env(marked) == [] and process.start_ticks(pid) is None, "the end of all of it", 30)
     assert not run.exists(), "no half of a run has come to be"
     assert ops("run", "list", "--json").json["runs"] == []
     assert told(ops, 3, "run", "kill", "--yes", "r1").message == "there is no run 'r1'"
