@@ -215,6 +215,8 @@ class LinkOps:
 
         project, run = self._locate(request)
         path = _file_of(run, request)
+        if os.path.exists(path) and not os.access(path, os.R_OK):
+            raise OpError(protocol.E_FAILED, "{} cannot be read: Permission denied".format(path))
         place = request.get("from")
         marks = LogMarks(run) if path == run.stdout_log else None
         offset, size = start_offset(path, place if isinstance(place, dict) else {}, marks.gaps() if marks else ())

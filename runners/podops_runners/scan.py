@@ -142,6 +142,8 @@ class Scanner:
         now = time.time()
         seen = self._evidence(run, spec, summary, claim, beat, beat_time, now, broken)
         state, reason = derive_state(seen)
+        if not spec and not os.access(run.path, os.R_OK | os.X_OK):
+            raise PermissionError("Permission denied")
         if not spec:
             problems.append("it has no {}: made by hand, or its submit was cut off".format(SPEC))
         missing = texts((summary or {}).get("missing_artifacts"))
@@ -258,9 +260,11 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _looks_like_a_run(path: str) -> bool:
-    """Whether it holds anything a run leaves behind."""
+    """Whether it holds anything a run leaves behind, or cannot be looked into."""
     marks = (SPEC, STDOUT_LOG, COMMAND, PRIVATE, "run_metadata.json", "summary.json")
-    return any(os.path.exists(os.path.join(path, mark)) for mark in marks)
+    found = any(os.path.exists(os.path.join(path, mark)) for mark in marks)
+    # Better something that is no run than a run that nobody is told of.
+    return found or not os.access(path, os.R_OK | os.X_OK)
 
 
 def _taken_heartbeat(descriptor: int, _size: int, _before: Optional[Heartbeat]) -> Heartbeat:

@@ -214,10 +214,12 @@ def _outputs_root(text: str) -> str:
 def _disk_error(error: OSError, path: str) -> SubmitError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SubmitError(protocol.E_DISK_FULL, "no space left on {}".format(path), "free some space on that volume")
+    named = str(error.filename or "")
+    beside = bool(named) and not named.startswith(os.path.dirname(path))
     return SubmitError(
         protocol.E_UNWRITABLE,
-        "cannot write to {}: {}".format(path, error.strerror or error),
-        "make it writable for this user, or set remote_outputs_dir to a directory that is",
+        "cannot write to {}: {}".format(os.path.dirname(named) if beside else path, error.strerror or error),
+        "make it writable for this user" + ("" if beside else ", or set remote_outputs_dir to a directory that is"),
     )
 
 

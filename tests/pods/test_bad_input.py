@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from podops_runners import process
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops
 from tests.pods.fleet_config import hand_made_run
 from tests.pods.loopback import POD_PATH, SshPod, free_port, make_key, processes_with_env, wait_for
+from tests.pods.ops_process import ops_words
 from tests.pods.volumes import fill, small_volume
 
 PRESETS = {
@@ -385,6 +386,40 @@ def test_a_pod_whose_home_is_full_is_told_with_the_cure(ops: Ops, ssh_pod: MakeS
         error = told(ops, 4, *SUBMIT)
     assert error.code == "pod_setup" and str(pod.home / ".cache/podops") in error.message
     assert "disk full" in error.hint
+
+
+@LOCALLY
+def test_what_may_not_be_read_is_named_and_hides_nothing_else(
+    pod: Reached, ops: Ops, ops_env: Callable[..., dict[str, str]], world: Path, client_home: Path
+) -> None:
+    """Root, too, without the right to pass over permissions."""
+    assert ops(*SUBMIT, "--run-id", "r1").returncode == 0
+    assert ops("run", "wait", "r1").returncode == 0
+    run, state = pod.runs / "r1", client_home / ".local/state/podops"
+    file = world / "project/configs/ops/project.yaml"
+
+    def without_rights(*words: str) -> tuple[int, str]:
+        drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+        words_of = [*drop, *ops_words(*words)]
+        done = subprocess.run(words_of, cwd=world / "project", env=ops_env(), capture_output=True, text=True)
+        assert "Traceback" not in done.stderr and "internal" not in done.stderr, done
+        return done.returncode, done.stdout + done.stderr
+
+    for path, words, code, message in (
+        (file, ("status",), 2, f"{file}: cannot be read: Permission denied"),
+        (state, ("run", "list"), 0, f"no history is kept: {state}: Permission denied"),
+        (state / "history.db", ("run", "list"), 0, f"no history is kept: {state}/history.db: "),
+        (run, ("run", "list"), 0, "its directory cannot be read: Permission denied"),
+        (run / "stdout.log", ("run", "tail", "r1"), 1, f"{run}/stdout.log cannot be read: Permission denied"),
+        (run / "summary.json", ("run", "status", "r1"), 0, "summary.json cannot be read: Permission denied"),
+        (world / "client-state", SUBMIT, 1, f"cannot write to {world}/client-state: Permission denied"),
+    ):
+        mode = path.stat().st_mode
+        path.chmod(0)
+        answer = without_rights(*words)
+        path.chmod(mode)
+        assert answer[0] == code and message in answer[1], (path, answer)
+        assert "r1" in answer[1] or words != ("run", "list"), answer
 
 
 @LOCALLY

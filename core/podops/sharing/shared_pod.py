@@ -30,7 +30,7 @@ class SharedLinks:
 
     async def open(self, pod: PodConfig) -> tuple[SharedPod, bytes] | None:
         """A share of the pod's link and what it has said already; `None` when there is none to share. Never raises."""
-        if self._path is None or not self._path.exists():
+        if not self._is_there():
             return None
         writer: asyncio.StreamWriter | None = None
         try:
@@ -49,6 +49,12 @@ class SharedLinks:
                 writer.close()
             return None
         return SharedPod(reader, writer), early
+
+    def _is_there(self) -> bool:
+        try:
+            return self._path is not None and self._path.exists()
+        except OSError:  # a folder on the way that this user may not look into
+            return False
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         assert self._path is not None
