@@ -19,11 +19,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.pods.loopback import end_leftovers
 from tests.pods.stand_in_gpus import StandInNvml
 
 from podops.link.pod_archive import pod_archive
 from podops_runners.frames import FrameDecoder, encode_frame
 from podops_runners.protocol import PROTOCOL_VERSION
+
+#: As the bootstrap starts it.
+_AS_A_LINK = {"MALLOC_ARENA_MAX": "1"}
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -46,7 +50,7 @@ def measure(pyz: Path, env: dict[str, str], seconds: float, interval: float) -> 
         [sys.executable, "-I", "-S", str(pyz), "link"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(pyz.parent), **env},
+        env={"PATH": os.environ["PATH"], "HOME": str(pyz.parent), **_AS_A_LINK, **env},
     )
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -109,10 +113,12 @@ def main() -> None:
         processes = [f"process {index} {os.getpid()} 60000" for index in range(options.gpus)]
         nvml.say(f"gpus {options.gpus}", *cards, *processes)
         for label in ("no driver", f"{options.gpus} GPUs"):
-            cost = measure(pyz, nvml.env, options.seconds, options.interval)
+            own = {"PODOPS_STATE_DIR": str(Path(name) / "state")}
+            cost = measure(pyz, {**own, **nvml.env}, options.seconds, options.interval)
             nvml.install()
             line = json.dumps({"what": label, "interval_s": options.interval, **cost.__dict__})
             sys.stdout.write(f"{line}\n")
+        end_leftovers(Path(name))
 
 
 if __name__ == "__main__":

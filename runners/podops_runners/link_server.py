@@ -7,6 +7,7 @@ outlive its client: it ends with its stdin, at the first write that fails, or wh
 """
 
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
@@ -37,6 +38,9 @@ _FIRST_LIST_S = 0.2
 
 #: How often a link looks whether the agent still lives, seconds.
 _AGENT_LOOK_S = 5.0
+
+#: How long a thread works on while another one waits for its turn, seconds.
+_TURN_S = 0.0005
 
 #: Most runs in one frame.
 _BATCH = 200
@@ -81,6 +85,8 @@ class LinkServer:
 
     def serve(self) -> None:
         """Read frames until stdin ends, then end the process at once, whatever its threads are doing."""
+        # A line of a log does not wait for a sample to be put together.
+        sys.setswitchinterval(_TURN_S)
         self._start(self._watch_silence)
         decoder = FrameDecoder()
         while True:

@@ -34,9 +34,12 @@ class LogMarks:
             lines.offset = 0
         self._gaps, self._ends = [], []
 
-    def gaps(self) -> List[Tuple[int, int]]:
-        """The freed ranges `(start, end)` in order, those that touch made one. Reading there would give zero bytes."""
-        if not _has_holes(self._log):
+    def gaps(self, log: Optional[os.stat_result] = None) -> List[Tuple[int, int]]:
+        """The freed ranges `(start, end)` in order, those that touch made one. Reading there would give zero bytes.
+
+        `log` is what was just seen of the log, where somebody has looked already.
+        """
+        if not (_has_holes(self._log) if log is None else log.st_blocks * 512 < log.st_size):
             return []
         found = [(_place(event.get("start")), _place(event.get("end"))) for event in self._events.new()]
         for start, end in sorted((start, end) for start, end in found if start is not None and end is not None):

@@ -11,6 +11,9 @@ from podops_runners.records import regular_file
 
 _CHUNK = 128 * 1024
 
+#: Room for so much is made at least, bytes: more may have been written since the size was asked for.
+_LEAST = 4096
+
 #: A subscriber further behind than so many windows is taken forward, unless it wants every byte.
 _BEHIND_WINDOWS = 4
 
@@ -75,11 +78,13 @@ class LogFollower:
             while not self._stopped:
                 if watch is None and os.path.exists(self._path):
                     watch = FileWatch(self._path)
-                # Asked before reading: what was written before the end is then surely read.
-                over = self._ended()
+                # First of all, as somebody waits for it.
                 if self._send_available():
                     continue
-                if over:
+                if self._ended():
+                    # What was written before the end.
+                    if self._send_available():
+                        continue
                     self._emit(b"", self._marks.begins() if self._marks else (), eof=True)
                     return
                 (watch or _NO_WATCH).wait(1.0)
@@ -89,7 +94,8 @@ class LogFollower:
 
     def _send_available(self) -> bool:
         """Send the next piece, if there is one and room for it; whether to come back at once."""
-        size = _size(self._path)
+        info = _look(self._path)
+        size = info.st_size if info else 0
         if size < self._offset:
             self._offset = self._acked = self._told = 0  # the file was cut off: what stands there now is new
             if self._marks:
@@ -100,14 +106,16 @@ class LogFollower:
             if self._offset - self._acked >= self._window:
                 self._room.wait(0.5)
                 return True
-        gaps = self._marks.gaps() if self._marks else []
+        gaps = self._marks.gaps(info) if self._marks else []
         gap = gap_at(gaps, self._offset)
         if gap is not None:
             self._go_to(min(size, gap[1]), gaps)
         if not self._lossless and size - self._offset > _BEHIND_WINDOWS * self._window:
             self._skip_to(size - self._window, gaps)
         begins = self._marks.begins() if self._marks else []
-        data = _read(self._path, self._offset, min(_CHUNK, self._window, self._smooth(gaps, begins)))
+        # Not more room than is needed: it costs more than a line.
+        length = min(_CHUNK, self._window, max(_LEAST, size - self._offset), self._smooth(gaps, begins))
+        data = _read(self._path, self._offset, length)
         if data:
             self._emit(data, begins)
             if len(data) < _WORTH and self._lines.many(data):
@@ -231,16 +239,29 @@ def _line_start(path: str, end: int, lines: int, gaps: Gaps) -> int:
 
 
 def _size(path: str) -> int:
+    info = _look(path)
+    return info.st_size if info else 0
+
+
+def _look(path: str) -> Optional[os.stat_result]:
     try:
-        return os.stat(path).st_size
+        return os.stat(path)
     except OSError:
-        return 0
+        return None
 
 
 def _read(path: str, offset: int, length: int) -> bytes:
+    """So much from there, less at the end; empty where nothing can be read."""
+    # Without a file object, which takes three times as long.
     try:
-        with open(path, "rb", opener=regular_file) as stream:
-            stream.seek(max(0, offset))
-            return stream.read(length)
+        descriptor = regular_file(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = more = os.pread(descriptor, length, max(0, offset))
+            while more and len(data) < length:
+                more = os.pread(descriptor, length - len(data), max(0, offset) + len(data))
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
     except OSError:
         return b""
