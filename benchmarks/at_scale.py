@@ -1,4 +1,4 @@
-"""Many links beside bare asyncssh connections: what they cost at one sample a second, and how soon they are there.
+"""Many links beside bare asyncssh connections: what they cost at one sample a second.
 
 `OPS_BENCH_LINKS` says how many pods (20). They are one sshd on loopback, so that both sides pay the same for it.
 """
@@ -13,23 +13,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from tests.pods.loopback import SshPod, link_processes, wait_for
+from tests.pods.loopback import link_processes, wait_for
 
-from benchmarks.measure import Row, median, process
+from benchmarks.bare_ssh import BareConnections
+from benchmarks.measure import Row, process
 from benchmarks.world import FAR, World
 from podops.config.model import ProjectConfig
 from podops.fleet.fleet import Fleet
 from podops.plan import plan_submit
 
 LINKS = int(os.environ.get("OPS_BENCH_LINKS", "20"))
-SECONDS, REPEATS = 15.0, 3
-
-#: As many at once as podops connects to.
-_AT_ONCE = 20
-
-_LOOP = f"a loop of {LINKS} asyncssh connects that start nothing"
+SECONDS = 15.0
 
 #: What a bare loop reads: as many bytes as a link brings, as often, from a program that does nothing else. Pods do not
 #: speak in step: read together, many cost less than one by one.
@@ -56,7 +51,7 @@ PRESETS = {"printer": {"kind": "command", "command": f"{shlex.quote(sys.executab
 
 
 async def measure(world: World) -> list[Row]:
-    return [*await _pod_side(world), *await _steady(world), *await _logs(world), *await _connecting(world)]
+    return [*await _pod_side(world), *await _steady(world), *await _logs(world)]
 
 
 def _config(world: World, count: int) -> ProjectConfig:
@@ -69,8 +64,8 @@ async def _steady(world: World) -> list[Row]:
     async with Fleet(_config(world, LINKS)) as fleet:
         await fleet.settled(120)
         ours = await _cpu_percent()
-    async with _Bare(world.pod, LINKS) as bare:
-        await bare.connect()
+    async with BareConnections(world.pod.user_key, world.pod.known_hosts) as bare:
+        await bare.connect(*[world.pod.port] * LINKS)
         reading = [
             asyncio.create_task(bare.read(connection, _SAY.format(size=heard))) for connection in bare.connections
         ]
@@ -92,8 +87,8 @@ async def _logs(world: World) -> list[Row]:
         following = [asyncio.create_task(_follow(fleet, pod)) for pod in fleet.snapshot.pods]
         ours = await _cpu_percent()
         await _end(following)
-    async with _Bare(world.pod, LINKS) as bare:
-        await bare.connect()
+    async with BareConnections(world.pod.user_key, world.pod.known_hosts) as bare:
+        await bare.connect(*[world.pod.port] * LINKS)
         tail = f"exec tail -n 0 -F {world.run_dir(FAR, 'printer') / 'stdout.log'}"
         reading = [asyncio.create_task(bare.read(connection, tail)) for connection in bare.connections]
         theirs = await _cpu_percent()
@@ -126,103 +121,6 @@ async def _bytes_a_second(world: World) -> int:
         before = client._heard
         await asyncio.sleep(5.0)
         return int((client._heard - before) / 5.0)
-
-
-async def _connecting(world: World) -> list[Row]:
-    async with Fleet(_config(world, LINKS)) as fleet:
-        await fleet.settled(120)  # the pod has our side from here on, and it is compiled
-    took: dict[str, list[float]] = {}
-    for _ in range(REPEATS):
-        for name, seconds in [*(await _bare_connects(world)), *(await _links(world))]:
-            took.setdefault(name, []).append(1000 * seconds)
-    rows = [
-        (f"the first of {LINKS} pods answers, and that is shown", "answers", "one asyncssh connect", "one"),
-        (f"the first of {LINKS} pods is live", "live", "one asyncssh connect", "one"),
-        (f"{LINKS} pods answer, and that is shown", "all answer", _LOOP, "all"),
-        (f"{LINKS} pods are live, each with its pod side started", "all live", _LOOP, "all"),
-    ]
-    cpu = f"{LINKS} pods are live: CPU of the client"
-    return [
-        *(median(what, instead, took[ours], took[theirs], "ms") for what, ours, instead, theirs in rows),
-        median(cpu, _LOOP, took["cpu"], took["bare cpu"], "ms of CPU"),
-    ]
-
-
-async def _bare_connects(world: World) -> list[tuple[str, float]]:
-    """Seconds: one connection by itself, then as many as there are links."""
-    await asyncio.sleep(1.0)  # the links of before end
-    begun = time.perf_counter()
-    async with _Bare(world.pod, 1) as bare:
-        await bare.connect()
-        one = time.perf_counter() - begun
-    begun, spent = time.perf_counter(), time.process_time()
-    async with _Bare(world.pod, LINKS) as bare:
-        await bare.connect()
-        return [("one", one), ("all", time.perf_counter() - begun), ("bare cpu", time.process_time() - spent)]
-
-
-async def _links(world: World) -> list[tuple[str, float]]:
-    """Seconds until the first pod, and all of them, answer and are live."""
-    begun, spent = time.perf_counter(), time.process_time()
-    reached: dict[str, float] = {}
-
-    def look(_: object) -> None:
-        pods = fleet.snapshot.pods.values()
-        answer = sum(pod.last_seen is not None for pod in pods)
-        live = sum(pod.state == "live" for pod in pods)
-        for name, is_so in (
-            ("answers", answer),
-            ("all answer", answer == LINKS),
-            ("live", live),
-            ("all live", live == LINKS),
-        ):
-            if is_so:
-                reached.setdefault(name, time.perf_counter() - begun)
-        if live == LINKS:
-            done.set()
-
-    done = asyncio.Event()
-    async with Fleet(_config(world, LINKS)) as fleet:
-        fleet.subscribe(look)
-        async with asyncio.timeout(120):
-            await done.wait()
-        return [*reached.items(), ("cpu", time.process_time() - spent)]
-
-
-class _Bare:
-    """asyncssh without anything of ours but the options that make it connect to this pod."""
-
-    def __init__(self, pod: SshPod, count: int) -> None:
-        self._pod = pod
-        self._places = asyncio.Semaphore(_AT_ONCE)
-        self._count = count
-        self.connections: list[Any] = []
-
-    async def __aenter__(self) -> _Bare:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        for connection in self.connections:
-            connection.abort()
-        await asyncio.gather(*(connection.wait_closed() for connection in self.connections), return_exceptions=True)
-
-    async def connect(self) -> None:
-        await asyncio.gather(*(self._one() for _ in range(self._count)))
-
-    async def _one(self) -> None:
-        import asyncssh
-
-        async with self._places:
-            keys, hosts = [str(self._pod.user_key)], str(self._pod.known_hosts)
-            connection = await asyncssh.connect(
-                "127.0.0.1", self._pod.port, client_keys=keys, known_hosts=hosts, agent_path=None, config=None
-            )
-        self.connections.append(connection)
-
-    async def read(self, connection: Any, command: str) -> None:
-        said = await connection.create_process(command, encoding=None)
-        while await said.stdout.read(65536):
-            pass
 
 
 async def _cpu_percent() -> float:

@@ -18,6 +18,7 @@ from benchmarks import (
     at_scale,
     big_log,
     cold_status,
+    connecting,
     idle,
     log_latency,
     printing,
@@ -42,6 +43,8 @@ MEASURES: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "big-log": big_log.measure,
     "search": search.measure,
     "links": at_scale.measure,
+    "connecting": connecting.measure,
+    "own-machines": connecting.measure_own_machines,
     # Last, because whatever is measured while a thousand runs wait pays for them.
     "queue": queue_scale.measure,
 }

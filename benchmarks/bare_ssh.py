@@ -1,0 +1,53 @@
+"""What one would write by hand: asyncssh, and nothing of podops but the options that lead to a pod."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+#: As many at once as a careful loop would have.
+AT_ONCE = 20
+
+
+class BareConnections:
+    """`async with`: ends them all when it is left."""
+
+    def __init__(self, key: Path, known_hosts: Path, at_once: int = AT_ONCE) -> None:
+        import asyncssh
+
+        # Read once: read anew for each of two hundred, known_hosts alone would take most of the time.
+        self._hosts = asyncssh.read_known_hosts(str(known_hosts))
+        self._key = str(key)
+        self._places = asyncio.Semaphore(at_once)
+        self.connections: list[Any] = []
+
+    async def __aenter__(self) -> BareConnections:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        for connection in self.connections:
+            connection.abort()
+        await asyncio.gather(*(connection.wait_closed() for connection in self.connections), return_exceptions=True)
+
+    async def connect(self, *ports: int) -> None:
+        """One connection to each port of this machine."""
+        await asyncio.gather(*map(self._one, ports))
+
+    async def _one(self, port: int) -> None:
+        import asyncssh
+
+        async with self._places:
+            connection = await asyncssh.connect(
+                "127.0.0.1", port, client_keys=[self._key], known_hosts=self._hosts, agent_path=None, config=None
+            )
+        self.connections.append(connection)
+
+    async def read(self, connection: Any, command: str) -> None:
+        """All that `command` says on that pod."""
+        said = await connection.create_process(command, encoding=None)
+        while await said.stdout.read(65536):
+            pass
