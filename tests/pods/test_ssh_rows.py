@@ -85,6 +85,16 @@ async def test_many_pods_behind_one_jump_host_do_not_overrun_it(ssh_pod: MakeSsh
         assert {seen.state for seen in fleet.snapshot.pods.values()} == {"live"} and not refused
 
 
+async def test_many_names_of_one_machine_do_not_overrun_it(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod(options=("MaxStartups 8",))
+    many = [replace(pod_config(pod), name=f"pod-{number}") for number in range(24)]
+    async with Fleet(fleet_config(*many)) as fleet:
+        refused: list[str] = []
+        fleet.subscribe(lambda names: refused.extend(n for n in names if fleet.snapshot.pods[n].state == "unreachable"))
+        await fleet.settled(60)
+        assert {seen.state for seen in fleet.snapshot.pods.values()} == {"live"} and not refused
+
+
 async def test_a_proxy_command_is_run_by_a_shell_and_may_complain_on_its_way(ssh_pod: MakeSshPod) -> None:
     jump, pod = ssh_pod("jump"), ssh_pod()
     rewrite(pod, "  IdentitiesOnly", "  ProxyCommand no-such-program %h (\n  IdentitiesOnly")

@@ -14,9 +14,14 @@ _LOOK_S = 1.0
 
 @contextmanager
 def patient(
-    limit: asyncio.Timeout, seconds: float, asks: Callable[[], str], tell: Callable[[str], None]
+    limit: asyncio.Timeout,
+    seconds: float,
+    asks: Callable[[], str],
+    tell: Callable[[str], None],
+    queues: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
     """Give a person `PATIENCE_S` from when `asks()` says that something is to be done, and the pod `seconds` after it.
+    While `queues()`, the pod has not been asked yet.
 
     `tell` is called with what it says, and with nothing when it is done.
     """
@@ -27,7 +32,9 @@ def patient(
     def look() -> None:
         nonlocal told, timer
         wanted = asks()
-        if bool(wanted) is not bool(told):
+        if queues():
+            limit.reschedule(loop.time() + seconds)
+        elif bool(wanted) is not bool(told):
             limit.reschedule(loop.time() + (PATIENCE_S if wanted else seconds))
         if wanted != told:
             told = wanted

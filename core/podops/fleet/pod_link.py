@@ -256,8 +256,11 @@ class PodLink:
         client: LinkClient | None = None
         begun, self._asked = time.monotonic(), ""
         try:
-            async with self._gate.place() as self._let_in, asyncio.timeout(self._connect_timeout) as limit:
-                with patient(limit, self._connect_timeout, self._way.asks, self._wait_for_a_person):
+            async with (
+                self._gate.place(elsewhere=bool(self.pod.ssh)) as self._let_in,
+                asyncio.timeout(self._connect_timeout) as limit,
+            ):
+                with patient(limit, self._connect_timeout, self._way.asks, self._wait_for_a_person, self._way.queues):
                     client = await self._connected()
             begun = time.monotonic()
             error = await self._watch(client)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from podops.config.model import PodConfig
 from podops.link.bootstrap import start_link
-from podops.transport.base import Answered, Conditional, Lockable, Mendable, Personal, PodProcess, Transport
+from podops.transport.base import Answered, Conditional, Lockable, Mendable, Personal, PodProcess, Queues, Transport
 
 #: After a shared link was lost the next ones are our own for this long, seconds.
 _ALONE_S = 30.0
@@ -48,6 +48,10 @@ class Way:
     def asks(self) -> str:
         """What a person has to do for the attempt under way to go on; empty when it is nothing."""
         return self._transport.asks() if isinstance(self._transport, Personal) else ""
+
+    def queues(self) -> bool:
+        """Whether the attempt under way waits for others at the same server, and not for the pod."""
+        return isinstance(self._transport, Queues) and self._transport.queues()
 
     def answered(self) -> bool:
         """Whether the attempt under way may have been answered, and so have logged in."""

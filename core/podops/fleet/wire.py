@@ -32,10 +32,10 @@ _SOURCES = ("nvml", "nvidia-smi", "simulated", "none")
 
 def text(value: object, limit: int = SHORT) -> str:
     """One line of printable text; anything that could steer a terminal is left out."""
+    if value.__class__ is str and len(value) <= limit and value.isprintable():
+        return value  # nearly always; what follows costs a hundred times as much
     if not isinstance(value, str):
         return ""
-    if len(value) <= limit and value.isprintable():
-        return value  # nearly always; what follows costs a hundred times as much
     return "".join(c if c.isprintable() else " " if c in "\t\n\r" else "" for c in value[:limit])
 
 
@@ -54,6 +54,8 @@ def optional_text(value: object) -> str | None:
 
 def number(value: object) -> float | None:
     """A finite number, or `None`."""
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -65,6 +67,8 @@ def number(value: object) -> float | None:
 
 def integer(value: object) -> int | None:
     """A whole number that fits 64 bits, or `None`."""
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if abs(value) < 2**63 else None
@@ -72,7 +76,7 @@ def integer(value: object) -> int | None:
 
 def count(value: object) -> int:
     """A whole number, 0 when there is none or it is negative."""
-    return max(integer(value) or 0, 0)
+    return 0 if value is None else max(integer(value) or 0, 0)
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -84,7 +88,7 @@ def items(value: object, limit: int = MANY) -> list[Any]:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    return tuple(text(item) for item in items(value) if isinstance(item, str))
+    return tuple(text(item) for item in items(value) if isinstance(item, str)) if value else ()
 
 
 def host_info(value: object) -> HostInfo:
@@ -283,7 +287,7 @@ def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entries(value: object) -> list[tuple[str, Any]]:
-    return list(mapping(value).items())[:MANY]
+    return list(mapping(value).items())[:MANY] if value else []
 
 
 def gone_run_ids(value: object) -> list[str]:

@@ -71,6 +71,14 @@ class Personal(Protocol):
 
 
 @runtime_checkable
+class Queues(Protocol):
+    """A transport whose login may have to wait for others, as one server takes only so many at once."""
+
+    def queues(self) -> bool:
+        """Whether the attempt under way waits for its turn."""
+
+
+@runtime_checkable
 class Answered(Protocol):
     """A transport that knows whether anybody has answered the attempt under way."""
 

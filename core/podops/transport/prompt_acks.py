@@ -6,33 +6,31 @@ has nothing else to send: most of the time between a login and the first word of
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import Any
 
-#: So often, and for so long, seconds: the first words of a pod side come within this time.
-_EVERY_S, _FOR_S = 0.005, 0.1
+#: So many packets come before a link is made: the start of a command, its first words, the greeting of the pod side.
+_PACKETS = 12
 
 _OPTION = getattr(socket, "TCP_QUICKACK", None)
 
 
-def acknowledge_promptly(connection: Any) -> None:
-    """Have the system acknowledge what has come, again and again for a moment. `connection` is one of asyncssh's.
+class PromptAcks:
+    """To be called after each packet of one connection of asyncssh's; after the first few it does nothing any more.
 
     Linux goes back to waiting by itself; elsewhere, and where the connection is no socket of ours, nothing is done.
     """
-    sock = connection.get_extra_info("socket")
-    if _OPTION is None or sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _FOR_S
 
-    def acknowledge() -> None:
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, _OPTION, 1)
-        except OSError:
-            return  # closed already
-        if loop.time() < until:
-            loop.call_later(_EVERY_S, acknowledge)
+    def __init__(self, connection: Any) -> None:
+        sock = connection.get_extra_info("socket")
+        usable = _OPTION is not None and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)
+        self._socket = sock
+        self._left = _PACKETS if usable else 0
 
-    acknowledge()
+    def __call__(self) -> None:
+        if self._left:
+            self._left -= 1
+            try:
+                self._socket.setsockopt(socket.IPPROTO_TCP, _OPTION, 1)
+            except OSError:
+                self._left = 0  # closed already

@@ -6,6 +6,7 @@ that is read, each variable that is named there. What depends on more than that 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -98,7 +99,7 @@ def _sources(program: str, ssh_config: str | None, environ: Mapping[str, str]) -
     def add(part: bytes) -> None:
         digest.update(len(part).to_bytes(8, "big") + part)
 
-    real = Path(program).resolve()
+    real = Path(os.path.realpath(program))
     found = real.stat()
     for text in (_FORMAT, real, found.st_mtime_ns, found.st_size, *_me(), socket.gethostname(), Path.home()):
         add(os.fsencode(str(text)))
@@ -107,9 +108,10 @@ def _sources(program: str, ssh_config: str | None, environ: Mapping[str, str]) -
         files.append(path)
         add(os.fsencode(path))
         add(b"-" if content is None else b"+" + content)
-        for name in sorted(set(_VARIABLE.findall(content or b""))):
+        variables, says_all = _looked_through(content or b"")
+        for name in variables:
             add(name + b"=" + os.fsencode(environ.get(name.decode("ascii", "replace"), "")))
-        whole = whole and _says_all(content or b"")
+        whole = whole and says_all
     return _Sources(digest.hexdigest()[:32], tuple(files), whole and len(files) < MOST_FILES)
 
 
@@ -119,6 +121,12 @@ def _me() -> tuple[object, ...]:
     except KeyError:
         return (os.getuid(),)
     return account.pw_uid, account.pw_name, account.pw_dir
+
+
+@functools.lru_cache(MOST_FILES)
+def _looked_through(content: bytes) -> tuple[tuple[bytes, ...], bool]:
+    """The variables that a file names, and whether it says all. It is the same for each pod of a fleet."""
+    return tuple(sorted(set(_VARIABLE.findall(content)))), _says_all(content)
 
 
 def _says_all(content: bytes) -> bool:

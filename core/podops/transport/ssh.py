@@ -8,7 +8,6 @@ import functools
 import logging
 import os
 import tempfile
-import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,7 +20,8 @@ from podops.transport import locked_keys
 from podops.transport.destination import Destination
 from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
-from podops.transport.prompt_acks import acknowledge_promptly
+from podops.transport.login_places import Place, login_place
+from podops.transport.prompt_acks import PromptAcks
 from podops.transport.security_keys import PATIENCE_S, WatchedAgent
 from podops.transport.sink import Sink
 from podops.transport.ssh_config import MAX_JUMPS, ResolvedHost, resolve
@@ -37,18 +37,11 @@ CONNECT_S = 15.0
 #: How long closing may take before the connection is dropped, seconds.
 _CLOSE_S = 0.5
 
-#: So many logins on one jump host are under way at once.
-_JUMP_LOGINS = 8
-
 #: In front of the others, not instead of them: measured 1.4 times as fast as the default.
 _FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 #: What only a server can cause: a ProxyCommand has worked.
 _ANSWERS = (asyncssh.PermissionDenied, asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed)
-
-_jump_gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int], asyncio.Semaphore]] = (
-    weakref.WeakKeyDictionary()
-)
 
 # What goes wrong is raised; without a handler of its own asyncssh would write over the terminal as well.
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
@@ -67,17 +60,21 @@ class SshProcess:
         self._connections = connections
         self._host = host
         self._stderr = bytearray()
+        self._acknowledge = PromptAcks(connections[-1])
+        self._acknowledge()
         self._drain = asyncio.create_task(self._drain_stderr(), name="podops-ssh-stderr")
 
     async def read(self, limit: int) -> bytes:
         try:
-            return await self._process.stdout.read(limit)
+            data = await self._process.stdout.read(limit)
+            self._acknowledge()
+            return data
         except (asyncssh.Error, OSError) as error:
             raise explain(error, self._host) from error
 
     async def hand_over(self, take: Callable[[bytes], None]) -> None:
         """Without a task and a turn of the loop between the connection and `take` for every packet."""
-        sink = Sink(take)
+        sink = Sink(take, self._acknowledge)
         await self._process.redirect_stdout(cast("IO[bytes]", sink))
         await sink.over
         # A connection that was lost has left the reason there.
@@ -140,7 +137,7 @@ class SshTransport:
         self._untrusting: tuple[Path, ...] = ()
         self._untrusted_at: list[int] = []
         self._last: ResolvedHost | None = None
-        self._answered = False
+        self._answered = self._queues = False
         self._agent = WatchedAgent()
         self.address = pod.address
 
@@ -152,13 +149,12 @@ class SshTransport:
 
     async def log_in_and_start(self, command: Awaitable[str], let_in: Callable[[], None]) -> SshProcess:
         """The same; `let_in` is called when the pod has let us in, and `command` is waited for only then."""
-        self._answered = False
+        self._answered = self._queues = False
         host = self._last = await self.resolve()
         connections: list[asyncssh.SSHClientConnection] = []
         try:
             await self._connect_chain(host, connections, MAX_JUMPS)
             let_in()
-            acknowledge_promptly(connections[-1])
             process: Any = await connections[-1].create_process(
                 await command, encoding=None, request_pty=False, env=None, send_env=None
             )
@@ -184,6 +180,10 @@ class SshTransport:
     def answered(self) -> bool:
         """Whether a server, be it that of a jump host, has taken the connection of the last `start`."""
         return self._answered
+
+    def queues(self) -> bool:
+        """Whether the login under way waits for others on the same server."""
+        return self._queues
 
     def asks(self) -> str:
         """What a person has to do for the login under way to go on; empty when it is nothing."""
@@ -232,15 +232,22 @@ class SshTransport:
                 await self._connect(resolved, connections)
             else:
                 await self._connect_chain(resolved, connections, jumps_left - 1)
-        if connections or jumps_left == MAX_JUMPS:
-            await self._connect(host, connections)
-        else:
-            async with _logins_at_once(host):
-                await self._connect(host, connections)
+        await self._connect(host, connections)
 
     async def _connect(self, host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> None:
+        self._queues = True
+        async with login_place(host) as place:
+            self._queues = False
+            await self._log_in(host, connections, place)
+
+    async def _log_in(self, host: ResolvedHost, connections: list[asyncssh.SSHClientConnection], place: Place) -> None:
+        def take_answer(connection: asyncssh.SSHClientConnection) -> None:
+            place.answered()
+            self._answered = True
+            self._agent.watch(connection)
+
         options = _options(host, connections)
-        options["client_factory"] = functools.partial(HostKeyCheck, host, self._take_answer)
+        options["client_factory"] = functools.partial(HostKeyCheck, host, take_answer)
         self._agent = WatchedAgent()
         try:
             with _proxy_command(host, connections, options) as said:
@@ -261,20 +268,10 @@ class SshTransport:
                 raise UnreachableError(message, f"try it by hand: {host.proxy_command}") from error
             raise explain(error, host) from error
 
-    def _take_answer(self, connection: asyncssh.SSHClientConnection) -> None:
-        self._answered = True
-        self._agent.watch(connection)
-
 
 def _changed_at(files: Sequence[Path]) -> list[int]:
     """When each was written last, 0 for one that is not there."""
     return [path.stat().st_mtime_ns if path.is_file() else 0 for path in files]
-
-
-def _logins_at_once(jump: ResolvedHost) -> asyncio.Semaphore:
-    """What bounds the logins on a jump host that many pods are behind: sshd turns away every third beyond ten."""
-    gates = _jump_gates.setdefault(asyncio.get_running_loop(), {})
-    return gates.setdefault((jump.hostname, jump.port), asyncio.Semaphore(_JUMP_LOGINS))
 
 
 @contextlib.contextmanager

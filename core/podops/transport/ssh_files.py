@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import pwd
@@ -54,10 +55,16 @@ def _read(
     except OSError:
         text = None
     yield path, text
-    for line in _INCLUDE.findall((text or b"").decode("utf-8", "surrogateescape")) if depth < _DEEPEST else ():
-        for pattern in _words(line):
-            for found in _matching(pattern, folders, environ):
-                yield from _read(found, folders, environ, seen, depth + 1)
+    for pattern in _included(text or b"") if depth < _DEEPEST else ():
+        for found in _matching(pattern, folders, environ):
+            yield from _read(found, folders, environ, seen, depth + 1)
+
+
+@functools.lru_cache(MOST_FILES)
+def _included(text: bytes) -> tuple[str, ...]:
+    """Every word of every `Include`. Remembered, as a fleet's files are looked at for each of its pods."""
+    lines = _INCLUDE.findall(text.decode("utf-8", "surrogateescape"))
+    return tuple(word for line in lines for word in _words(line))
 
 
 def _matching(pattern: str, folders: list[str], environ: Mapping[str, str]) -> list[str]:
