@@ -1,4 +1,4 @@
-"""Following a log on its pod: a line goes out before anything else is looked at, and the end brings all that was there."""
+"""Following a log on its pod: a line goes out before anything else is looked at, and the end brings all there was."""
 
 from __future__ import annotations
 
