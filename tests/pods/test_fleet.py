@@ -40,6 +40,22 @@ async def test_ssh_and_local_pods_are_live_with_samples_that_keep_coming(ssh_pod
             await shows(fleet, name, lambda pod, at=before: pod.sample != at, "a second sample")  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("by", [3600.0, -3600.0], ids=["forward", "back"])
+async def test_a_clock_that_is_set_here_makes_up_no_age_and_no_wait(
+    ssh_pod: MakeSshPod, monkeypatch: pytest.MonkeyPatch, by: float
+) -> None:
+    down, true_time = ssh_pod("down"), time.time
+    down.stop()
+    async with Fleet(fleet_config(down)) as fleet:
+        await fleet.settled(15)
+        before = fleet.snapshot.pods["down"]
+        monkeypatch.setattr(time, "time", lambda: true_time() + by)
+        told = await shows(fleet, "down", lambda pod: abs(pod.since - before.since) > 1000, "the other time")
+        assert abs(told.since - time.time()) < 60
+        again = await shows(fleet, "down", lambda pod: pod.retry_at is not None, "a wait")
+        assert again.retry_at is not None and -60 < again.retry_at - time.time() < 120
+
+
 async def test_a_pod_counts_as_listed_only_when_every_one_of_its_many_runs_is_known(client_home: Path) -> None:
     for number in range(450):
         hand_made_run(client_home / "runs", f"run-{number:03}")

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +22,7 @@ from podops.errors import PodopsError, RefusedActionError, UnreachableError, Usa
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
-    from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+    from podops.fleet.snapshot import RunSnapshot
 
 #: A pod that stays silent for so long while one waits for its run ends the waiting, seconds.
 _SILENCE_S = 120.0
@@ -38,12 +37,14 @@ async def wait_until_ended(
     """
     import asyncio
 
+    from podops.fleet.find_run import as_it_is
+
     changed = asyncio.Event()
     stop = fleet.subscribe(lambda _: changed.set())
     told: dict[str, str] = {}
     try:
         while True:
-            now = [_as_it_is(fleet.snapshot.pods[run.pod], run) for run in runs]
+            now = [as_it_is(fleet.snapshot.pods[run.pod], run) for run in runs]
             for run in now:
                 if told.get(run.run_id) != run.state:
                     told[run.run_id] = run.state
@@ -57,13 +58,6 @@ async def wait_until_ended(
                 raise UnreachableError("the pod stopped answering", "the run goes on without us; try again") from None
     finally:
         stop()
-
-
-def _as_it_is(pod: PodSnapshot, run: RunSnapshot) -> RunSnapshot:
-    """The run as its pod tells it. One it tells of no more has been removed: nobody will ever know how it ended."""
-    if run.run_id in pod.runs or pod.state != "live" or not pod.listed or pod.unlisted:
-        return pod.runs.get(run.run_id, run)
-    return replace(run, state="lost", reason="unknown", detail="its directory was removed")
 
 
 def _tell_json(run: RunSnapshot) -> None:

@@ -7,7 +7,7 @@ from typing import cast, get_args
 
 from podops.config.inputs import checked
 from podops.config.model import InputConfig, InputType, ProjectConfig, ProvisionConfig
-from podops.config.reader import Section, is_name, nearest
+from podops.config.reader import NAME_RULE, Section, is_name, nearest
 from podops.config.source_keys import read_command
 
 #: How the time to live is written into a command; each is a whole number but for `{until}`.
@@ -25,7 +25,7 @@ def read_provision(section: Section, config: ProjectConfig) -> dict[str, Provisi
         if is_name(name):
             found[name] = _provider(entry, name, config)
         else:
-            entry.fault(entry.value, f"{name!r} cannot be a name in provision", "use letters, digits, . _ -")
+            entry.fault(entry.value, f"{name[:80]!r} cannot be a name in provision", NAME_RULE)
     return found
 
 

@@ -14,6 +14,7 @@ from podops.config.units import parse_duration, parse_size
 from podops.errors import ConfigFault
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{([^}]*)\}?")
+NAME_RULE = "up to 64 letters, digits, . _ -, a letter or digit first, no two dots in a row"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -147,7 +148,7 @@ class Section:
         """Text that is one safe word: a session prefix, a file name, a project."""
         text, value = self.text(key, default) or default, self.raw(key)
         if value is not None and isinstance(value.data, str) and not is_name(text):
-            self.fault(self.raw(key), f"{self._name(key)}: {text!r} must be one word of letters, digits, . _ -")
+            self.fault(self.raw(key), f"{self._name(key)}: {text[:80]!r} cannot be a name", NAME_RULE)
             return default
         return text
 
@@ -156,7 +157,8 @@ class Section:
         if value is None:
             return None
         if not isinstance(value.data, list) or any(not isinstance(item.data, str) for item in value.data):
-            self.fault(value, f"{self._name(key)} must be a list of texts")
+            hint = "put each in quotes" if isinstance(value.data, list) else ""
+            self.fault(value, f"{self._name(key)} must be a list of texts", hint)
             return None
         return tuple(item.data for item in value.data)
 

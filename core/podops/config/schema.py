@@ -27,7 +27,7 @@ from podops.config.model import (
 from podops.config.pod_keys import check_pod_path, read_pod
 from podops.config.policy_keys import read_policies, read_service
 from podops.config.provision_keys import read_provision
-from podops.config.reader import Section, is_name
+from podops.config.reader import NAME_RULE, Section, is_name
 from podops.config.source_keys import read_sources
 from podops.errors import ConfigFault, UsageError
 
@@ -82,7 +82,7 @@ def _entries(section: Section) -> list[tuple[str, Section]]:
         if is_name(key):
             found.append((key, entry))
         else:
-            entry.fault(entry.value, f"{key!r} cannot be a name in {section.path}", "use letters, digits, . _ -")
+            entry.fault(entry.value, f"{key[:80]!r} cannot be a name in {section.path}", NAME_RULE)
     return found
 
 

@@ -1,13 +1,21 @@
-"""Which runs a few letters name."""
+"""Which runs a few letters name, and what has become of one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from podops.fleet.snapshot import RunSnapshot
+from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 
 
 def named(runs: Iterable[RunSnapshot], text: str) -> list[RunSnapshot]:
     """The run whose id is `text`, else those whose id begins with it."""
     found = [run for run in runs if run.run_id.startswith(text)]
     return [run for run in found if run.run_id == text] or found
+
+
+def as_it_is(pod: PodSnapshot, run: RunSnapshot) -> RunSnapshot:
+    """The run as its pod tells it. One it tells of no more has been removed: nobody will ever know how it ended."""
+    if run.run_id in pod.runs or run.ended or pod.state != "live" or not pod.listed or pod.unlisted:
+        return pod.runs.get(run.run_id, run)
+    return replace(run, state="lost", reason="unknown", detail="its directory was removed")

@@ -27,7 +27,7 @@ from podops.fleet.run_files import RunFiles
 from podops.fleet.snapshot import FleetSnapshot
 from podops.fleet.way import Sharer
 from podops.link.client import LinkClient
-from podops.link.local_changes import watch_network, watch_sleep
+from podops.link.local_changes import watch_clocks, watch_network
 from podops.transport.base import Transport
 from podops.transport.choose import transport_for
 
@@ -113,7 +113,7 @@ class Fleet(RunFiles):
         if self._sources is not None:
             self._sources_told()
             self._tasks.append(asyncio.create_task(self._sources.run(), name="podops-sources"))
-        self._tasks.append(asyncio.create_task(watch_sleep(self._slept), name="podops-sleep"))
+        self._tasks.append(asyncio.create_task(watch_clocks(self._slept, self._clock_set), name="podops-clocks"))
         self._tasks.append(asyncio.create_task(watch_network(self._network_changed), name="podops-network"))
         return self
 
@@ -278,6 +278,10 @@ class Fleet(RunFiles):
     def _slept(self, seconds: float) -> None:
         for link in self._links.values():
             link.slept(seconds)
+
+    def _clock_set(self, by: float) -> None:
+        for link in self._links.values():
+            link.clock_set(by)
 
     def _network_changed(self) -> None:
         for link in self._links.values():

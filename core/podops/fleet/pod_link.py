@@ -38,6 +38,9 @@ _LOOK_S = 1.0
 #: A link that lived this long had held: the next attempt follows at once.
 _HELD_S = 3.0
 
+#: Moments of a snapshot that are Unix times, and how far from now one can be that was told just now, seconds.
+_MOMENTS = {"since": 3.0, "last_seen": 3.0, "as_of": 3.0, "retry_at": 120.0}
+
 #: What of a snapshot a sample changes.
 _SAMPLE_FIELDS = {"sample", "gpus", "last_seen", "latency_s"}
 
@@ -151,6 +154,12 @@ class PodLink:
         if self._client is None:
             self._backoff.reset()
             self._hurry.set()
+
+    def clock_set(self, by: float) -> None:
+        """Somebody has set this machine's clock, by so many seconds: ages stay as they are."""
+        now, told = time.time(), {name: getattr(self.snapshot, name) for name in _MOMENTS}
+        # What is of this very moment by the clock as it is now was told by it.
+        self._set(**{name: at + by for name, at in told.items() if at and abs(at - now) > _MOMENTS[name]})
 
     def pace(self, pace: Pace) -> None:
         """From now on, and on every later link, the pod is asked to tell what is new this often."""

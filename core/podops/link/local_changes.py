@@ -1,4 +1,4 @@
-"""What happens to this machine that no link can see by itself: it slept, or its network changed."""
+"""What happens to this machine that no link can see by itself: it slept, its clock was set, its network changed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 #: How often the clocks are compared, seconds.
 TICK_S = 1.0
 
-#: Clocks further apart than this mean that the machine slept, seconds.
-_SLEPT_S = 2.0
+#: Clocks further apart than this mean that the machine slept, or that one of them was set, seconds.
+_APART_S = 2.0
 
 #: Changes of the network come in swarms; those of so many seconds are told as one.
 _SETTLED_S = 0.3
@@ -35,15 +35,24 @@ def asleep_s() -> float:
     return 0.0 if boottime is None else time.clock_gettime(boottime) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-async def watch_sleep(woke: Callable[[float], None]) -> None:
-    """Call `woke(seconds slept)` after each sleep of this machine, until cancelled."""
-    before = asleep_s()
+def _ahead_s() -> float:
+    """How far the clock on the wall is ahead of one that nobody sets and that never sleeps; only differences mean
+    anything."""
+    return time.time() - time.monotonic() - asleep_s()
+
+
+async def watch_clocks(woke: Callable[[float], None], clock_set: Callable[[float], None]) -> None:
+    """Call `woke(seconds slept)` after each sleep of this machine and `clock_set(by)` when somebody has set its clock
+    by more than two seconds, until cancelled."""
+    asleep, ahead = asleep_s(), _ahead_s()
     while True:
         await asyncio.sleep(TICK_S)
-        now = asleep_s()
-        if now - before > _SLEPT_S:
-            woke(now - before)
-        before = now
+        asleep_now, ahead_now = asleep_s(), _ahead_s()
+        if asleep_now - asleep > _APART_S:
+            woke(asleep_now - asleep)
+        if abs(ahead_now - ahead) > _APART_S:
+            clock_set(ahead_now - ahead)
+        asleep, ahead = asleep_now, ahead_now
 
 
 async def watch_network(changed: Callable[[], None]) -> None:

@@ -382,3 +382,44 @@ def test_the_table_of_effects_leaves_out_no_key(monkeypatch: pytest.MonkeyPatch)
     apart = {"pods.<name>.local", "pods.<name>.ssh"}  # exactly one way there: shown by every other test
     service = {f"presets.<name>.service.{key}" for key in ("port", "health")}
     assert (tested - {"presets.<name>.service"}) | service | apart == known_keys(monkeypatch)
+
+
+HOSTILE = [
+    "a b",
+    "it's",
+    "two\nlines",
+    "../up",
+    "-x",
+    "--help",
+    "-",
+    "😀",
+    "表",
+    "e\u0301",
+    "x" * 65,
+    "[red]x[/red]",
+    "\x1b[31mx",
+    "a..b",
+    "",
+]
+
+
+@pytest.mark.parametrize("section", ["pods", "presets", "provision"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_that_could_be_taken_for_anything_else_is_a_fault_with_its_line(
+    tmp_path: Path, section: str, name: str
+) -> None:
+    text = json.dumps({"project": {"name": "p"}, section: {name: {}}}, indent=1)
+    faults = [fault for fault in faults_of(tmp_path, text) if "cannot be a name" in fault]
+    assert len(faults) == 1 and faults[0].startswith("project.yaml:6: "), faults
+    assert faults[0].isprintable() and len(faults[0]) < 250, faults
+    assert (
+        f"project.yaml:{3}: project.name: " in faults_of(tmp_path, json.dumps({"project": {"name": name}}, indent=1))[0]
+    )
+
+
+@pytest.mark.parametrize("name", ["on", "no", "null", "1e3", "0755", "1_000", "2026-11-21", "all", "True"])
+def test_a_name_that_is_something_else_in_yaml_stays_as_it_is_written(tmp_path: Path, name: str) -> None:
+    command = "{kind: command, command: 'true', env: {on: x, 1e3: y}}"
+    config = load(tmp_path, f"project: {{name: p}}\npods:\n  {name}: {{local: true}}\npresets:\n  {name}: {command}\n")
+    assert (list(config.pods), list(config.presets)) == ([name], [name])
+    assert config.presets[name].env == {"on": "x", "1e3": "y"}

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from podops.errors import NotFoundError, PodopsError
+from podops.fleet.find_run import as_it_is
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_runners.rundir import EVENTS, METRICS, READABLE
 from podops_tui.ansi import clean
@@ -45,6 +46,9 @@ _READ_S = 2.0
 
 #: So much of the end of a file is shown, bytes.
 _FILE_BYTES = 64 * 1024
+
+#: What a long name leaves beside it for the state and its age, columns.
+_BESIDE_NAME = 32
 
 #: From this width on the facts stand beside the pane.
 _WIDE = 120
@@ -96,7 +100,7 @@ class RunScreen(LiveScreen, LogActions):
         now = time.monotonic()
         pod = snapshot.pods.get(self._run.pod)
         # Its height is one line, whatever stands in it.
-        self.query_one("#head", Static).update(_head(self._run, pod, now), layout=False)
+        self.query_one("#head", Static).update(_head(self._run, pod, now, self.size.width), layout=False)
         self.query_one("#run", TextPane).show(facts(self._run, self._story, now))
         self.query_one(LogPane).show_run(self.ops.fleet, self._run)
         if pod is not None and self._pane == "gpu":
@@ -242,12 +246,16 @@ def _newest(snapshot: FleetSnapshot, run: RunSnapshot) -> RunSnapshot:
     found = None if pod is None else pod.runs.get(run.run_id)
     if found is not None and found.project == run.project and found.owned:
         return found
-    return next((one for one in snapshot.runs() if (one.project, one.run_id) == (run.project, run.run_id)), run)
+    other = next((one for one in snapshot.runs() if (one.project, one.run_id) == (run.project, run.run_id)), None)
+    return other or (run if pod is None or found is not None else as_it_is(pod, run))
 
 
-def _head(run: RunSnapshot, pod: PodSnapshot | None, now: float) -> Text:
+def _head(run: RunSnapshot, pod: PodSnapshot | None, now: float, width: int) -> Text:
     mark, colour = run_mark(run)
-    text = Text.assemble((clean(run.run_id), "bold"), "  ", (f"{mark} {clean(run.state)}", colour))
+    name, room = clean(run.run_id), max(20, width - _BESIDE_NAME)
+    text = Text.assemble(
+        (name if len(name) <= room else name[: room - 1] + "…", "bold"), "  ", (f"{mark} {clean(run.state)}", colour)
+    )
     if words := why(run, now):
         text.append(f" {words}", colour)
     text.append(f"  {age(waited(run, now) if run.waiting else elapsed(run, now))}  on {clean(run.pod)}")
