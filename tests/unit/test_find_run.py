@@ -39,6 +39,11 @@ def test_a_run_is_found_by_its_id_or_a_unique_prefix() -> None:
         find_run(seen, "x")
 
 
+def test_a_variable_that_is_not_set_names_no_run_also_where_there_is_only_one() -> None:
+    with pytest.raises(NotFoundError):
+        find_run(fleet(pod("a", "train-1")), "")
+
+
 @pytest.mark.parametrize("fields", [{"state": "unreachable", "reason": "it is off"}, {"listed": False}])
 def test_a_run_is_not_said_to_be_missing_while_a_pod_has_not_told_its_runs(fields: dict[str, Any]) -> None:
     seen = fleet(pod("a", "r1"), pod("b", **fields))

@@ -92,6 +92,11 @@ def run(words: list[str]) -> None:
         sys.exit(stop.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _fail("interrupted", "interrupted", "", 130, as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        if as_json:
+            _fail("usage", "a command is missing", _usage_hint(error), 2, as_json)
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         _fail("usage", error.format_message(), _usage_hint(error), 2, as_json)
     except (ReaderGone, BrokenPipeError):

@@ -21,7 +21,7 @@ def recalled_run(history: History | None, text: str, pod: str | None, error: Pod
 
     Raises `error`, which says why no pod tells it, when it is not remembered either.
     """
-    found = [one for one in (history.find(text) if history else []) if pod in (None, one.run.pod)]
+    found = [one for one in (history.find(text) if history and text else []) if pod in (None, one.run.pod)]
     if not found:
         raise error
     if len(found) > 1:

@@ -12,7 +12,7 @@ from podops.cli.bare_names import check_named
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.moment import DurationType, MomentType
 from podops.cli.number import WholeNumber
-from podops.cli.output import print_json, say
+from podops.cli.output import clean, print_json, say
 from podops.cli.project_names import complete_overrides, complete_pods, complete_presets, complete_runs
 from podops.errors import NotFoundError, UnreachableError, UsageError
 
@@ -224,7 +224,7 @@ def _show_plan(options: Options, plan: SubmitPlan) -> None:
         )
         return
     click.echo(f"pod        {plan.pod}")
-    click.echo(f"command    {plan.command}")
+    click.echo(f"command    {clean(plan.command)}")
     click.echo(f"workdir    {plan.workdir or plan.run_dir}")
     click.echo(f"directory  {plan.run_dir}")
     click.echo(f"session    {plan.session or '(no tmux)'}")

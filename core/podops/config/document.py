@@ -15,6 +15,9 @@ from podops.errors import ConfigFault
 _MAX_BYTES = 1024 * 1024
 _MAX_NODES = 50_000
 
+#: What YAML calls the key `<<`.
+_MERGE = "tag:yaml.org,2002:merge"
+
 
 @dataclass(slots=True)
 class Value:
@@ -38,7 +41,7 @@ def read_document(path: Path, faults: list[ConfigFault]) -> Value | None:
     file = str(path)
     try:
         data = path.read_bytes()
-        text = data[: _MAX_BYTES + 1].decode("utf-8")
+        text = data[: _MAX_BYTES + 1].decode("utf-8-sig")
     except OSError as error:
         faults.append(ConfigFault(file, 0, f"cannot be read: {error.strerror or error}"))
         return None
@@ -56,6 +59,10 @@ def read_document(path: Path, faults: list[ConfigFault]) -> Value | None:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         faults.append(ConfigFault(file, line, f"is not valid YAML: {error.problem or error}"))
+        return None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        faults.append(ConfigFault(file, line, f"is not valid YAML: it holds the character {error.character:#04x}"))
         return None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         faults.append(ConfigFault(file, 0, f"is not valid YAML: {error}"))
@@ -86,6 +93,8 @@ class _Builder:
         self._file = file
         self._faults = faults
         self._nodes = 0
+        #: Mappings and lists that are being built, each within the one before.
+        self._open: list[yaml.Node] = []
         self._constructor = yaml.SafeLoader("")
 
     def build(self, node: yaml.Node) -> Value:
@@ -96,16 +105,31 @@ class _Builder:
             if self._nodes == _MAX_NODES + 1:
                 self._faults.append(ConfigFault(self._file, line, "expands to too many values (aliases?)"))
             return Value(None, self._file, line)
-        if isinstance(node, yaml.MappingNode):
-            return Value(dict(self._pairs(node)), self._file, line)
-        if isinstance(node, yaml.SequenceNode):
+        if not isinstance(node, yaml.CollectionNode):
+            return Value(self._scalar(node, line), self._file, line)
+        if any(node is outer for outer in self._open):
+            self._faults.append(ConfigFault(self._file, line, "holds itself (an alias within its own anchor)"))
+            return Value(None, self._file, line)
+        self._open.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return Value(dict(self._pairs(node)), self._file, line)
             return Value([self.build(item) for item in node.value], self._file, line)
-        return Value(self._scalar(node, line), self._file, line)
+        finally:
+            self._open.pop()
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[str, Value]]:
         seen: dict[str, int] = {}
+        merged: list[Value] = []
         for key_node, value_node in node.value:
-            key, line = str(key_node.value), key_node.start_mark.line + 1
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._faults.append(ConfigFault(self._file, line, "a key must be a word, not a list or a mapping"))
+                continue
+            if key_node.tag == _MERGE:
+                merged += self._merged(value_node, line)
+                continue
+            key = _whole(key_node.value)
             if key in seen:
                 self._faults.append(ConfigFault(self._file, line, f"{key!r} stands twice, first in line {seen[key]}"))
                 continue
@@ -113,15 +137,39 @@ class _Builder:
             value = self.build(value_node)
             value.line = line
             yield key, value
+        for other in merged:
+            for key, value in other.data.items():
+                if key not in seen:
+                    seen[key] = value.line
+                    yield key, value
+
+    def _merged(self, node: yaml.Node, line: int) -> list[Value]:
+        """The mappings of `<<: *a` or `<<: [*a, *b]`; what stands beside it counts before them, and a before b."""
+        found = [self.build(item) for item in (node.value if isinstance(node, yaml.SequenceNode) else [node])]
+        if not all(isinstance(value.data, dict) for value in found):
+            self._faults.append(ConfigFault(self._file, line, "<< takes a mapping, or a list of them: `<<: *anchor`"))
+            return []
+        return found
 
     def _scalar(self, node: yaml.Node, line: int) -> Any:
         try:
             value = self._constructor.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError) as error:
-            self._faults.append(ConfigFault(self._file, line, f"cannot be read: {error}"))
+            why = getattr(error, "problem", None) or error
+            self._faults.append(ConfigFault(self._file, line, f"cannot be read: {why}"))
             return None
+        if isinstance(value, str):
+            return _whole(value)
         # Dates and bytes are strings to us: no key takes one.
         return value if value is None or isinstance(value, (str, int, float, bool)) else str(node.value)
+
+
+def _whole(text: str) -> str:
+    """`text` with characters that JSON writes as two escapes in one piece."""
+    try:
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return text
 
 
 def merge(base: Value, over: Value) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from podops.errors import ConfigFault
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{([^}]*)\}?")
 NAME_RULE = "up to 64 letters, digits, . _ -, a letter or digit first, no two dots in a row"
+_UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -112,7 +114,7 @@ class Section:
         value = self.raw(key)
         if value is None:
             return None
-        if not isinstance(value.data, (int, float)) or isinstance(value.data, bool) or not value.data >= 0:
+        if not isinstance(value.data, (int, float)) or isinstance(value.data, bool) or not 0 <= value.data < math.inf:
             self.fault(value, f"{self._name(key)} must be a number, 0 or more")
             return None
         return float(value.data)
@@ -196,6 +198,9 @@ class Section:
             self._search_secrets(child, key)
 
     def _clean(self, value: Value, key: str) -> str:
+        if _UNSENDABLE.search(value.data):
+            self.fault(value, f"{self._name(key)} holds a character that no program can be given (NUL or half of one)")
+            return ""
         kind = secret_kind(value.data)
         if kind is not None:
             self.fault(value, f"{self._name(key)} seems to hold {kind}", "keep secrets out; name a file on the pod")

@@ -31,6 +31,7 @@ from podops.config.reader import NAME_RULE, Section, is_name
 from podops.config.source_keys import read_sources
 from podops.errors import ConfigFault, UsageError
 
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _OVERRIDE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
 
@@ -199,7 +200,7 @@ def _preset(section: Section, name: str, standard: Policies) -> PresetConfig:
     )
     for key in kind_options(kind):
         section.raw(key)
-    if known in ("command", "train", "eval") and not preset.command:
+    if known in ("command", "train", "eval") and not (preset.command or "").strip():
         section.fault(None, f"{section.path}.command is missing", f"kind {kind!r} runs a shell line")
     section.done()
     return preset
@@ -261,6 +262,9 @@ def _environment(section: Section) -> dict[str, str]:
     if not isinstance(value, dict):
         section.fault(section.raw("env"), f"{section.path}.env must be a mapping of names to texts")
         return {}
+    for key in value:
+        if not _ENV_NAME.match(key):
+            section.fault(section.raw("env"), f"{section.path}.env: {key[:80]!r} cannot be the name of a variable")
     return {key: _env_text(item) for key, item in value.items()}
 
 

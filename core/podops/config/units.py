@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: Nothing lasts longer, seconds: a thousand years.
+_MOST_S = 1000 * 366 * 86400.0
+
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
@@ -13,15 +16,19 @@ def parse_duration(value: object) -> float | None:
 
     Raises `ValueError` that says what would be right.
     """
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-        return float(value)
     text = str(value).strip().lower()
     if text == "none":
         return None
     parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{value!r} is not a duration: write 90s, 15m, 24h, 2d or none")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    elif not parts or "".join(number + unit for number, unit in parts) != text:
+        seconds = -1.0
+    else:
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not 0 <= seconds <= _MOST_S:
+        raise ValueError(f"{str(value)[:40]!r} is not a duration: write 90s, 15m, 24h, 2d or none")
+    return seconds
 
 
 _SIZES = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4}

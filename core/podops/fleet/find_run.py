@@ -9,8 +9,8 @@ from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 
 
 def named(runs: Iterable[RunSnapshot], text: str) -> list[RunSnapshot]:
-    """The run whose id is `text`, else those whose id begins with it."""
-    found = [run for run in runs if run.run_id.startswith(text)]
+    """The run whose id is `text`, else those whose id begins with it; an empty text (a variable not set) names none."""
+    found = [run for run in runs if text and run.run_id.startswith(text)]
     return [run for run in found if run.run_id == text] or found
 
 

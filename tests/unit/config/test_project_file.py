@@ -419,7 +419,64 @@ def test_a_name_that_could_be_taken_for_anything_else_is_a_fault_with_its_line(
 
 @pytest.mark.parametrize("name", ["on", "no", "null", "1e3", "0755", "1_000", "2026-11-21", "all", "True"])
 def test_a_name_that_is_something_else_in_yaml_stays_as_it_is_written(tmp_path: Path, name: str) -> None:
-    command = "{kind: command, command: 'true', env: {on: x, 1e3: y}}"
+    command = "{kind: command, command: 'true', env: {on: x, null: y}}"
     config = load(tmp_path, f"project: {{name: p}}\npods:\n  {name}: {{local: true}}\npresets:\n  {name}: {command}\n")
     assert (list(config.pods), list(config.presets)) == ([name], [name])
-    assert config.presets[name].env == {"on": "x", "1e3": "y"}
+    assert config.presets[name].env == {"on": "x", "null": "y"}
+
+
+MERGED = """
+    project: {name: p}
+    presets:
+      base: &base {kind: command, command: 'true', gpus: 2, priority: 1}
+      other: &other {kind: command, command: 'false', priority: 2, timeout: 1h}
+      one: {<<: *base, gpus: 1}
+      both:
+        gpus: 4
+        <<: [*other, *base]
+    """
+
+
+def test_a_merge_key_brings_what_is_not_said_beside_it(tmp_path: Path) -> None:
+    presets = load(tmp_path, MERGED).presets
+    assert (presets["one"].gpus, presets["one"].priority, presets["one"].command) == (1, 1, "true")
+    assert (presets["both"].gpus, presets["both"].priority, presets["both"].command) == (4, 2, "false")
+    faults = faults_of(tmp_path, MERGED.replace("priority: 1}", "prioritee: 1}"))
+    assert [fault.split(":")[1] for fault in faults] == ["4"] * 3, "told where it is written"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("presets: &p\n  a: *p\n", "2: holds itself"),
+        ("presets:\n  a: {<<: 3, kind: command, command: 'true'}\n", "3: << takes a mapping"),
+        ("presets:\n  ? [a, b]\n  : {}\n", "3: a key must be a word"),
+        ("presets:\n  a: {kind: command, command: '  '}\n", "3: presets.a.command is missing"),
+        ('presets:\n  a: {kind: command, command: "a\\0b"}\n', "3: presets.a.command holds a character"),
+        ('presets:\n  a: {kind: command, command: x, env: {A: "\\ud800"}}\n', "3: presets.a.env holds a character"),
+        ("presets:\n  a: {kind: command, command: x, env: {A B: c}}\n", "3: presets.a.env: 'A B' cannot be the name"),
+        ("presets:\n  a: {kind: command, command: !x y}\n", "3: cannot be read: could not determine"),
+        ("defaults: {timeout: .inf}\n", "2: defaults.timeout: 'inf' is not a duration"),
+        ("defaults: {grace: 9999999d}\n", "2: defaults.grace: '9999999d' is not a duration"),
+        ("pods: {a: {local: true, price_per_hour: .inf}}\n", "2: pods.a.price_per_hour must be a number"),
+        ("# \0\n", "2: is not valid YAML: it holds the character 0x00"),
+    ],
+)
+def test_what_yaml_can_say_and_no_project_can_mean_is_a_fault_with_its_line(
+    tmp_path: Path, text: str, fault: str
+) -> None:
+    assert faults_of(tmp_path, "project: {name: p}\n" + text)[0].startswith("project.yaml:" + fault)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "project.json"
+    path.write_bytes(b'\xef\xbb\xbf{"project": {"name": "p"}}')
+    assert load_project(path=path, environ={}).name == "p"
+
+
+def test_a_character_that_json_writes_as_two_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "project.json"
+    preset = {"kind": "command", "command": "echo 😀", "env": {"A": "🙂"}}
+    path.write_text(json.dumps({"project": {"name": "p"}, "presets": {"a": preset}}, ensure_ascii=True))
+    found = load_project(path=path, environ={}).presets["a"]
+    assert (found.command, found.env) == ("echo 😀", {"A": "🙂"})
