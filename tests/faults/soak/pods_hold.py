@@ -18,7 +18,9 @@ from tests.pods.loopback import agent_socket, link_processes
 _MOST_FILES = 24
 
 #: One file for each outputs root.
-_LOCK_OF_A_ROOT = re.compile(r"(claims|queue)-[0-9a-f]{8}\.lock")
+_OF_A_ROOT = re.compile(r"(claims|queue)-[0-9a-f]{8}\.lock")
+#: One for each run that is at work.
+_OF_A_RUN = re.compile(r"at-work-[0-9a-f]{8}\.json")
 
 #: What an agent, and a link, may have open: its pipes, locks, watches and the volume.
 _MOST_DESCRIPTORS = 24
@@ -54,9 +56,14 @@ class PodHolds:
         odd = [
             name
             for name in sorted(self.files)
-            if (name.startswith(".") or any(map(str.isdigit, name))) and not _LOCK_OF_A_ROOT.fullmatch(name)
+            if (name.startswith(".") or any(map(str.isdigit, name)))
+            and not _OF_A_ROOT.fullmatch(name)
+            and not _OF_A_RUN.fullmatch(name)
         ]
         found = [f"{name} in its machine's directory" for name in odd]
+        at_work = sum(bool(_OF_A_RUN.fullmatch(name)) for name in self.files)
+        if at_work > 1:
+            found.append(f"{at_work} runs at work, and only the one that is followed should be")
         if len(self.files) > _MOST_FILES:
             found.append(f"{len(self.files)} files in its machine's directory")
         if self.links != 1 or self.sessions > 1:
