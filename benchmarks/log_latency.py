@@ -47,7 +47,7 @@ async def _client(world: World) -> list[Row]:
 
 
 async def _pane(world: World) -> list[Row]:
-    """The app on a terminal that is not there; it draws 60 times a second at most, which is a part of these figures."""
+    """The app on a terminal that is not there; that it draws 120 times a second at most is a part of these figures."""
     from podops_tui.app import OpsApp
 
     config = replace(world.config, pods={FAR: world.config.pods[FAR]})

@@ -24,7 +24,7 @@ from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops.transport import locked_keys
-from podops_tui import pauses
+from podops_tui import frames, pauses
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
 from podops_tui.attending import Attending
@@ -92,6 +92,7 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         self._on_start = on_start
         self._changed = False
         self._attending = Attending()
+        frames.shorten()
         self._home = FleetScreen()
         self._leaving = ExitStack()
         self.begin_to_look(config)

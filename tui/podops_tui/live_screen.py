@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.screen import Screen
 
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
+from podops_tui.narrow_compositor import compositor
 
 if TYPE_CHECKING:
     from podops_tui.app import OpsApp
@@ -19,6 +20,10 @@ class LiveScreen(Screen[None]):
     PANES: ClassVar[tuple[str, ...]] = ()
     #: Whether there is anything that `enter` opens.
     OPENS: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = compositor()
 
     @property
     def ops(self) -> OpsApp:

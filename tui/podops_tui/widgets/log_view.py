@@ -21,13 +21,14 @@ from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean, parse_line
+from podops_tui.frames import FRAME_S
 from podops_tui.log_reader import LogKey, LogReader
 from podops_tui.log_search import marked
 from podops_tui.run_words import waits_for
 from podops_tui.widgets.searched_log import SearchedLog
 
 #: What was read is drawn at once, but so often at most, seconds, and so many times what drawing took last apart.
-_DRAW_S, _APART = 1 / 60, 8
+_DRAW_S, _APART = FRAME_S, 8
 
 #: How often it is looked whether there is something to draw that could not be drawn before, seconds.
 _LOOK_S = 0.1

@@ -1,0 +1,164 @@
+"""What changes on the screen is drawn at once, as if all of the screen had been drawn, by asking for little else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from textual import screen
+from textual._compositor import ChopsUpdate, Compositor
+from textual.geometry import Region
+from textual.strip import Strip
+
+from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import LogChunk
+from podops_tui import frames, live_screen
+from podops_tui.app import OpsApp
+from podops_tui.narrow_compositor import NarrowCompositor
+from podops_tui.screens.fleet import FleetScreen
+from podops_tui.widgets.log_view import LogView
+from podops_tui.widgets.row_list import RowList
+from tests.terminal.recorded_fleet import CONFIG, recorded
+from tests.terminal.test_app_pilot import drawn, until_drawn
+
+
+class TypedLog:
+    """A log of which a test says when it grows."""
+
+    def __init__(self) -> None:
+        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self._offset = 0
+
+    def type(self, line: str) -> None:
+        self._lines.put_nowait(line.encode() + b"\n")
+
+    async def __aiter__(self) -> AsyncIterator[LogChunk]:
+        while True:
+            data = await self._lines.get()
+            yield LogChunk(self._offset, data)
+            self._offset += len(data)
+
+    def ack(self, offset: int) -> None: ...
+
+
+@pytest.fixture
+def log() -> TypedLog:
+    return TypedLog()
+
+
+@pytest.fixture
+def fleet(log: TypedLog, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    found, fleet = recorded()
+
+    @asynccontextmanager
+    async def follow(*run: Any, **start: Any) -> AsyncIterator[TypedLog]:
+        yield log
+
+    monkeypatch.setattr(found, "follow", follow)
+    return fleet
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Each part of a screen that is drawn, as it is written to the terminal; the same when all widgets are asked."""
+    parts: list[str] = []
+    narrow = NarrowCompositor.render_partial_update
+
+    def both(self: NarrowCompositor) -> ChopsUpdate | None:
+        dirty = set(self._dirty_regions)
+        found = narrow(self)
+        self._dirty_regions.update(dirty)
+        with monkeypatch.context() as plainly:
+            plainly.setattr(self, "_get_renders", partial(Compositor._get_renders, self), raising=False)
+            whole = narrow(self)
+        if found is None or whole is None:
+            assert found is whole
+            return found
+        console = apps[-1].console
+        parts.append(found.render_segments(console))
+        assert parts[-1] == whole.render_segments(console)
+        return found
+
+    apps: list[OpsApp] = []
+    begin = OpsApp.__init__
+
+    def noted(self: OpsApp, *arguments: Any, **options: Any) -> None:
+        apps.append(self)
+        begin(self, *arguments, **options)
+
+    monkeypatch.setattr(OpsApp, "__init__", noted)
+    monkeypatch.setattr(NarrowCompositor, "render_partial_update", both)
+    yield parts
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_each_part_that_is_drawn_is_what_drawing_the_whole_screen_gives(
+    fleet: Fleet, log: TypedLog, compared: list[str], size: tuple[int, int]
+) -> None:
+    app = OpsApp(CONFIG, fleet=fleet)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        for number in range(70):
+            log.type(f"\x1b[3{number % 8}miter {number}\x1b[0m: " + "x" * (number * 5) + " 日本語")
+            await pilot.pause(0.005)
+        await until_drawn(pilot, app, "iter 69")
+        app.notify("a word over what is below it", markup=False)
+        for key in ("j", "tab", "k", "pageup", "w", "f", "slash", "o", "escape", "tab", "o", "ctrl+c"):
+            await pilot.press(key)
+            log.type(f"after {key}")
+            await pilot.pause(0.02)
+        await pilot.press("enter")
+        for line in ("in full", "once more"):
+            log.type(line)
+            await pilot.pause(0.05)
+        assert not isinstance(app.screen, FleetScreen)
+        assert len(compared) > 60
+
+
+async def test_a_line_of_a_log_asks_no_other_pane_for_its_lines(
+    fleet: Fleet, log: TypedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, tables, lines = OpsApp(CONFIG, fleet=fleet), list[Region](), list[Region]()
+    async with app.run_test(size=(120, 40)) as pilot:
+        log.type("first")
+        await until_drawn(pilot, app, "first")
+        _note(monkeypatch, RowList, tables)
+        _note(monkeypatch, LogView, lines)
+        app.screen.query_one(LogView).refresh()
+        while not lines:
+            await pilot.pause(0.01)
+        assert tables == []
+
+
+async def test_another_textual_draws_by_itself(fleet: Fleet, log: TypedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_screen, "compositor", Compositor)
+    app = OpsApp(CONFIG, fleet=fleet)
+    async with app.run_test(size=(120, 40)) as pilot:
+        log.type("first")
+        assert "first" in await until_drawn(pilot, app, "first")
+        assert type(app.screen._compositor) is Compositor and "2 Runs" in drawn(app)
+
+
+@pytest.mark.parametrize(("told", "expected"), [("", frames.FRAME_S), ("30", 1 / 60)])
+def test_a_screen_is_drawn_as_often_as_a_user_says_else_120_times_a_second_at_most(
+    told: str, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screen, "UPDATE_PERIOD", 1 / 60)
+    monkeypatch.setenv("TEXTUAL_FPS", told)
+    frames.shorten()
+    assert vars(screen)["UPDATE_PERIOD"] == expected
+
+
+def _note(monkeypatch: pytest.MonkeyPatch, kind: type[Any], asked: list[Region]) -> None:
+    plain = kind.render_lines
+
+    def noted(self: Any, crop: Region) -> list[Strip]:
+        asked.append(crop)
+        found: list[Strip] = plain(self, crop)
+        return found
+
+    monkeypatch.setattr(kind, "render_lines", noted)
