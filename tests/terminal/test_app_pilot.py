@@ -40,6 +40,29 @@ async def until_drawn(pilot: Pilot[None], app: OpsApp, text: str) -> str:
     raise AssertionError(f"{text!r} is not in:\n{drawn(app)}")
 
 
+@pytest.mark.parametrize("log", [b"", b"\x1b[31mred\x1b[0m\n"])
+async def test_every_screen_can_be_drawn_without_colours(monkeypatch: pytest.MonkeyPatch, log: bytes) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = OpsApp(CONFIG, fleet=recorded(log)[1])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        for keys in (
+            "34521",
+            ["enter", "2", "3", "escape"],
+            ["2", "enter"],
+            "234567",
+            ["1", "/", "x", "enter", "escape"],
+        ):
+            for key in keys:
+                await pilot.press(key)
+                await pilot.pause()
+        for key, shown in (("x", "Kill"), ("s", "Submit a run"), ("question_mark", "Keys")):
+            await pilot.press(key)
+            await until_drawn(pilot, app, shown)
+            await pilot.press("escape")
+        assert app.is_running and app.no_color
+
+
 async def test_ctrl_c_ends_nothing_and_names_the_key_that_leaves() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(100, 40), notifications=True) as pilot:

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -291,7 +292,8 @@ class LogView(SearchedLog, can_focus=True):
         width, row = self.scrollable_content_region.width, y + top
         if not self._lines and y == 0:
             said = "" if self.run is None else self.trouble or self._nothing
-            return Strip(Text(said, "dim", end="").render(self.app.console)).crop_extend(0, width, self._base)
+            strip = Strip([Segment(said.replace("\n", " "), self._base + Style(dim=True))])
+            return strip.crop_extend(0, width, self._base)
         index = bisect_right(self._ends, row) if self.wrap else row
         if index >= len(self._lines) or (self.wrap and row >= self._ends[-1]):
             return Strip.blank(width, self._base)
