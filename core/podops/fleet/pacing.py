@@ -14,7 +14,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 _SOON_S = 0.5
 
 #: The first one of all has this machine for itself until it is let in, for this long at most, seconds.
-_ALONE_S = 0.05
+_ALONE_S = 0.08
 
 #: So many may begin then; each that makes room makes it for one more, up to the bound.
 _FIRST_AT_ONCE = 4
@@ -22,8 +22,9 @@ _FIRST_AT_ONCE = 4
 #: An attempt keeps others waiting for this long at most, seconds.
 _LEASE_S = 0.3
 
-#: Whoever waits for nobody here may begin so often, seconds, where the event loop has been on time.
-_IDLE_S = 0.004
+#: Whoever waits for nobody here may begin so often, which is as long as one keeps this process busy in all, where the
+#: event loop is no later than that, seconds.
+_IDLE_S, _ON_TIME_S = 0.006, 0.002
 
 
 class Backoff:
@@ -125,7 +126,7 @@ class Gate:
     def _when_idle(self, due: float) -> None:
         """Called at `due`, or later where there was other work: another one would make that wait."""
         self._next = None
-        if asyncio.get_running_loop().time() - due <= _IDLE_S / 2:
+        if asyncio.get_running_loop().time() - due <= _ON_TIME_S:
             turn = next((turn for turn, elsewhere in self._waiting.items() if elsewhere), None)
             if turn is not None:
                 self._admit(turn)
