@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -35,3 +36,21 @@ def test_help_loads_neither_heavy_libraries_nor_the_engine(words: str) -> None:
 
 def test_a_completion_script_is_printed_without_the_engine() -> None:
     assert not imported("completion", "bash") & (HEAVY | WORK)
+
+
+_INTERRUPTED = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from podops.cli.main import main
+sys.argv = ["ops", "--help"]
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_loads_itself_ends_it_without_a_word() -> None:
+    done = subprocess.run([sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

@@ -6,11 +6,9 @@ import atexit
 import contextlib
 import gc
 import os
+import signal
 import sys
 import threading
-
-from podops.cli.hasten import hasten_for
-from podops.cli.streams import bear_any_streams
 
 #: Loading a few hundred modules makes nothing that could be collected, but is looked through many times.
 _COLLECT_EVERY = (50_000, 10, 10)
@@ -19,12 +17,21 @@ _COLLECT_EVERY = (50_000, 10, 10)
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command; with `arguments` within another program, and then it leaves through `sys.exit`."""
     words = sys.argv[1:] if arguments is None else arguments
+    loud = arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if loud:
+        # Until there is anybody to say what ctrl-c has interrupted, it ends this process without a word.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from podops.cli.hasten import hasten_for
+    from podops.cli.streams import bear_any_streams
+
     bear_any_streams()
     if arguments is None:
         gc.set_threshold(*_COLLECT_EVERY)
         hasten_for(words, os.environ)
     from podops.cli.command_line import run
 
+    if loud:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run(words)
     except SystemExit as end:
