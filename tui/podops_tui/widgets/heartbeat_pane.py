@@ -31,9 +31,21 @@ def heartbeat(run: RunSnapshot, now: float) -> Text:
         text.append(attempt + "\n", "yellow" if run.retry_in_s is not None else "")
     beat = age(ticking(run.heartbeat_age_s, run, now))
     written = age(ticking(run.log_age_s, run, now))
-    text.append(f"beat {beat} ago · log {written} ago, {size(run.log_bytes)}\n", "dim")
+    if run.heartbeat_age_s is not None or run.log_age_s is not None:
+        text.append(f"beat {beat} ago · log {written} ago, {size(run.log_bytes)}\n", "dim")
     if run.heartbeat_line:
         text.append(clean(_without_steps(run)) + "\n")
+    text.append_text(_progress(run))
+    if run.detail:
+        text.append(clean(run.detail) + "\n", colour)
+    for problem in run.problems:
+        text.append(f"! {clean(problem)}\n", "yellow")
+    return text
+
+
+def _progress(run: RunSnapshot) -> Text:
+    """Its step, and its metrics."""
+    text = Text()
     if run.step is not None:
         done = ratio(run.step, run.total_steps)
         text.append(f"step {steps(run)}" + (f"  {bar(done, 16)}" if done is not None else "") + "\n")
@@ -41,10 +53,6 @@ def heartbeat(run: RunSnapshot, now: float) -> Text:
         if name == "step" and run.step is not None:
             continue  # it has a row of its own
         text.append(f"{clean(name):<16} ", "dim").append(f"{value:.6g}\n")
-    if run.detail:
-        text.append(clean(run.detail) + "\n", colour)
-    for problem in run.problems:
-        text.append(f"! {clean(problem)}\n", "yellow")
     return text
 
 
