@@ -1,4 +1,5 @@
-"""Metrics found in what a run prints: nanoGPT, Hugging Face, Lightning and tqdm, and a pattern of the preset."""
+"""Metrics found in what a run prints: nanoGPT, Hugging Face, Lightning and tqdm, lines of a loop somebody wrote
+(`step=10 loss=3.2`), and a pattern of the preset."""
 
 import math
 import re
@@ -12,6 +13,9 @@ _NANOGPT_ITER = re.compile(r"^iter (\d+): loss ({0})(?:, time ({0})ms)?(?:, mfu 
 _NANOGPT_EVAL = re.compile(r"^step (\d+): train loss ({0}), val loss ({0})".format(_NUMBER), re.I)
 _PROGRESS = re.compile(r"(\d+)/(\d+) \[(?:\d+:)?\d+:\d+<")
 _PROGRESS_VALUE = re.compile(r"([A-Za-z_][\w/]*)=({0})(?=[,\s\]]|$)".format(_NUMBER))
+#: `step=10 loss=3.2`, `Step 10/500 | loss: 3.2, lr: 1e-4`, `epoch 2 step 10 loss 3.2`.
+_LOOP = re.compile(r"(?:epoch[ =:]+\d+(?:/\d+)?[\s,;|]+)?(?:global_)?step[ =:]+(\d+)(?:/(\d+))?(?=[\s,;:|])", re.I)
+_LOOP_VALUE = re.compile(r"(?<![\w/])(?:([A-Za-z_][\w/]*)\s*[=:]\s*|(loss)\s+)({0})(?=[,;|\s]|$)".format(_NUMBER))
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -52,7 +56,8 @@ class Scraper:
         self.last_line = line
         if "wandb" in line:
             self._wandb(line)
-        metrics = self._own(line) or _nanogpt(line) or _hugging_face(line) or self._progress(line)
+        metrics = self._own(line) or _nanogpt(line) or _hugging_face(line)
+        metrics = metrics or self._loop(line) or self._progress(line)
         if metrics and isinstance(metrics.get("step"), int):
             self.step = metrics["step"]
         return metrics
@@ -67,6 +72,19 @@ class Scraper:
             if number is not None:
                 values[name] = int(number) if name == "step" else number
         return values or None
+
+    def _loop(self, line: str) -> Optional[Dict[str, Any]]:
+        match = _LOOP.match(line) if line[0] in "eEgGsS" else None
+        if match is None:
+            return None
+        values: Dict[str, Any] = {}
+        for name, loss, text in _LOOP_VALUE.findall(line[match.end() :]):
+            number = _number(text)
+            if number is not None:
+                values[name or loss] = number
+        if values and match.group(2):
+            self.total = int(match.group(2))
+        return dict(values, step=int(match.group(1))) if values else None
 
     def _progress(self, line: str) -> Optional[Dict[str, Any]]:
         match = _PROGRESS.search(line) if "<" in line else None

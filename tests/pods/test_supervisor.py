@@ -262,6 +262,8 @@ def test_without_tmux_a_run_still_works_when_the_project_says_so(start: Start) -
         (r"\rEpoch 0:  50%|##   | 5/10 [00:01<00:01, 5.0it/s, loss=0.25]\r", {"step": 5, "loss": 0.25}),
         ("step 20: train loss 2.5, val loss 2.75", {"step": 20, "val_loss": 2.75}),
         ("at 7 nll=0.125", {"step": 7, "nll": 0.125}),
+        ("epoch 2, step 30/60 | loss: 1.25, train/lr=1e-4", {"step": 30, "loss": 1.25, "train/lr": 0.0001}),
+        ("step=31 loss 0.5", {"step": 31, "loss": 0.5}),
         ("iter 3: loss nan, time 1ms", {"step": 3, "loss": "nan"}),
     ],
 )
