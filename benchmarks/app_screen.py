@@ -38,7 +38,7 @@ class BusyFleet(Fleet):
             name = link.snapshot.name
             runs = [_run(name, number, 1) for number in range(RUNS)]
             link._take_push(Frame({"push": "runs", "full": True, "changed": runs}, b""))
-            link._set(state="live")
+            link.known.set(state="live")
         self._feeding = asyncio.create_task(self._feed())
         return self
 

@@ -183,7 +183,7 @@ class Fleet(RunFiles):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._sources.settled.wait()
-        waits = [asyncio.ensure_future(link.settled.wait()) for link in self._links.values()]
+        waits = [asyncio.ensure_future(link.known.settled.wait()) for link in self._links.values()]
         if not waits:
             return
         try:
@@ -281,7 +281,7 @@ class Fleet(RunFiles):
 
     def _clock_set(self, by: float) -> None:
         for link in self._links.values():
-            link.clock_set(by)
+            link.known.clock_set(by)
 
     def _network_changed(self) -> None:
         for link in self._links.values():

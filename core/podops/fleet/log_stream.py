@@ -111,7 +111,7 @@ class FollowedLog:
         except UnreachableError:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_RETRY_S):
-                    await self._link.state_change()
+                    await self._link.known.state_change()
         except PodopsError as error:
             self._stop(error)
 

@@ -59,7 +59,7 @@ class Noting:
             found = await asyncio.to_thread(_recalled, memory, [link.pod for link in some])
             for link, known in zip(some, found, strict=True):
                 if known is not None and self._links.get(link.pod.name) is link:
-                    link.recall(known)
+                    link.known.recall(known)
 
     async def recall_log(self, pod: str, project: str, run_id: str) -> RecalledLog | None:
         """The end of a run's log as the memory has it."""

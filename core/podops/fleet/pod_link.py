@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
 from podops import errors
 from podops.config.model import PodConfig, ProjectConfig
-from podops.fleet import wire
 from podops.fleet.attention import Pace
 from podops.fleet.hello import hello
+from podops.fleet.known_pod import KnownPod
 from podops.fleet.listeners import Listeners
-from podops.fleet.memory import Recalled
 from podops.fleet.pacing import Backoff, Gate, set_within
 from podops.fleet.patience import patient
-from podops.fleet.run_list import RunList
 from podops.fleet.snapshot import PodSnapshot, PodState
 from podops.fleet.way import Sharer, Way
 from podops.link.client import SILENCE_S, LinkClient
@@ -38,12 +34,6 @@ _LOOK_S = 1.0
 #: A link that lived this long had held: the next attempt follows at once.
 _HELD_S = 3.0
 
-#: Moments of a snapshot that are Unix times, and how far from now one can be that was told just now, seconds.
-_MOMENTS = {"since": 3.0, "last_seen": 3.0, "as_of": 3.0, "retry_at": 120.0}
-
-#: What of a snapshot a sample changes.
-_SAMPLE_FIELDS = {"sample", "gpus", "last_seen", "latency_s"}
-
 #: Where SSH itself finds out that the way is broken, a pod side that says nothing is only slow for this long, seconds.
 _SLOW_S = 20.0
 
@@ -59,7 +49,7 @@ _STARTING = "it answers, its side of the link is starting"
 
 
 class PodLink:
-    """Keeps `snapshot` true for one pod while `run` runs.
+    """Keeps what is `known` of one pod true while `run` runs.
 
     `changed` is called after each change with the pod's name, and with whether all that is new is a sample.
     """
@@ -82,7 +72,8 @@ class PodLink:
         self._config = config
         #: What it is a link to.
         self.pod = pod
-        self._changed = changed
+        #: What it has told.
+        self.known = KnownPod(pod, changed)
         self._gate = gate
         #: Gives up the place of the attempt under way.
         self._let_in: Callable[[], None] = gate.open
@@ -90,7 +81,6 @@ class PodLink:
         patience = _SLOW_S if pod.ssh or pod.local else SILENCE_S
         self._silence_s = patience if silence_s is None else max(_LEAST_SILENCE_S, min(silence_s, patience))
         self._way = Way(sharer, choose)
-        self._runs = RunList(pod.name)
         self._pace = Pace()
         self._client: LinkClient | None = None
         #: Who gets what belongs to one log or one connection.
@@ -99,27 +89,16 @@ class PodLink:
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
         # Whether the next attempt may well succeed: the first one, and the one after a link that had held.
-        self._hopeful = True
-        self._problem = ("", "")
+        self._hopeful = pod.gone_since is None
         # What the attempt under way wants of a person.
         self._asked = ""
         #: Of the last failure.
         self.error_code = ""
-        self._state_changed = asyncio.Event()
-        #: Set once the pod is live with its full run list, or has failed for the first time.
-        self.settled = asyncio.Event()
-        self.snapshot = PodSnapshot(
-            name=pod.name,
-            state="connecting",
-            transport=pod.transport,
-            address=pod.address,
-            since=time.time(),
-            tags=pod.tags,
-            price_per_hour=pod.price_per_hour,
-            source=pod.source,
-        )
-        if pod.gone_since is not None:
-            self._be_gone()
+
+    @property
+    def snapshot(self) -> PodSnapshot:
+        """What is known of the pod at this moment."""
+        return self.known.snapshot
 
     async def run(self) -> None:
         """Connect and reconnect until cancelled."""
@@ -146,20 +125,14 @@ class PodLink:
             await set_within(self._hurry, pause)
         if self._hurry.is_set():
             self._hopeful = True
-            self._set(state="connecting", retry_at=None)
-        self._set(retry_at=None)
+            self.known.set(state="connecting", retry_at=None)
+        self.known.set(retry_at=None)
 
     def retry(self) -> None:
         """Connect now, unless connected."""
         if self._client is None:
             self._backoff.reset()
             self._hurry.set()
-
-    def clock_set(self, by: float) -> None:
-        """Somebody has set this machine's clock, by so many seconds: ages stay as they are."""
-        now, told = time.time(), {name: getattr(self.snapshot, name) for name in _MOMENTS}
-        # What is of this very moment by the clock as it is now was told by it.
-        self._set(**{name: at + by for name, at in told.items() if at and abs(at - now) > _MOMENTS[name]})
 
     def pace(self, pace: Pace) -> None:
         """From now on, and on every later link, the pod is asked to tell what is new this often."""
@@ -171,22 +144,13 @@ class PodLink:
     def show(self, pod: PodConfig) -> None:
         """The same pod by the same way, with another price or other tags."""
         self.pod = pod
-        self._set(tags=pod.tags, price_per_hour=pod.price_per_hour)
+        self.known.set(tags=pod.tags, price_per_hour=pod.price_per_hour)
 
     def leave(self, pod: PodConfig) -> None:
         """The pod is no more, says its source; what is known of it stays. `run` must have ended."""
         self.pod = pod
-        self._be_gone()
-        self._tell_state()
-        self._changed(pod.name, False)
-
-    def _be_gone(self) -> None:
-        since, why = self.pod.gone_since or time.time(), f"{self.pod.source} tells of it no more"
-        self.snapshot = replace(
-            self.snapshot, state="gone", since=since, reason=why, hint="", retry_at=None, latency_s=None
-        )
         self._hopeful = False
-        self.settled.set()
+        self.known.leave(pod)
 
     def slept(self, seconds: float) -> None:
         """This machine slept: a link that the pod has given up meanwhile is made anew at once."""
@@ -207,15 +171,10 @@ class PodLink:
                 wait = _PROBE_S if self._way.answered() else 0.0
                 asyncio.get_running_loop().call_later(wait, self._connecting.cancel)
 
-    def recall(self, known: Recalled) -> None:
-        """Show what was known of the pod before, until it tells its runs itself."""
-        if not self.snapshot.listed:
-            self._set(**known.fills(self.snapshot))
-
     @property
     def tells_itself(self) -> bool:
         """Whether what `snapshot` shows is what the pod said on this very link, which is our own."""
-        return self._runs.complete and self.snapshot.state in ("live", "stale") and not self.shared
+        return self.known.complete and self.snapshot.state in ("live", "stale") and not self.shared
 
     @property
     def waits_for_a_person(self) -> bool:
@@ -236,7 +195,7 @@ class PodLink:
         while self._client is None:
             if self.snapshot.state in ("unreachable", "refused", "gone") and not self._hopeful:
                 raise self._not_connected()
-            await self.state_change()
+            await self.known.state_change()
         return self._client
 
     async def client_after(self, lost: LinkClient, within: float) -> LinkClient | None:
@@ -246,7 +205,7 @@ class PodLink:
                 while self._client is None or self._client is lost:
                     if self.snapshot.state == "refused":
                         return None
-                    await self.state_change()
+                    await self.known.state_change()
         except TimeoutError:
             return None
         return self._client
@@ -255,10 +214,6 @@ class PodLink:
         kind = errors.RefusedError if self.snapshot.state == "refused" else errors.UnreachableError
         message = f"pod {self.pod.name} cannot be reached: {self.snapshot.reason or 'not connected'}"
         return kind(message, self.snapshot.hint, code=self.error_code)
-
-    async def state_change(self) -> None:
-        """Wait for the next change of state, or the next failure."""
-        await self._state_changed.wait()
 
     async def _attempt(self) -> tuple[errors.PodopsError, bool]:
         """One connection from its first byte to its loss: why it ended, and whether it had held."""
@@ -282,8 +237,7 @@ class PodLink:
         finally:
             # Cancelled in the moment it became live, the attempt has told nobody but `_take_hello`.
             client, self._client = client or self._client, None
-            self._runs.lose()
-            self._set(unlisted="")
+            self.known.lose()
             self.listeners.lose()
             if client is not None:
                 await client.close()
@@ -302,7 +256,7 @@ class PodLink:
     def _wait_for_a_person(self, asks: str) -> None:
         self._asked = asks
         if self.snapshot.state in ("connecting", "unreachable"):
-            self._set(reason=asks)
+            self.known.set(reason=asks)
 
     async def _connected(self) -> LinkClient:
         """A new link; begun anew, within the same time, whenever the network changes meanwhile."""
@@ -338,18 +292,14 @@ class PodLink:
         # What is left to do until it is live is the pod's work, not this machine's.
         self._let_in()
         if self.snapshot.state == "connecting":
-            self._set(reason=_STARTING, last_seen=time.time())
+            self.known.set(reason=_STARTING, last_seen=time.time())
 
     def _take_hello(self, answer: Frame, client: LinkClient) -> None:
         if answer.header.get("protocol") != PROTOCOL_VERSION:
             raise errors.ProtocolError(f"pod {self.pod.name} speaks another version of the link protocol")
-        projects = (wire.mapping(project) for project in wire.items(answer.header.get("projects")))
-        problems = [wire.text(project.get("problem")) for project in projects]
-        self._problem = (next((problem for problem in problems if problem), ""), "")
         self._client = client
         self._hurry.clear()
-        self._set(host=wire.host_info(answer.header.get("host")))
-        self._go_live()
+        self.known.take_hello(answer.header)
 
     async def _watch(self, client: LinkClient) -> errors.PodopsError:
         """Wait for the end of the link; say `stale` while it is silent."""
@@ -357,9 +307,9 @@ class PodLink:
         def look() -> None:
             silent = time.monotonic() - client.heard_at >= STALE_S
             if silent and self.snapshot.state == "live":
-                self._set(state="stale", reason=f"connected, but silent for {STALE_S:g} s")
+                self.known.set(state="stale", reason=f"connected, but silent for {STALE_S:g} s")
             elif not silent and self.snapshot.state == "stale":
-                self._go_live()
+                self.known.go_live()
 
         stop_looking = look_each_tick(look)
         try:
@@ -369,64 +319,9 @@ class PodLink:
 
     def _take_push(self, frame: Frame) -> None:
         kind = frame.header.get("push")
-        if self.listeners.take(kind, frame):
-            return
-        now = time.time()
-        if kind == "sample":
-            sample, gpus = (
-                wire.host_sample(frame.header.get("host")),
-                wire.gpu_report(frame.header.get("gpus")),
-            )
-            latency = self._client.latency_s if self._client else None
-            self._set(sample=sample, gpus=gpus, last_seen=now, latency_s=latency)
-        elif kind == "runs":
-            self._take_runs(frame.header, now)
-        elif kind == "problem":
-            self._take_problem(frame.header)
-        if self.snapshot.state == "stale":
-            self._go_live()
-
-    def _take_problem(self, push: Mapping[str, Any]) -> None:
-        message = wire.text(push.get("message"))
-        if push.get("about") == "runs":
-            self._set(unlisted=message)
-        else:
-            self._problem = (message, "")
-        self._set(reason=message or self._problem[0])
-
-    def _take_runs(self, push: Mapping[str, Any], now: float) -> None:
-        runs = self._runs.take(push, self.snapshot.runs)
-        if runs is not None:
-            listed = self.snapshot.listed or self._runs.complete
-            as_of = None if listed else self.snapshot.as_of
-            self._set(runs=runs, listed=listed, as_of=as_of, last_seen=now)
-            self._settle()
-
-    def _go_live(self) -> None:
-        reason, hint = (self.snapshot.unlisted, "") if self.snapshot.unlisted else self._problem
-        self._set(state="live", reason=reason, hint=hint, retry_at=None)
-        self._settle()
-
-    def _settle(self) -> None:
-        # A pod's first pushes may come before its answer to hello.
-        if self._client is not None and self.snapshot.listed:
-            self.settled.set()
+        if not self.listeners.take(kind, frame):
+            self.known.take_push(kind, frame.header, self._client.latency_s if self._client else None)
 
     def _fail(self, state: PodState, error: errors.PodopsError, retry_at: float | None) -> None:
         self.error_code = error.error_code
-        self._set(state=state, reason=error.message, hint=error.hint, retry_at=retry_at, latency_s=None)
-        self._tell_state()
-        self.settled.set()
-
-    def _set(self, **fields: Any) -> None:
-        new_state = fields.get("state", self.snapshot.state) != self.snapshot.state
-        if new_state:
-            fields["since"] = time.time()
-        self.snapshot = replace(self.snapshot, **fields)
-        if new_state:
-            self._tell_state()
-        self._changed(self.pod.name, fields.keys() == _SAMPLE_FIELDS)
-
-    def _tell_state(self) -> None:
-        self._state_changed.set()
-        self._state_changed = asyncio.Event()
+        self.known.fail(state, error, retry_at)

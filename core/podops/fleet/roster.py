@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -58,11 +57,7 @@ class Roster:
         else:
             self._end(pod.name)
             self._add(pod)
-            new = self.links[pod.name].snapshot
-            # What was known of the pod stays known until it says something else.
-            kept = {"state": "connecting", "reason": "", "hint": "", "since": time.time(), "retry_at": None}
-            seen = replace(link.snapshot, **kept, transport=new.transport, address=new.address)  # type: ignore[arg-type]
-            self.links[pod.name].snapshot = replace(seen, tags=pod.tags, price_per_hour=pod.price_per_hour)
+            self.links[pod.name].known.inherit(link.snapshot)
 
     def _add(self, pod: PodConfig) -> None:
         self.links[pod.name] = self._make(pod)
