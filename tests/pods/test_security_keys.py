@@ -49,7 +49,7 @@ def test_a_command_for_several_pods_asks_for_one_touch_after_the_other(
     terminal.wait_for("(?s)(Confirm user presence.*){3}")
     key.touch()
     assert terminal.ended() == 0
-    assert terminal.output.count(b'"live"') == 3
+    assert terminal.output.count(b'"live"') == 3, terminal.output.decode()
     assert key.touches == sum(pod.logins() for pod in pods) == 3
 
 
