@@ -15,6 +15,9 @@ from podops.transport import locked_keys, security_keys
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
 
+#: How often it is looked whether somebody is wanted, seconds.
+_LOOK_S = 0.2
+
 
 async def settled(fleet: Fleet, seconds: float) -> None:
     """Wait until each pod is live or has failed, `seconds` at most; what a person takes does not count."""
@@ -22,12 +25,26 @@ async def settled(fleet: Fleet, seconds: float) -> None:
         locked_keys.ask_with(_ask)
     if sys.stderr.isatty():
         security_keys.tell_with(say)
-    await fleet.settled(seconds)
-    while fleet.waits_for_a_person():
-        await fleet.settled(seconds)
+    while await _somebody_was_wanted(fleet, seconds):
+        pass
     while (desk := locked_keys.desk()) is not None and desk.busy:
         await desk.free()
         await fleet.settled(seconds)
+
+
+async def _somebody_was_wanted(fleet: Fleet, seconds: float) -> bool:
+    """Wait as `settled`, without regard to persons; whether one was wanted meanwhile, and not every pod is settled.
+
+    Whoever touched a key just before the end has given the pod no time yet.
+    """
+    waiting, wanted = asyncio.create_task(fleet.settled(seconds)), False
+    try:
+        while not waiting.done():
+            wanted = wanted or fleet.waits_for_a_person()
+            await asyncio.wait([waiting], timeout=_LOOK_S)
+    finally:
+        waiting.cancel()
+    return wanted and not fleet.is_settled()
 
 
 async def _ask(key: Path, again: bool) -> str | None:

@@ -192,6 +192,10 @@ class Fleet(RunFiles):
             for wait in waits:
                 wait.cancel()
 
+    def is_settled(self) -> bool:
+        """Whether `settled` has nothing to wait for."""
+        return all(link.known.settled.is_set() for link in self._links.values())
+
     def waits_for_a_person(self) -> bool:
         """Whether a pod cannot be live before somebody has done something, such as to touch a security key."""
         return any(link.waits_for_a_person for link in self._links.values())
