@@ -129,6 +129,7 @@ def test_the_pod_side_ends_when_the_client_is_killed(
     client = start_ops("run", "wait", "nothing-yet", "--json")
     wait_for(lambda: len(engine.links(container.name)) == 1, "the link process", 20)
     os.kill(client.process.pid, signal.SIGKILL)
+    assert client.process.wait(10) == -signal.SIGKILL
     wait_for(lambda: not engine.links(container.name), "the link process to end")
 
 

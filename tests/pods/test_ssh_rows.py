@@ -43,6 +43,16 @@ async def connects(pod: SshPod | PodConfig) -> None:
         pass
 
 
+async def connects_at_once(pod: SshPod, names: int) -> None:
+    """As that many pods, none of which is turned away meanwhile."""
+    many = [replace(pod_config(pod), name=f"pod-{number}") for number in range(names)]
+    async with Fleet(fleet_config(*many)) as fleet:
+        refused: list[str] = []
+        fleet.subscribe(lambda names: refused.extend(n for n in names if fleet.snapshot.pods[n].state == "unreachable"))
+        await fleet.settled(60)
+        assert {seen.state for seen in fleet.snapshot.pods.values()} == {"live"} and not refused
+
+
 async def test_include_also_inside_a_host_block_and_match_with_exec_and_tokens(ssh_pod: MakeSshPod) -> None:
     pod = ssh_pod()
     (pod.root / "parts").mkdir()
@@ -59,6 +69,7 @@ async def test_include_also_inside_a_host_block_and_match_with_exec_and_tokens(s
     pod.user_key.rename(pod.root / f"root-{pod.port}")
     pod.known_hosts.rename(pod.root / f"{pod.alias}-hosts")
     await connects(pod)
+    assert pod.logins() == 1
 
 
 async def test_a_chain_of_jump_hosts(ssh_pod: MakeSshPod) -> None:
@@ -77,22 +88,12 @@ async def test_a_chain_of_jump_hosts(ssh_pod: MakeSshPod) -> None:
 async def test_many_pods_behind_one_jump_host_do_not_overrun_it(ssh_pod: MakeSshPod) -> None:
     jump, pod = ssh_pod("jump", options=("MaxStartups 8",)), ssh_pod()
     pod.ssh_config.write_text(f"{jump.ssh_config.read_text()}{pod.ssh_config.read_text()}  ProxyJump {jump.alias}\n")
-    many = [replace(pod_config(pod), name=f"pod-{number}") for number in range(12)]
-    async with Fleet(fleet_config(*many)) as fleet:
-        refused: list[str] = []
-        fleet.subscribe(lambda names: refused.extend(n for n in names if fleet.snapshot.pods[n].state == "unreachable"))
-        await fleet.settled(60)
-        assert {seen.state for seen in fleet.snapshot.pods.values()} == {"live"} and not refused
+    await connects_at_once(pod, 12)
 
 
 async def test_many_names_of_one_machine_do_not_overrun_it(ssh_pod: MakeSshPod) -> None:
     pod = ssh_pod(options=("MaxStartups 8",))
-    many = [replace(pod_config(pod), name=f"pod-{number}") for number in range(24)]
-    async with Fleet(fleet_config(*many)) as fleet:
-        refused: list[str] = []
-        fleet.subscribe(lambda names: refused.extend(n for n in names if fleet.snapshot.pods[n].state == "unreachable"))
-        await fleet.settled(60)
-        assert {seen.state for seen in fleet.snapshot.pods.values()} == {"live"} and not refused
+    await connects_at_once(pod, 24)
 
 
 async def test_a_proxy_command_is_run_by_a_shell_and_may_complain_on_its_way(ssh_pod: MakeSshPod) -> None:
@@ -193,6 +194,7 @@ async def test_an_agent_that_the_configuration_names(ssh_pod: MakeSshPod, world:
         pod.user_key.unlink()
         rewrite(pod, "  IdentitiesOnly", f"  IdentityAgent {agent}\n  IdentitiesOnly")
         await connects(pod)
+    assert pod.logins() == 1
 
 
 async def test_hashed_known_hosts(ssh_pod: MakeSshPod) -> None:

@@ -220,6 +220,7 @@ def test_the_heartbeat_tells_how_far_a_run_is_whose_kind_knows_its_length(start:
     run = start("echo 'iter 3: loss 2.0, time 1ms'; sleep 60", derived={"total_steps": 60})
     eventually(lambda: Path(run.heartbeat).exists() and " step=3 total=60" in Path(run.heartbeat).read_text())
     request_kill(run, 0.1, "a test")
+    assert eventually(lambda: read(run.summary))["last_metrics"]["step"] == 3
 
 
 def test_a_service_becomes_ready_when_it_answers(start: Start) -> None:

@@ -81,6 +81,7 @@ async def test_what_is_typed_faster_than_the_app_draws_reaches_the_field_it_was_
         for key in ("tab", "tab", *"lr=7"):
             app.post_message(Key(key, key if len(key) == 1 else None))
         await until_drawn(pilot, app, "overrides lr=7")
+        assert not isinstance(app.screen, FleetScreen)
 
 
 async def test_what_is_typed_faster_than_a_field_opens_is_typed_into_it_and_ends_no_run() -> None:
@@ -162,6 +163,7 @@ async def test_attach_to_a_run_that_has_ended_says_so() -> None:
         await until_drawn(pilot, app, "2 Runs")
         await pilot.press("end", "a")
         await until_drawn(pilot, app, "train-small-20260101-cccc has ended")
+        assert app.is_running and isinstance(app.screen, FleetScreen)
 
 
 async def test_every_pane_of_a_run_shows_what_its_pod_has_recorded() -> None:
@@ -241,7 +243,7 @@ async def test_a_line_of_a_log_is_drawn_because_it_came_not_when_somebody_looks(
     monkeypatch.setattr(log_view, "_LOOK_S", 3600.0)
     app = OpsApp(CONFIG, fleet=recorded(b"only line\n")[1])
     async with app.run_test(size=(120, 40)) as pilot:
-        await until_drawn(pilot, app, "only line")
+        assert (await until_drawn(pilot, app, "only line")).count("only line") == 1
 
 
 async def test_a_log_held_still_loses_no_line_that_was_read_and_follows_again_at_its_end() -> None:
