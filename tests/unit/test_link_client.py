@@ -162,7 +162,8 @@ async def test_a_follow_nobody_waits_for_any_more_is_ended_on_the_pod() -> None:
         await asyncio.gather(waiting, return_exceptions=True)
         number = next(frame["id"] for frame in far.heard if frame["op"] == "follow")
         far.say(encode_frame({"id": number, "ok": True, "sub": 3}))
-        await until(lambda: any(frame.get("sub") == 3 for frame in far.heard if frame["op"] == "unfollow"))
+        await until(lambda: any(frame["op"] == "unfollow" for frame in far.heard))
+        assert [frame["sub"] for frame in far.heard if frame["op"] == "unfollow"] == [3]
 
 
 async def test_latency_is_measured() -> None:
