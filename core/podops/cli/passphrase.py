@@ -42,6 +42,7 @@ async def _somebody_was_wanted(fleet: Fleet, seconds: float) -> bool:
         while not waiting.done():
             wanted = wanted or fleet.waits_for_a_person()
             await asyncio.wait([waiting], timeout=_LOOK_S)
+        await waiting
     finally:
         waiting.cancel()
     return wanted and not fleet.is_settled()
