@@ -19,6 +19,7 @@ from benchmarks import (
     big_log,
     cold_status,
     connecting,
+    drawn_line,
     idle,
     log_latency,
     printing,
@@ -33,6 +34,7 @@ from benchmarks.world import World, world
 
 MEASURES: dict[str, Callable[[World], Awaitable[list[Row]]]] = {
     "log": log_latency.measure,
+    "drawn": drawn_line.measure,
     "status": cold_status.measure,
     "submit": submit_time.measure,
     "printing": printing.measure,

@@ -351,6 +351,8 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         base = self._base
         if not self.is_running or not base.is_running:
             return
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.look()
         in_view = base.pods_in_view if isinstance(base, LiveScreen) else frozenset[str]()
         self.fleet.attend(in_view, self._attending.attention(self.app_focus))
         if self._attending.may_draw:

@@ -9,8 +9,8 @@ from textual._compositor import Compositor
 from textual.geometry import Region
 from textual.strip import Strip
 
-#: Textual as it was read for this; another one draws as it does by itself.
-_KNOWN = "8.2."
+#: Whether this is Textual as it was read for what is done here; another one draws as it does by itself.
+AS_READ = textual.__version__.startswith("8.2.")
 
 
 class NarrowCompositor(Compositor):
@@ -35,4 +35,4 @@ class NarrowCompositor(Compositor):
 
 def compositor() -> Compositor:
     """For a screen."""
-    return NarrowCompositor() if textual.__version__.startswith(_KNOWN) else Compositor()
+    return NarrowCompositor() if AS_READ else Compositor()

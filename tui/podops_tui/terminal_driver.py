@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -68,6 +69,13 @@ class TerminalDriver(LinuxDriver):
         try:
             super().run_input_thread()
         except OSError:
+            self._gone()
+
+    def look(self) -> None:
+        """Notice a terminal that is gone also while there is nothing to write: reading from it only finds nothing."""
+        poll = select.poll()
+        poll.register(self.fileno, 0)
+        if any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0)):
             self._gone()
 
     def _gone(self) -> None:

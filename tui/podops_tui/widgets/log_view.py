@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.cache import LRUCache
+from textual.color import Color
+from textual.filter import LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.selection import Selection
@@ -22,6 +23,7 @@ from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean, parse_line
+from podops_tui.drawn_at_once import OpenPlace, can_draw, draw
 from podops_tui.frames import FRAME_S
 from podops_tui.log_reader import LogKey, LogReader
 from podops_tui.log_search import marked
@@ -31,11 +33,34 @@ from podops_tui.widgets.searched_log import SearchedLog
 #: What was read is drawn at once, but so often at most, seconds, and so many times what drawing took last apart.
 _DRAW_S, _APART = FRAME_S, 8
 
+#: So many drawings that were not needed before may be made up for.
+_AT_ONCE = 3
+
 #: How often it is looked whether there is something to draw that could not be drawn before, seconds.
 _LOOK_S = 0.1
 
+#: A scroll bar follows lines that are drawn as they come so late at most, seconds.
+_BAR_S = 1.0
+
 #: So many lines are kept as they were drawn.
-_DRAWN = 400
+_DRAWN = 1000
+
+
+class _Sight(NamedTuple):
+    """What of the lines is in view: the first column and row, so many columns; whether something in them is marked."""
+
+    left: int
+    top: int
+    width: int
+    marked: bool
+
+
+class _Look(NamedTuple):
+    """How every line is drawn."""
+
+    base: Style
+    background: Color
+    filters: tuple[LineFilter, ...]
 
 
 class LogView(SearchedLog, can_focus=True):
@@ -55,25 +80,31 @@ class LogView(SearchedLog, can_focus=True):
         self.follow = True
         self.wrap = False
         self.run: LogKey | None = None
-        self._ends: list[int] = []
+        # Where the rows of each line end, as they are drawn; nothing while lines are not wrapped.
+        self._ends: list[int] | None = None
         self._widest = 0
         self._dirty = False
         self._jumping = False
         self._nothing = ""
-        self._drawn: LRUCache[tuple[str, int, int, Style], Strip] = LRUCache(_DRAWN)
-        self._base = Style.null()
+        self._look = _Look(Style.null(), Color(0, 0, 0), ())
+        # Lines as they were drawn, and how.
+        self._drawn: dict[object, Strip] = {}
+        self._drawn_as: object = None
         self._told = ("", "")
         self._flush_at = 0.0
         # What drawing took since the last flush, seconds of processor time.
         self._drawing_s = 0.0
         self._flushing: asyncio.TimerHandle | None = None
+        self._open = OpenPlace(self)
+        self._bar: asyncio.TimerHandle | None = None
 
     def on_mount(self) -> None:
         self.set_interval(_LOOK_S, self._flush)
 
     def on_unmount(self) -> None:
-        if self._flushing is not None:
-            self._flushing.cancel()
+        for timer in (self._flushing, self._bar):
+            if timer is not None:
+                timer.cancel()
 
     def on_resize(self) -> None:
         self._dirty = True
@@ -247,70 +278,123 @@ class LogView(SearchedLog, can_focus=True):
         if not self._dirty or not self.display or not self.screen.is_current:
             return
         self._dirty = False
-        self._flush_at = time.monotonic() + max(_DRAW_S, _APART * self._drawing_s)
-        self._drawing_s = 0.0
         self._lines = [] if self.reader is None else self.reader.buffer.lines()
-        self._jumping = True
-        if self.wrap:
-            width = max(1, self.scrollable_content_region.width)
-            rows = (max(1, -(-parse_line(line).cell_len // width)) for line in self._lines)
-            self._ends = list(accumulate(rows))
-            self._set_extent(Size(0, self._ends[-1] if self._ends else 0))
-        else:
-            self._set_extent(Size(self._widest, len(self._lines)))
-        self._jumping = False
-        if self.follow:
-            self._jump(self.max_scroll_y)
-        self.refresh()
+        extent = self._extent()
+        if not self._draw_end(extent):
+            self._lay_out(extent)
+        # Those that came late make up for it: a few may follow each other at once.
+        interval = max(_DRAW_S, _APART * self._drawing_s)
+        self._flush_at = max(self._flush_at, time.monotonic() - _AT_ONCE * interval) + interval
+        self._drawing_s = 0.0
         if self.reader is not None:
             self.reader.shown()
         if (told := (self.title, self.trouble)) != self._told:
             self._told = told
             self.post_message(self.Changed())
 
-    def _set_extent(self, size: Size) -> None:
-        """Take a new size of what scrolls; one that scrolls already needs no new layout of the screen."""
-        if self.show_vertical_scrollbar and size.height > self.size.height:
-            self.set_reactive(LogView.virtual_size, size)
-            self.vertical_scrollbar.window_virtual_size = size.height
+    def _extent(self) -> Size:
+        """What the lines take as they are shown."""
+        if not self.wrap:
+            self._ends = None
+            return Size(self._widest, len(self._lines))
+        width = max(1, self.scrollable_content_region.width)
+        rows = (max(1, -(-parse_line(line).cell_len // width)) for line in self._lines)
+        self._ends = ends = list(accumulate(rows))
+        return Size(0, ends[-1] if ends else 0)
+
+    def _draw_end(self, extent: Size) -> bool:
+        """Write the last lines to the terminal now; whether that was possible."""
+        if not self.follow or not self._keeps_bars(extent) or not can_draw(self.app):
+            return False
+        place = self._open.find()
+        if place is None:
+            return False
+        self.set_reactive(LogView.virtual_size, extent)
+        self.set_reactive(LogView.scroll_y, float(self.max_scroll_y))
+        self.set_reactive(LogView.scroll_target_y, float(self.max_scroll_y))
+        draw(self, place, self._strips(range(place.height), self._sight()))
+        if self.show_vertical_scrollbar and self._bar is None:
+            self._bar = asyncio.get_running_loop().call_later(_BAR_S, self._move_bar)
+        return True
+
+    def _lay_out(self, extent: Size) -> None:
+        """Have Textual draw the lines."""
+        self._jumping = True
+        if self._keeps_bars(extent):
+            self.set_reactive(LogView.virtual_size, extent)
+            self._move_bar()
         else:
-            self.virtual_size = size
+            self.virtual_size = extent
+        self._jumping = False
+        if self.follow:
+            self._jump(self.max_scroll_y)
+        self.refresh()
+
+    def _keeps_bars(self, extent: Size) -> bool:
+        """Whether there are as many scroll bars with `extent`: only another number needs a new layout of the screen."""
+        needed = (extent.width > self.size.width, extent.height > self.size.height)
+        return needed == (self.show_horizontal_scrollbar, self.show_vertical_scrollbar)
+
+    def _move_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.cancel()
+            self._bar = None
+        if self.is_running and self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = self.virtual_size.height
+            self.vertical_scrollbar.position = self.scroll_y
 
     def _row_of(self, index: int) -> int:
-        return (self._ends[index - 1] if index else 0) if self.wrap else index
+        return index if self._ends is None else self._ends[index - 1] if index else 0
 
     def render_lines(self, crop: Region) -> list[Strip]:
+        # Here, where Textual draws after each change of them: they take longer to find than a line to draw.
+        self._look = _Look(self.rich_style, self.background_colors[1], tuple(self.get_line_filters()))
+        sight = self._sight()
+        strips = self._strips(crop.line_range, sight)
+        if self._ends is None:
+            # By its offset a place that is pointed at is known for that of the log.
+            for place, y in enumerate(crop.line_range):
+                if (line := y + sight.top) < len(self._lines):
+                    strips[place] = strips[place].apply_offsets(sight.left, line)
+        gutter = self._strip(Text(""), 0, max(0, self.size.width - sight.width))
+        return [Strip.join((strip, gutter)).crop(*crop.column_span) for strip in strips]
+
+    def render_line(self, y: int) -> Strip:
+        return self.render_lines(Region(0, y, self.size.width, 1))[0]
+
+    def _sight(self) -> _Sight:
+        left, top = self.scroll_offset
+        marked = bool(self.search) or self.text_selection is not None
+        return _Sight(left, top, self.scrollable_content_region.width, marked)
+
+    def _strips(self, rows: Iterable[int], sight: _Sight) -> list[Strip]:
+        """The rows as they are drawn; not through Textual's cache of them, as with a line all of them change."""
         begun = time.thread_time()
-        # It takes longer to find than a line to draw.
-        self._base = self.rich_style
-        strips = super().render_lines(crop)
+        drawn_as = (self._look, sight.left, sight.width, self._ends is None)
+        if drawn_as != self._drawn_as or len(self._drawn) > _DRAWN:
+            self._drawn, self._drawn_as = {}, drawn_as
+        strips = [self._row(y, sight) for y in rows]
         self._drawing_s += time.thread_time() - begun
         return strips
 
-    def render_line(self, y: int) -> Strip:
-        left, top = self.scroll_offset
-        width, row = self.scrollable_content_region.width, y + top
+    def _row(self, y: int, sight: _Sight) -> Strip:
+        row = y + sight.top
         if not self._lines and y == 0:
             said = "" if self.run is None else self.trouble or self._nothing
-            strip = Strip([Segment(said.replace("\n", " "), self._base + Style(dim=True))])
-            return strip.crop_extend(0, width, self._base)
-        index = bisect_right(self._ends, row) if self.wrap else row
-        if index >= len(self._lines) or (self.wrap and row >= self._ends[-1]):
-            return Strip.blank(width, self._base)
-        if self.wrap:
-            left = (row - self._row_of(index)) * width
-        if self.search or self.text_selection is not None:
-            strip = self._strip(self._styled(index), left, width)
-        else:
-            strip = self._plain(index, left, width)
-        return strip if self.wrap else strip.apply_offsets(left, row)
-
-    def _plain(self, index: int, left: int, width: int) -> Strip:
-        """A line with nothing marked in it, which looks as it did when it was drawn last, further down."""
-        key = (self._lines[index], left, width, self._base)
+            text = Text(said.replace("\n", " "), Style(dim=True))
+            return self._strip(text, 0, sight.width)
+        index = row if self._ends is None else bisect_right(self._ends, row)
+        if index >= len(self._lines):
+            return self._strip(Text(""), 0, sight.width)
+        left = sight.left if self._ends is None else (row - self._row_of(index)) * sight.width
+        if sight.marked:
+            return self._strip(self._styled(index), left, sight.width)
+        # A line with nothing marked in it looks as it did when it was drawn last, further down.
+        line = self._lines[index]
+        key = line if self._ends is None else (line, left)
         strip = self._drawn.get(key)
         if strip is None:
-            strip = self._drawn[key] = self._strip(parse_line(key[0]), left, width)
+            strip = self._drawn[key] = self._strip(parse_line(line), left, sight.width)
         return strip
 
     def _strip(self, text: Text, left: int, width: int) -> Strip:
@@ -318,8 +402,12 @@ class LogView(SearchedLog, can_focus=True):
             # Known only for lines that were drawn once: measuring them all would cost more than drawing.
             self._widest = text.cell_len
             self._dirty = True
-        strip = Strip(text.render(self.app.console)).crop(left, left + width).apply_style(self._base)
-        return strip.adjust_cell_length(width, self._base)
+        base, background, filters = self._look
+        strip = Strip(text.render(self.app.console)).crop(left, left + width).apply_style(base)
+        strip = strip.adjust_cell_length(width, base)
+        for each in filters:
+            strip = strip.apply_filter(each, background)
+        return strip
 
     def _styled(self, index: int) -> Text:
         text = parse_line(self._lines[index])

@@ -47,7 +47,9 @@ class PodsTable(RowList[PodSnapshot]):
             title += f" {len(self.items)}"
             trouble = sum(pod.state not in ("live", "connecting") for pod in self.items)
             title += f" · {trouble} not live" if trouble else ""
-        self.border_title = title
+        # To set the same again would draw the whole table anew.
+        if title != self.border_title:
+            self.border_title = title
 
     def line_of(self, item: PodSnapshot | None, width: int) -> Text:
         if item is None:

@@ -51,8 +51,12 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         self.empty = ""
         #: The key of an item to select as soon as it is there.
         self.awaited: object | None = None
-        self._drawn_at = 0.0
+        #: Whether the cursor was put where it is.
+        self.moved = False
+        self._aged_at = 0.0
         self._look: object = None
+        # What stands in the rows in view, by the numbers of their items.
+        self._told: dict[int, Text] = {}
         self._base = Style.null()
 
     def key_of(self, item: T) -> object:
@@ -71,6 +75,10 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         """The items whose rows are on the screen."""
         top = int(self.scroll_offset.y)
         return self.items[top : top + max(0, self.size.height - 1)]
+
+    def stays_first(self) -> bool:
+        """Whether the cursor, which nobody has moved, goes to what is first now."""
+        return False
 
     def look(self) -> object:
         """What the rows show beside their items: when it is another, every row is drawn again."""
@@ -94,9 +102,9 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         if self.awaited is not None:
             for index, item in enumerate(self.items):
                 if self.key_of(item) == self.awaited:
-                    self.awaited = None
+                    self.awaited, self.moved = None, True
                     return index
-        if before is None:
+        if before is None or self.stays_first():
             return 0
         if self.selected is not None and self.key_of(self.selected) == before:
             return self.cursor
@@ -104,17 +112,26 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         return next(found, max(0, min(self.cursor, len(self.items) - 1)))
 
     def _refresh_changed(self, old: list[T], cursor: int) -> None:
-        """Draw anew the rows in view whose item is another; all of them once a second, because they tell ages."""
-        now, look = time.monotonic(), self.look()
-        same = len(old) == len(self.items) and cursor == self.cursor and look == self._look
-        if not same or now - self._drawn_at >= _AGES_S:
-            self._drawn_at, self._look = now, look
+        """Draw anew the rows in view that tell something else; all are looked at once a second, as they tell ages."""
+        look = self.look()
+        if len(old) != len(self.items) or cursor != self.cursor or look != self._look:
+            self._look = look
+            self._told.clear()
             self.refresh()
             return
-        top = int(self.scroll_offset.y)
+        now, top = time.monotonic(), int(self.scroll_offset.y)
+        aged = now - self._aged_at >= _AGES_S
+        if aged:
+            self._aged_at = now
+        before, self._told = self._told, {}
         for index in range(top, min(len(self.items), top + self.size.height)):
-            if self.items[index] is not old[index]:
-                self.refresh_line(index + 1)
+            told = before.get(index)
+            if told is None or aged or self.items[index] is not old[index]:
+                self._told[index] = self.line_of(self.items[index], self.scrollable_content_region.width)
+                if self._told[index] != told:
+                    self.refresh_line(index + 1)
+            else:
+                self._told[index] = told
 
     def action_move(self, by: int) -> None:
         self._go(self.cursor + by)
@@ -130,12 +147,13 @@ class RowList(ScrollView, Generic[T], can_focus=True):
         index = max(0, min(index, len(self.items) - 1))
         if index == self.cursor:
             return
-        self.cursor, self.awaited = index, None
+        self.cursor, self.awaited, self.moved = index, None, True
         self._keep_in_view()
         self.refresh()
         self.post_message(self.Selected(self))
 
     def on_resize(self) -> None:
+        self._told.clear()
         self._keep_in_view()
 
     def _keep_in_view(self) -> None:
@@ -161,7 +179,8 @@ class RowList(ScrollView, Generic[T], can_focus=True):
             return self._strip(Text(said, "dim"), width, base)
         on_cursor = index == self.cursor
         style = base + Style(reverse=self.has_focus, bold=True, underline=not self.has_focus) if on_cursor else base
-        return self._strip(self.line_of(self.items[index], width), width, style)
+        told = self._told[index] = self._told.get(index) or self.line_of(self.items[index], width)
+        return self._strip(told, width, style)
 
     def _strip(self, text: Text, width: int, style: Style) -> Strip:
         # Colours turned round would make a patchwork of the row under the cursor.

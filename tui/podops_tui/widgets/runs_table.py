@@ -42,6 +42,8 @@ class RunsTable(RowList[RunSnapshot]):
         self._seen: Mapping[str, float] = {}
         #: How many runs there are, shown or not.
         self.known = 0
+        # Whether the run under the cursor was only remembered when it was shown last.
+        self._remembered = False
         self._longest = 0
         self._words: list[str] = []
 
@@ -74,6 +76,11 @@ class RunsTable(RowList[RunSnapshot]):
             # Square brackets of the filter would be read as markup.
             self.border_title = escape(" · ".join(words))
         self.show(shown)
+        self._remembered = self.selected is not None and self.selected.pod in self._seen
+
+    def stays_first(self) -> bool:
+        # A run that the pods have not told of yet was not chosen by anybody; the newest may be another by now.
+        return self._remembered and not self.moved
 
     def next_sort(self) -> None:
         self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]

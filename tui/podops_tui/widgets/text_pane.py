@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -35,15 +34,10 @@ class TextPane(VerticalScroll, can_focus=True):
     def show(self, text: Text) -> None:
         """Show `text`; the same text again costs nothing, and the screen is laid out anew only for another height."""
         if text != self._text or text.spans != self._text.spans:
-            inside = self.query_one(Static)
-            width = inside.size.width
-            rows = _rows(text, width)
-            same = rows is not None and rows == _rows(self._text, width)
             self._text = text
-            inside.update(text, layout=not same)
-
-
-def _rows(text: Text, width: int) -> int | None:
-    """How many rows the text takes; `None` when a line is too long to tell without wrapping it."""
-    lines = text.plain.split("\n")
-    return len(lines) if all(cell_len(line) <= width for line in lines) else None
+            inside = self.query_one(Static)
+            inside.update(text, layout=False)
+            width, height = inside.size
+            # One that is not displayed is laid out when it is.
+            if self.display and (not width or inside.get_content_height(self.size, self.app.size, width) != height):
+                inside.refresh(layout=True)
