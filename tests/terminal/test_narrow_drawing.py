@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -15,34 +13,15 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from podops.fleet.fleet import Fleet
-from podops.fleet.snapshot import LogChunk
 from podops_tui import frames, live_screen
 from podops_tui.app import OpsApp
 from podops_tui.narrow_compositor import NarrowCompositor
 from podops_tui.screens.fleet import FleetScreen
 from podops_tui.widgets.log_view import LogView
 from podops_tui.widgets.row_list import RowList
-from tests.terminal.recorded_fleet import CONFIG, recorded
+from tests.terminal.recorded_fleet import CONFIG
 from tests.terminal.test_app_pilot import drawn, until_drawn
-
-
-class TypedLog:
-    """A log of which a test says when it grows."""
-
-    def __init__(self) -> None:
-        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
-        self._offset = 0
-
-    def type(self, line: str) -> None:
-        self._lines.put_nowait(line.encode() + b"\n")
-
-    async def __aiter__(self) -> AsyncIterator[LogChunk]:
-        while True:
-            data = await self._lines.get()
-            yield LogChunk(self._offset, data)
-            self._offset += len(data)
-
-    def ack(self, offset: int) -> None: ...
+from tests.terminal.typed_log import TypedLog, fleet_with
 
 
 @pytest.fixture
@@ -52,14 +31,7 @@ def log() -> TypedLog:
 
 @pytest.fixture
 def fleet(log: TypedLog, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    found, fleet = recorded()
-
-    @asynccontextmanager
-    async def follow(*run: Any, **start: Any) -> AsyncIterator[TypedLog]:
-        yield log
-
-    monkeypatch.setattr(found, "follow", follow)
-    return fleet
+    return fleet_with(log, monkeypatch)
 
 
 @pytest.fixture

@@ -43,7 +43,10 @@ class OpenPlace:
 
     def find(self) -> Region | None:
         """Its part of the screen, without scroll bars; `None` where something covers some of it."""
-        compositor = self._widget.screen._compositor
+        screen = self._widget.screen
+        if screen is not self._widget.app.screen:
+            return None  # a dialog lies over all of it
+        compositor = screen._compositor
         # Made anew, never changed, whenever something on the screen comes, goes or moves.
         visible = compositor.visible_widgets
         if visible is not self._seen:

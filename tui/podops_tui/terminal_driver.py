@@ -59,6 +59,9 @@ class TerminalDriver(LinuxDriver):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        # Somebody's `resize` has exported them: they would hold the app to the size the terminal had then.
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
         # Textual draws on standard error, which somebody may have sent to a file to read it later.
         given: IO[str] | None = self._file
         drawn_on = given if given is not None and given.isatty() else sys.__stdout__

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from bisect import bisect_right
-from collections.abc import Iterable
-from itertools import accumulate
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.color import Color
-from textual.filter import LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.selection import Selection
@@ -24,6 +18,7 @@ from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean, parse_line
 from podops_tui.drawn_at_once import OpenPlace, can_draw, draw
+from podops_tui.drawn_lines import DrawnLines, Look, Sight
 from podops_tui.frames import FRAME_S
 from podops_tui.log_reader import LogKey, LogReader
 from podops_tui.log_search import marked
@@ -41,26 +36,6 @@ _LOOK_S = 0.1
 
 #: A scroll bar follows lines that are drawn as they come so late at most, seconds.
 _BAR_S = 1.0
-
-#: So many lines are kept as they were drawn.
-_DRAWN = 1000
-
-
-class _Sight(NamedTuple):
-    """What of the lines is in view: the first column and row, so many columns; whether something in them is marked."""
-
-    left: int
-    top: int
-    width: int
-    marked: bool
-
-
-class _Look(NamedTuple):
-    """How every line is drawn."""
-
-    base: Style
-    background: Color
-    filters: tuple[LineFilter, ...]
 
 
 class LogView(SearchedLog, can_focus=True):
@@ -80,16 +55,10 @@ class LogView(SearchedLog, can_focus=True):
         self.follow = True
         self.wrap = False
         self.run: LogKey | None = None
-        # Where the rows of each line end, as they are drawn; nothing while lines are not wrapped.
-        self._ends: list[int] | None = None
-        self._widest = 0
+        self._rows = DrawnLines()
         self._dirty = False
         self._jumping = False
         self._nothing = ""
-        self._look = _Look(Style.null(), Color(0, 0, 0), ())
-        # Lines as they were drawn, and how.
-        self._drawn: dict[object, Strip] = {}
-        self._drawn_as: object = None
         self._told = ("", "")
         self._flush_at = 0.0
         # What drawing took since the last flush, seconds of processor time.
@@ -123,9 +92,8 @@ class LogView(SearchedLog, can_focus=True):
             return
         self.run = key
         self.reader = None
-        self._widest = 0
+        self._rows.forget()
         self._forget_search()
-        self._drawn.clear()
         self._dirty = True
         self.workers.cancel_node(self)
         self._set_follow(True)
@@ -161,7 +129,9 @@ class LogView(SearchedLog, can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if not self._jumping and round(new_value) != round(old_value):
+        # A view that has become higher has no room for where it was: nobody scrolled.
+        fitted = old_value > self.max_scroll_y
+        if not self._jumping and not fitted and round(new_value) != round(old_value):
             self._scrolled(new_value >= self.max_scroll_y)
 
     def action_scroll_up(self) -> None:
@@ -226,7 +196,7 @@ class LogView(SearchedLog, can_focus=True):
             return
         if added and reader is self.reader:
             self._flush()
-            self._jump(self.scroll_offset.y + self._row_of(added) - 1)
+            self._jump(self.scroll_offset.y + self._rows.row_of(added) - 1)
 
     @property
     def _first(self) -> int:
@@ -236,7 +206,7 @@ class LogView(SearchedLog, can_focus=True):
         self._set_follow(False)
 
     def show_line(self, index: int) -> None:
-        self._jump(self._row_of(index) - self.size.height // 2)
+        self._jump(self._rows.row_of(index) - self.size.height // 2)
 
     def _set_follow(self, follow: bool) -> None:
         if follow != self.follow:
@@ -279,7 +249,8 @@ class LogView(SearchedLog, can_focus=True):
             return
         self._dirty = False
         self._lines = [] if self.reader is None else self.reader.buffer.lines()
-        extent = self._extent()
+        wrap_at = max(1, self.scrollable_content_region.width) if self.wrap else None
+        extent = self._rows.take(self._lines, wrap_at)
         if not self._draw_end(extent):
             self._lay_out(extent)
         # Those that came late make up for it: a few may follow each other at once.
@@ -291,16 +262,6 @@ class LogView(SearchedLog, can_focus=True):
         if (told := (self.title, self.trouble)) != self._told:
             self._told = told
             self.post_message(self.Changed())
-
-    def _extent(self) -> Size:
-        """What the lines take as they are shown."""
-        if not self.wrap:
-            self._ends = None
-            return Size(self._widest, len(self._lines))
-        width = max(1, self.scrollable_content_region.width)
-        rows = (max(1, -(-parse_line(line).cell_len // width)) for line in self._lines)
-        self._ends = ends = list(accumulate(rows))
-        return Size(0, ends[-1] if ends else 0)
 
     def _draw_end(self, extent: Size) -> bool:
         """Write the last lines to the terminal now; whether that was possible."""
@@ -343,71 +304,39 @@ class LogView(SearchedLog, can_focus=True):
             self.vertical_scrollbar.window_virtual_size = self.virtual_size.height
             self.vertical_scrollbar.position = self.scroll_y
 
-    def _row_of(self, index: int) -> int:
-        return index if self._ends is None else self._ends[index - 1] if index else 0
-
     def render_lines(self, crop: Region) -> list[Strip]:
         # Here, where Textual draws after each change of them: they take longer to find than a line to draw.
-        self._look = _Look(self.rich_style, self.background_colors[1], tuple(self.get_line_filters()))
+        self._rows.look = Look(self.rich_style, self.background_colors[1], tuple(self.get_line_filters()))
         sight = self._sight()
         strips = self._strips(crop.line_range, sight)
-        if self._ends is None:
+        if not self._rows.wrapped:
             # By its offset a place that is pointed at is known for that of the log.
             for place, y in enumerate(crop.line_range):
                 if (line := y + sight.top) < len(self._lines):
                     strips[place] = strips[place].apply_offsets(sight.left, line)
-        gutter = self._strip(Text(""), 0, max(0, self.size.width - sight.width))
+        gutter = self._rows.strip(Text(""), 0, max(0, self.size.width - sight.width), self.app.console)
         return [Strip.join((strip, gutter)).crop(*crop.column_span) for strip in strips]
 
     def render_line(self, y: int) -> Strip:
         return self.render_lines(Region(0, y, self.size.width, 1))[0]
 
-    def _sight(self) -> _Sight:
+    def _sight(self) -> Sight:
         left, top = self.scroll_offset
-        marked = bool(self.search) or self.text_selection is not None
-        return _Sight(left, top, self.scrollable_content_region.width, marked)
+        return Sight(left, top, self.scrollable_content_region.width)
 
-    def _strips(self, rows: Iterable[int], sight: _Sight) -> list[Strip]:
-        """The rows as they are drawn; not through Textual's cache of them, as with a line all of them change."""
-        begun = time.thread_time()
-        drawn_as = (self._look, sight.left, sight.width, self._ends is None)
-        if drawn_as != self._drawn_as or len(self._drawn) > _DRAWN:
-            self._drawn, self._drawn_as = {}, drawn_as
-        strips = [self._row(y, sight) for y in rows]
+    def _strips(self, rows: range, sight: Sight) -> list[Strip]:
+        """Rows of the view; not through Textual's cache of them, as with a line all of them change."""
+        begun, widest = time.thread_time(), self._rows.widest
+        marked = self._styled if self.search or self.text_selection is not None else None
+        in_log = range(rows.start + sight.top, rows.stop + sight.top)
+        strips = self._rows.draw(in_log, sight, self.app.console, marked)
+        if not self._lines and rows.start == 0 and strips:
+            said = Text("" if self.run is None else (self.trouble or self._nothing).replace("\n", " "), "dim")
+            said.truncate(sight.width)
+            strips[0] = self._rows.strip(said, 0, sight.width, self.app.console)
+        self._dirty = self._dirty or self._rows.widest != widest
         self._drawing_s += time.thread_time() - begun
         return strips
-
-    def _row(self, y: int, sight: _Sight) -> Strip:
-        row = y + sight.top
-        if not self._lines and y == 0:
-            said = "" if self.run is None else self.trouble or self._nothing
-            text = Text(said.replace("\n", " "), Style(dim=True))
-            return self._strip(text, 0, sight.width)
-        index = row if self._ends is None else bisect_right(self._ends, row)
-        if index >= len(self._lines):
-            return self._strip(Text(""), 0, sight.width)
-        left = sight.left if self._ends is None else (row - self._row_of(index)) * sight.width
-        if sight.marked:
-            return self._strip(self._styled(index), left, sight.width)
-        # A line with nothing marked in it looks as it did when it was drawn last, further down.
-        line = self._lines[index]
-        key = line if self._ends is None else (line, left)
-        strip = self._drawn.get(key)
-        if strip is None:
-            strip = self._drawn[key] = self._strip(parse_line(line), left, sight.width)
-        return strip
-
-    def _strip(self, text: Text, left: int, width: int) -> Strip:
-        if not self.wrap and text.cell_len > self._widest:
-            # Known only for lines that were drawn once: measuring them all would cost more than drawing.
-            self._widest = text.cell_len
-            self._dirty = True
-        base, background, filters = self._look
-        strip = Strip(text.render(self.app.console)).crop(left, left + width).apply_style(base)
-        strip = strip.adjust_cell_length(width, base)
-        for each in filters:
-            strip = strip.apply_filter(each, background)
-        return strip
 
     def _styled(self, index: int) -> Text:
         text = parse_line(self._lines[index])
