@@ -149,6 +149,15 @@ def test_the_gpus_of_a_container_are_told_as_on_any_pod(
     assert pod["gpus"] and pod["gpus"][0]["memory_total_bytes"]
 
 
+def use_context(settings: Path, host: str) -> None:
+    """Let the current context of docker, whose settings are in this folder, be one for the engine at `host`."""
+    folder = settings / "contexts/meta" / hashlib.sha256(b"colima").hexdigest()
+    folder.mkdir(parents=True)
+    meta = {"Name": "colima", "Metadata": {}, "Endpoints": {"docker": {"Host": host}}}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    (settings / "config.json").write_text(json.dumps({"currentContext": "colima"}))
+
+
 def test_an_engine_is_looked_for_where_docker_itself_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
@@ -156,13 +165,18 @@ def test_an_engine_is_looked_for_where_docker_itself_would(tmp_path: Path, monke
     assert engine_host(None, {}) == "unix:///var/run/docker.sock"
     assert engine_host(None, {"DOCKER_HOST": "tcp://a:1"}) == "tcp://a:1"
     assert engine_host("unix:///x", {"DOCKER_HOST": "tcp://a:1"}) == "unix:///x"
-    (tmp_path / "config.json").write_text(json.dumps({"currentContext": "colima"}))
-    folder = tmp_path / "contexts/meta" / hashlib.sha256(b"colima").hexdigest()
-    folder.mkdir(parents=True)
-    meta = {"Name": "colima", "Metadata": {}, "Endpoints": {"docker": {"Host": "unix:///colima/docker.sock"}}}
-    (folder / "meta.json").write_text(json.dumps(meta))
+    use_context(tmp_path, "unix:///colima/docker.sock")
     assert engine_host(None, {}) == "unix:///colima/docker.sock"
     assert engine_host(None, {"DOCKER_HOST": "tcp://a:1"}) == "tcp://a:1"
     (tmp_path / "config.json").write_text("{broken")
     assert engine_host(None, {"DOCKER_CONTEXT": "colima", "DOCKER_HOST": "tcp://a:1"}) == "unix:///colima/docker.sock"
     assert engine_host(None, {}) == "unix:///var/run/docker.sock"
+
+
+def test_containers_whose_engines_are_found_in_different_ways_answer_side_by_side(
+    engine: StandIn, tmp_path: Path, project: MakeProject, ops: Ops
+) -> None:
+    use_context(tmp_path, engine.host)
+    project(*(PodConfig(f"p{n}", docker="box", docker_host=engine.host if n % 2 else None) for n in range(6)))
+    pods = ops("pod", "list", "--json", env={"DOCKER_CONFIG": str(tmp_path)}).json["pods"]
+    assert [(pod["state"], pod["reason"]) for pod in pods] == [("live", "")] * 6

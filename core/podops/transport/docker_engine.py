@@ -15,7 +15,7 @@ from podops.transport.docker_errors import explain, shell_problem
 from podops.transport.docker_stream import Demultiplexer
 
 if TYPE_CHECKING:
-    from docker import APIClient
+    from podops.transport.docker_client import Client
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
@@ -39,7 +39,7 @@ def engine_host(configured: str | None, environ: Mapping[str, str]) -> str:
 
 
 def _context_host(name: str | None) -> str | None:
-    from docker.context import ContextAPI
+    from podops.transport.docker_client import ContextAPI
 
     try:
         context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
@@ -64,14 +64,12 @@ class Engine:
     def __init__(self, host: str, shown: str) -> None:
         self.shown = shown
         self._host = host
-        self._client: APIClient | None = None
+        self._client: Client | None = None
 
-    def client(self) -> APIClient:
+    def client(self) -> Client:
         """The SDK's client; the first call asks the engine for its version. Raises `UnreachableError`s."""
         if self._client is None:
-            from docker.utils import kwargs_from_env
-
-            from podops.transport.docker_client import Client
+            from podops.transport.docker_client import Client, kwargs_from_env
 
             tls = kwargs_from_env(os.environ).get("tls") if self._host.startswith("tcp://") else None
             with explain(self.shown):

@@ -21,8 +21,7 @@ _START = "start it: systemctl start docker, or `podman system service` for podma
 @contextmanager
 def explain(engine: str, container: str = "") -> Iterator[None]:
     """Turn what is raised inside into the errors a person sees, about `engine` and the `container` asked for."""
-    from docker.errors import APIError, DockerException
-    from requests import RequestException
+    from podops.transport.docker_client import APIError, DockerException, RequestException
 
     try:
         yield
