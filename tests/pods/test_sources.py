@@ -72,6 +72,32 @@ def test_a_source_that_fails_changes_nothing_and_says_why(
     assert ops("run", "submit", "--preset", "hello", "--pod", "rented").returncode == 3
 
 
+def test_a_pod_goes_on_by_its_old_way_when_its_provider_names_it_otherwise_or_tells_of_no_pod(
+    ops: Ops, project: MakeProject, provider: Provider, rented: SshPod
+) -> None:
+    def listed() -> tuple[list[tuple[str, str]], str]:
+        """The pods and what is told, once the source was asked again."""
+        asked = len(provider.asked)
+        deadline = time.monotonic() + 30
+        while len(provider.asked) == asked and time.monotonic() < deadline:
+            done = ops("pod", "list")
+        lines = [line.split() for line in done.stdout.splitlines()[1:]]
+        return [(words[0], words[1]) for words in lines], done.stderr
+
+    project(pod_sources=[provider.source(rented.ssh_config, interval="5s")])
+    assert listed()[0] == [("rented", "live")]
+    provider.tell(rented=f"ssh -o ConnectTimeout=5 {rented.alias}")
+    pods, told = listed()
+    assert (pods, "pod rented:" in told, "-o ConnectTimeout=5 is not taken here" in told) == (
+        [("rented", "live")],
+        True,
+        True,
+    )
+    (provider.program.parent / "there" / "rented").write_text('{"error": "rate limited"}')
+    pods, told = listed()
+    assert (pods, 'tells of no pod, but: {"error": "rate limited"}' in told) == ([("rented", "live")], True)
+
+
 def test_a_configured_pod_counts_before_one_of_a_source_and_odd_names_are_told(
     ops: Ops, project: MakeProject, provider: Provider, rented: SshPod
 ) -> None:

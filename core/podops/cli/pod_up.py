@@ -180,7 +180,7 @@ async def _what_exists(config: ProjectConfig, order: Order, began: float) -> Non
     try:
         async with asyncio.timeout(_LOOK_S):
             answer = await listed(config, source_of(config, order))
-        found = name in here(answer) or name in answer.coming
+        found = name in here(answer) or name in answer.without_way
         say(f"pod {name} {'exists at' if found else 'is not told of by'} {source}")
     except (SourceError, TimeoutError):
         say(f"pod {name} may exist: {source} does not tell")

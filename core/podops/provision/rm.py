@@ -63,7 +63,7 @@ async def remove(
     source = next(source for source in config.pod_sources if source.name == provider.source)
     for _ in range(_MOST):
         answer = await listed(config, source)
-        if name not in here(answer) and name not in answer.coming:
+        if name not in here(answer) and name not in answer.without_way:
             await asyncio.to_thread(forget, config, name)
             return
         await asyncio.sleep(_ASK_S)

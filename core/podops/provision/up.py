@@ -59,7 +59,7 @@ async def up(config: ProjectConfig, order: Order, tell: Tell) -> PodConfig:
     It is noted before the provider is asked, and told of under its own name where its provider gives it one.
     """
     source = source_of(config, order)
-    before = {*here(first := await listed(config, source)), *first.coming}
+    before = {*here(first := await listed(config, source)), *first.without_way}
     if order.name in before:
         raise SourceError(f"{source.name} tells of a pod {order.name} already", "choose another --name")
     await asyncio.to_thread(note, config, order)
@@ -87,8 +87,7 @@ async def _found(config: ProjectConfig, source: PodSource, order: Order, before:
                 await asyncio.to_thread(note, config, order, fresh[0].name)
                 await asyncio.to_thread(forget, config, order.name)
                 return fresh[0]
-            names = [name for name in answer.coming if name not in before]
-            problem = f"{source.name} tells of {names[0]}, not how to reach it yet" if names else ""
+            problem = _missing_way(answer, before)
         except SourceError as error:
             problem = error.message
         problem = problem or f"{source.name} does not tell of it yet"
@@ -96,6 +95,15 @@ async def _found(config: ProjectConfig, source: PodSource, order: Order, before:
             tell(problem)
             said = problem
         await asyncio.sleep(ASK_S)
+
+
+def _missing_way(answer: SourceAnswer, before: set[str]) -> str:
+    """Why a pod that was not there before cannot be reached, as far as its provider tells of it."""
+    coming = [name for name in answer.coming if name not in before]
+    if coming:
+        return f"{answer.name} tells of {coming[0]}, not how to reach it yet"
+    refused = tuple(f"pod {name}:" for name in answer.refused if name not in before)
+    return next((note for note in answer.notes if refused and note.startswith(refused)), "")
 
 
 async def answers(config: ProjectConfig, pod: PodConfig, timeout_s: float, tell: Tell) -> None:

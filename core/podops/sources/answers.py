@@ -42,6 +42,13 @@ class SourceAnswer:
     coming: tuple[str, ...] = ()
     #: When the first of the failures came that no answer has followed.
     failing_since: float | None = None
+    #: Those it names, but in a way that cannot be used; `notes` say why.
+    refused: tuple[str, ...] = ()
+
+    @property
+    def without_way(self) -> tuple[str, ...]:
+        """The pods it names and does not tell how to reach: not yet, or not in a way that can be used."""
+        return (*self.coming, *self.refused)
 
     def due(self, source: PodSource, now: float, age: float = 0.0) -> bool:
         """Whether to ask again; an answer younger than `age`, in seconds, will do."""
@@ -51,16 +58,18 @@ class SourceAnswer:
     def after(self, mapped: Mapped, source: PodSource, now: float) -> SourceAnswer:
         """What is known after an answer: pods it no longer tells of are gone, and after a while forgotten."""
         told = {pod.name for pod in mapped.pods}
-        here = {*mapped.coming, *told}
+        here = {*mapped.coming, *mapped.refused, *told}
         pods = list(mapped.pods)
         for pod in self.pods:
             if pod.name in told:
                 continue
-            if pod.name in here:  # it restarts: where it was is still the best that is known
+            if pod.name in here:  # it is not gone: where it was is still the best that is known
                 pods.append(replace(pod, gone_since=None))
             elif now - (pod.gone_since or now) < source.keep_gone_s:
                 pods.append(replace(pod, gone_since=pod.gone_since or now))
-        return SourceAnswer(self.name, now, now, "", "", mapped.problems, tuple(pods), mapped.coming)
+        return SourceAnswer(
+            self.name, now, now, "", "", mapped.problems, tuple(pods), mapped.coming, refused=mapped.refused
+        )
 
     def after_failure(self, error: SourceError, now: float) -> SourceAnswer:
         """What is known after a failure: the same as before."""
@@ -164,6 +173,7 @@ def _stored(source: PodSource, answer: SourceAnswer) -> dict[str, Any]:
         "failing_since": answer.failing_since,
         "notes": answer.notes,
         "coming": answer.coming,
+        "refused": answer.refused,
         "pods": [{key: getattr(pod, key) for key in _KEPT} for pod in answer.pods],
     }
 
@@ -180,6 +190,7 @@ def _answer(source: PodSource, entry: dict[str, Any]) -> SourceAnswer:
         tuple(_pod(source, pod) for pod in entry["pods"]),
         _texts(entry["coming"]),
         None if failing is None else float(failing),
+        _texts(entry.get("refused", ())),
     )
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from podops.config.model import PodSource
 from podops.errors import SourceError
-from podops.sources.mapping import Mapped, items_of, map_items, parse_answer
+from podops.sources.mapping import Mapped, detail_words, items_of, map_items, parse_answer
 from podops.sources.program import run_program
 
 #: So many `detail` commands of one source run at the same time.
 _AT_ONCE = 8
-
-_PLACE = re.compile(r"\{(\w+)\}")
 
 
 async def ask(source: PodSource) -> Mapped:
@@ -26,7 +24,7 @@ async def ask(source: PodSource) -> Mapped:
     if source.detail:
         items, problems = await _with_details(source, items)
     mapped = map_items(source, items)
-    return Mapped(mapped.pods, mapped.coming, (*problems, *mapped.problems))
+    return replace(mapped, problems=(*problems, *mapped.problems))
 
 
 async def _asked(words: Sequence[str], timeout_s: float) -> Any:
@@ -44,7 +42,7 @@ async def _with_details(source: PodSource, items: list[Any]) -> tuple[list[Any],
 
     async def detailed(item: Any) -> Any:
         try:
-            words = [_filled(word, item) for word in source.detail]
+            words = detail_words(source, item)
             async with gate:
                 told = await _asked(words, source.timeout_s)
         except SourceError as error:
@@ -53,15 +51,3 @@ async def _with_details(source: PodSource, items: list[Any]) -> tuple[list[Any],
         return {**item, **told} if isinstance(told, dict) else item
 
     return list(await asyncio.gather(*(detailed(item) for item in items))), tuple(problems[:5])
-
-
-def _filled(word: str, item: Any) -> str:
-    def value(match: re.Match[str]) -> str:
-        found = item.get(match[1]) if isinstance(item, dict) else None
-        if not isinstance(found, (str, int)) or isinstance(found, bool):
-            raise SourceError(f"detail: an item has no {match[1]!r}", "name a key of the item in braces")
-        if str(found).startswith("-"):
-            raise SourceError(f"detail: {match[1]} is {str(found)[:40]!r}, which would be an option")
-        return str(found)
-
-    return _PLACE.sub(value, word)

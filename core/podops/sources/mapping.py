@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,14 +20,20 @@ MOST_ITEMS = 5000
 #: So many problems of single items are kept.
 _MOST_PROBLEMS = 20
 
+_PLACE = re.compile(r"\{(\w+)\}")
+
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What one answer says: the pods, those it names without a way to reach them yet, and why others were left out."""
+    """What one answer says: the pods, those it names without a way to reach them yet, and why others were left out.
+
+    `refused` are those of the latter that it does name.
+    """
 
     pods: tuple[PodConfig, ...] = ()
     coming: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 def parse_answer(text: str, name: str) -> Any:
@@ -61,7 +68,7 @@ def items_of(source: PodSource, document: Any) -> list[Any]:
         return []
     found = _search(source.items, document)
     if source.items == "@" and isinstance(found, dict):
-        found = [found]  # one object a line, and only one line
+        found = [_alone(source, found)]
     if not isinstance(found, list):
         what = "nothing" if found is None else "something that is not a list"
         raise SourceError(f"{source.name}: items {source.items!r} finds {what} in its answer", "correct `items`")
@@ -70,10 +77,46 @@ def items_of(source: PodSource, document: Any) -> list[Any]:
     return found if source.filter is None else [item for item in found if _true(_search(source.filter, item))]
 
 
+def _alone(source: PodSource, item: dict[str, Any]) -> dict[str, Any]:
+    """One object a line, and only one line. Raises `SourceError` where it is no item, such as an error message."""
+    try:
+        if source.detail:
+            detail_words(source, item)
+        else:
+            _name(source, item)
+    except (ValueError, SourceError) as error:
+        # A filter would leave it out, and an empty fleet behind.
+        raise _no_pod(source, item, error) from None
+    return item
+
+
+def _no_pod(source: PodSource, item: Any, why: object) -> SourceError:
+    told = f"{source.name} tells of no pod, but: {json.dumps(item)[:100]}"
+    return SourceError(told, f"try its command by hand, or correct the mapping: {why}")
+
+
+def detail_words(source: PodSource, item: Any) -> list[str]:
+    """The command that asks for the details of `item`. Raises `SourceError` for one that lacks what it needs."""
+
+    def value(match: re.Match[str]) -> str:
+        found = item.get(match[1]) if isinstance(item, dict) else None
+        if not isinstance(found, (str, int)) or isinstance(found, bool):
+            raise SourceError(f"detail: an item has no {match[1]!r}", "name a key of the item in braces")
+        if str(found).startswith("-"):
+            raise SourceError(f"detail: {match[1]} is {str(found)[:40]!r}, which would be an option")
+        return str(found)
+
+    return [_PLACE.sub(value, word) for word in source.detail]
+
+
 def map_items(source: PodSource, items: list[Any]) -> Mapped:
-    """The pods among `items`. Of two with one name the first counts."""
+    """The pods among `items`. Of two with one name the first counts.
+
+    Raises `SourceError` when there are items and not one of them names a pod.
+    """
     pods: dict[str, PodConfig] = {}
     coming: list[str] = []
+    refused: list[str] = []
     problems: list[str] = []
     for number, item in enumerate(items, start=1):
         name = ""
@@ -84,14 +127,21 @@ def map_items(source: PodSource, items: list[Any]) -> Mapped:
             pod = _pod(source, item, name)
         except (ValueError, SourceError) as error:
             problems.append(f"{f'pod {name}' if name else f'item {number}'}: {error}")
+            refused += [name] if name else []
             continue
         if pod is None:
             coming.append(name)
         else:
             pods[name] = pod
+    if items and not (pods or coming or refused):
+        raise _no_pod(source, items[0], problems[0])
+    not_taken = tuple(dict.fromkeys(name for name in refused if name not in pods and name not in coming))
+    return Mapped(tuple(pods.values()), tuple(coming), _few(problems), not_taken)
+
+
+def _few(problems: list[str]) -> tuple[str, ...]:
     more = len(problems) - _MOST_PROBLEMS
-    kept = [*problems[:_MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-    return Mapped(tuple(pods.values()), tuple(coming), tuple(kept))
+    return (*problems[:_MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else []))
 
 
 def _search(expression: str, data: Any) -> Any:

@@ -81,7 +81,7 @@ def test_odd_items_are_left_out_and_told_and_the_others_count() -> None:
         ("good", "root@h", 1.5),
         ("my-pod", "h2", None),
     ]
-    assert found.coming == ("soon",)
+    assert (found.coming, found.refused) == (("soon",), ("odd",))
     told = "\n".join(found.problems)
     for part in ("'../etc' cannot be a name", "item 4", "pod good: stands twice", "pod odd", "ProxyCommand", "item 8"):
         assert part in told
@@ -89,7 +89,12 @@ def test_odd_items_are_left_out_and_told_and_the_others_count() -> None:
 
 @pytest.mark.parametrize(
     ("document", "problem"),
-    [({}, "finds nothing"), ({"pods": {"a": 1}}, "finds nothing"), ({"pods": [{}] * 5001}, "5001 pods")],
+    [
+        ({}, "finds nothing"),
+        ({"pods": {"a": 1}}, "finds nothing"),
+        ({"pods": [{}] * 5001}, "5001 pods"),
+        ({"pods": [{"label": "z1"}, "text"]}, 'cloud tells of no pod, but: {"label": "z1"}'),
+    ],
 )
 def test_an_answer_the_mapping_does_not_fit_is_a_failure_not_an_empty_fleet(document: Any, problem: str) -> None:
     with pytest.raises(SourceError) as caught:
@@ -111,9 +116,13 @@ def test_answers_come_as_one_document_as_lines_or_after_prose(text: str, documen
     assert parse_answer(text, "cloud") == document
 
 
-def test_a_single_line_is_a_single_pod() -> None:
-    source = replace(SOURCE, items="@")
-    assert [pod.name for pod in mapped(parse_answer('{"n": "a", "s": "h"}', "cloud"), source).pods] == ["a"]
+def test_a_single_line_is_a_single_pod_unless_it_tells_of_none() -> None:
+    source = replace(SOURCE, items="@", filter="up")
+    assert [pod.name for pod in mapped({"n": "a", "s": "h", "up": True}, source).pods] == ["a"]
+    assert mapped({"n": "a", "s": "h", "up": False}, source) == mapped([], source) == mapped(None, source) == Mapped()
+    for one in (source, replace(source, detail=("cloud", "{id}"))):
+        with pytest.raises(SourceError, match="rate limited"):
+            mapped({"error": "rate limited"}, one)
 
 
 def test_an_answer_that_is_not_json_is_shown() -> None:
@@ -157,6 +166,8 @@ def test_gone_pods_are_kept_for_a_while_and_failures_change_nothing() -> None:
     assert second.problem == ""
     restarting = second.after(Mapped((a,), coming=("b",)), source, 1030.0)
     assert [(pod.name, pod.gone_since) for pod in restarting.pods] == [("a", None), ("b", None)]
+    refused = second.after(Mapped((a,), refused=("b",)), source, 1030.0)
+    assert [(pod.name, pod.gone_since) for pod in refused.pods] == [("a", None), ("b", None)]
     late = second.after(Mapped((a,)), source, 1121.0)
     assert [pod.name for pod in late.pods] == ["a"]
 
