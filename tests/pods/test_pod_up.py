@@ -88,6 +88,17 @@ def test_a_pod_is_made_for_a_price_and_a_time_bootstrapped_used_and_removed(
     assert ops("pod", "rm", "here", "--yes").returncode == 5, "what stands in the project file is not a provider's"
 
 
+def test_the_price_and_the_end_are_those_of_the_time_that_the_provider_is_asked_for(
+    cloud: Callable[..., None], ops: Ops, provider: Provider
+) -> None:
+    asked = {"h": ("2", "$5.00 for 2h00m"), "m": ("61", "$2.54 for 1h01m"), "s": ("3630", "$2.52 for 1h00m")}
+    for unit, (told, price) in asked.items():
+        cloud(up=[str(provider.program), "up", "{name}", "--ttl", f"{{ttl_{unit}}}"])
+        shown = ops("pod", "up", "cloud", "--ttl", "3630s", "--dry-run", "--json")
+        assert (shown.json["command"].split()[-1], f"at most {price}" in shown.stderr) == (told, True), shown.stderr
+        assert shown.json["ttl_s"] == int(told) * {"h": 3600, "m": 60, "s": 1}[unit]
+
+
 def test_what_goes_wrong_on_the_way_says_what_exists_and_how_to_remove_it(
     cloud: Callable[..., None], ops: Ops, provider: Provider
 ) -> None:

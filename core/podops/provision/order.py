@@ -20,10 +20,13 @@ from podops.sources.program import run_program
 #: How long the command for the price may take, seconds.
 _PRICE_S = 60.0
 
+#: What a provider may count the time to live in, seconds.
+_UNITS = {"ttl_s": 1, "ttl_m": 60, "ttl_h": 3600}
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One pod to be made. `ttl_s` of `None`: it lives until it is removed."""
+    """One pod to be made. `ttl_s` is what its command says; `None`: it lives until it is removed."""
 
     provider: ProvisionConfig
     name: str
@@ -55,9 +58,8 @@ class Order:
     def _more(self) -> dict[str, str]:
         ttl = 0.0 if self.ttl_s is None else self.ttl_s
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ttl))
-        # A pod that lives a little longer is better than one that ends before its time.
-        whole = {"ttl_s": 1, "ttl_m": 60, "ttl_h": 3600}
-        return {"name": self.name, "until": until, **{key: str(math.ceil(ttl / unit)) for key, unit in whole.items()}}
+        whole = {key: str(math.ceil(ttl / unit)) for key, unit in _UNITS.items()}
+        return {"name": self.name, "until": until, **whole}
 
 
 def make_order(provider: ProvisionConfig, name: str | None, typed: Sequence[str], ttl_s: float | None) -> Order:
@@ -76,7 +78,16 @@ def make_order(provider: ProvisionConfig, name: str | None, typed: Sequence[str]
             )
         given[key] = value
     values = {key: _value(config, given.get(key)) for key, config in provider.inputs.items()}
-    return Order(provider, name or f"{provider.name}-{secrets.token_hex(2)}", values, ttl_s)
+    return Order(provider, name or f"{provider.name}-{secrets.token_hex(2)}", values, _counted(provider, ttl_s))
+
+
+def _counted(provider: ProvisionConfig, ttl_s: float | None) -> float | None:
+    """The time to live in whole units of the provider's command, seconds; it also decides the price and the end."""
+    if ttl_s is None:
+        return None
+    unit = max((unit for key, unit in _UNITS.items() if f"{{{key}}}" in " ".join(provider.up)), default=0)
+    # A pod that lives a little longer is better than one that ends before its time.
+    return float(math.ceil(ttl_s / unit) * unit) if unit else ttl_s
 
 
 def _inputs(provider: ProvisionConfig, key: str) -> str:
