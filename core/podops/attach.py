@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from podops.config.model import PodConfig
 from podops.errors import UsageError
 from podops.transport.docker_host import behind_ssh, client_script, ssh_hop
+from podops.transport.pod_key import check_key
 
 #: A pod that does not know this terminal by name would refuse it; what this one can do, nearly all of them can.
 _KNOWN_TERM = "infocmp >/dev/null 2>&1 || TERM=xterm-256color; export TERM; exec "
@@ -19,7 +20,8 @@ _ANY_SHELL = "command -v bash >/dev/null && exec bash -l; exec sh -l"
 def attach_argv(pod: PodConfig, session: str | None, socket: str, *, nested: bool = False) -> list[str]:
     """Argument list to run on a terminal, which is told in its status line how to come back.
 
-    `nested` says that this terminal is itself inside tmux. Raises `UsageError` for a run without a session.
+    `nested` says that this terminal is itself inside tmux. Raises `UsageError` for a run without a session, and
+    `RefusedError` where the pod's key is not there.
     """
     if session is None:
         raise UsageError("this run has no tmux session to attach to")
@@ -38,7 +40,8 @@ def attach_argv(pod: PodConfig, session: str | None, socket: str, *, nested: boo
 def shell_argv(pod: PodConfig, command: Sequence[str], shell: str, *, terminal: bool) -> list[str]:
     """Argument list for a login on the pod, or for a command there: words that its shell reads, as with `ssh`.
 
-    `shell` is the one to use where the pod is this machine; `terminal` says that we are on one.
+    `shell` is the one to use where the pod is this machine; `terminal` says that we are on one. Raises `RefusedError`
+    where the pod's key is not there.
     """
     line = " ".join(command)
     if pod.local:
@@ -49,6 +52,7 @@ def shell_argv(pod: PodConfig, command: Sequence[str], shell: str, *, terminal: 
 
 
 def _ssh(pod: PodConfig, *options: str) -> list[str]:
+    check_key(pod)
     argv = ["ssh", *options]
     for flag, value in (("-F", pod.ssh_config), ("-p", pod.port), ("-i", pod.identity_file)):
         if value is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from podops.errors import RefusedError
 from podops.transport.openssh import OpenSshTransport
 from tests.pods.bare_link import failure
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops
@@ -76,6 +78,18 @@ async def test_a_command_says_of_a_failed_way_what_the_app_says_after_one_try(
     assert type(of_a_command) is type(of_the_app)
     for part in ("message", "hint", "error_code"):
         assert getattr(of_a_command, part) == getattr(of_the_app, part)
+
+
+async def test_a_pod_whose_key_is_not_there_is_used_with_no_other(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod(options=("LogLevel DEBUG1",))
+    config = replace(pod_config(pod), identity_file=str(pod.root / "missing"))
+    for transport in (None, OpenSshTransport(config)):
+        told = await failure(config, transport)
+        assert (type(told), told.message) == (
+            RefusedError,
+            f"pod pod wants the key {config.identity_file}, which is not there",
+        )
+    assert not tries(pod)
 
 
 async def test_what_no_cipher_and_no_jump_host_lets_through_is_told_with_its_cause(ssh_pod: MakeSshPod) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
 from podops.attach import attach_argv
 from podops.config.model import PodConfig
-from podops.errors import UsageError
+from podops.errors import RefusedError, UsageError
 
 
-def test_a_pod_behind_ssh_is_reached_with_its_own_options_and_the_session_is_matched_exactly() -> None:
-    pod = PodConfig("a", ssh="me@host", port=2200, identity_file="key", ssh_config="conf")
+def test_a_pod_behind_ssh_is_reached_with_its_own_options_and_the_session_is_matched_exactly(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    pod = PodConfig("a", ssh="me@host", port=2200, identity_file=str(key), ssh_config="conf")
+    with pytest.raises(RefusedError, match="wants the key"):
+        attach_argv(pod, "run_x y", "sock")
+    key.write_text("")
     argv = attach_argv(pod, "run_x y", "sock")
-    assert argv[:10] == ["ssh", "-t", "-F", "conf", "-p", "2200", "-i", "key", "--", "me@host"]
+    assert argv[:10] == ["ssh", "-t", "-F", "conf", "-p", "2200", "-i", str(key), "--", "me@host"]
     shell, option, script = shlex.split(argv[10])
     assert (shell, option) == ("sh", "-c")
     assert "exec tmux -u -L sock attach-session -t '=run_x y' ';'" in script

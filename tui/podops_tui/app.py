@@ -281,11 +281,11 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
             why = "has ended; its log can still be read" if run.ended else "has no tmux session"
             self.notify(f"{clean(run.run_id)} {why}", severity="warning", markup=False)
             return
-        nested = bool(os.environ.get("TMUX"))
-        argv = attach_argv(self.config.pods[run.pod], run.session, self.config.tmux.socket, nested=nested)
-        self._do(self._open_terminal(argv), "")
+        self._do(self._open_terminal(run.pod, run.session), "")
 
-    async def _open_terminal(self, argv: list[str]) -> None:
+    async def _open_terminal(self, pod: str, session: str) -> None:
+        nested = bool(os.environ.get("TMUX"))
+        argv = attach_argv(self.config.pods[pod], session, self.config.tmux.socket, nested=nested)
         try:
             with self._attending.handed_over():
                 code = await hand_over(self, argv)

@@ -21,6 +21,7 @@ from podops.transport.base import PodProcess
 from podops.transport.destination import Destination
 from podops.transport.local import LocalProcess
 from podops.transport.openssh_config import config_flags
+from podops.transport.pod_key import check_key
 from podops.transport.security_turns import BUSY, turns
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class OpenSshTransport:
     async def start(self, command: str) -> PodProcess:
         """Connect and start `command`. Raises `RefusedError` and `UnreachableError`."""
         if self._ours is None:
+            check_key(self._pod)
             started = await self._start(command)
             if self._crowded_out(started):
                 self._busy = BUSY

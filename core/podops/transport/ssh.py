@@ -21,6 +21,7 @@ from podops.transport.destination import Destination
 from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
 from podops.transport.login_places import Place, login_place
+from podops.transport.pod_key import check_key
 from podops.transport.prompt_acks import PromptAcks
 from podops.transport.security_keys import PATIENCE_S, WatchedAgent
 from podops.transport.sink import Sink
@@ -213,11 +214,7 @@ class SshTransport:
                 f"the SSH settings of pod {self._pod.name} cannot be used: {error}",
                 "check your ssh config file",
             ) from error
-        if host.explicit_identity and not host.identity_files[0].is_file():
-            raise RefusedError(
-                f"pod {self._pod.name} wants the key {host.explicit_identity}, which is not there",
-                "correct its `identity_file`",
-            )
+        check_key(self._pod)
         return host
 
     async def _connect_chain(

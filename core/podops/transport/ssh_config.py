@@ -20,6 +20,7 @@ from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 from podops.transport.destination import Destination
 from podops.transport.known_hosts import KnownHosts, read_known_hosts
 from podops.transport.openssh_config import Settings, default_values, known_hosts_files, read_settings
+from podops.transport.pod_key import expand
 from podops.transport.security_keys import in_hardware
 
 #: Jump hosts may have jump hosts of their own; a chain longer than this is a loop.
@@ -88,7 +89,7 @@ def resolve(destination: Destination, ssh_config: str | None, identity_file: str
     settings = read_settings(destination.host, destination.user, destination.port, ssh_config)
     if settings is None:
         return _resolve_without_openssh(destination, ssh_config, identity_file)
-    identities = (_expand(identity_file),) if identity_file else settings.paths("identityfile")
+    identities = (expand(identity_file),) if identity_file else settings.paths("identityfile")
     if not identity_file and settings.values.get("identityfile") == default_values().get("identityfile"):
         identities = tuple(path for path in identities if path.is_file())
     hostname = settings.one("hostname") or destination.host
@@ -171,7 +172,7 @@ def _resolve_without_openssh(
         hostname=str(config.get("Hostname", destination.host)),
         user=str(config.get("User", None) or local_user),
         port=int(config.get("Port", 22)),
-        host_keys=_host_keys(tuple(_expand(name) for name in (*user_files, *system_files))),
+        host_keys=_host_keys(tuple(expand(name) for name in (*user_files, *system_files))),
         identity_files=identities,
         client_keys=None if configured is None else _usable_here(identities),
         security_keys=tuple(path for path in identities if in_hardware(path)),
@@ -202,7 +203,7 @@ def _host_keys(files: tuple[Path, ...]) -> HostKeys:
 def _identities(names: Sequence[str] | None) -> tuple[Path, ...]:
     if names is None:
         return tuple(path for name in _DEFAULT_KEYS if (path := Path("~/.ssh", name).expanduser()).is_file())
-    return tuple(_expand(name) for name in names)
+    return tuple(expand(name) for name in names)
 
 
 def _usable_here(identities: Sequence[Path]) -> tuple[str, ...]:
@@ -234,7 +235,3 @@ def _jumps(text: str | None) -> tuple[Destination, ...]:
     if not text or text.lower() == "none":
         return ()
     return tuple(Destination.parse(part) for part in text.split(","))
-
-
-def _expand(name: str) -> Path:
-    return Path(name.replace("%d", str(Path.home())).replace("%%", "%")).expanduser()
