@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +81,21 @@ async def test_a_command_says_of_a_failed_way_what_the_app_says_after_one_try(
     assert type(of_a_command) is type(of_the_app)
     for part in ("message", "hint", "error_code"):
         assert getattr(of_a_command, part) == getattr(of_the_app, part)
+
+
+async def test_the_cure_of_an_unknown_host_key_names_the_file_that_was_looked_into(
+    ssh_pod: MakeSshPod, client_home: Path
+) -> None:
+    pod = ssh_pod()
+    pod.ssh_config.write_text(pod.ssh_config.read_text().replace(f"UserKnownHostsFile {pod.known_hosts}", ""))
+    login, scan = f"ssh -F {pod.ssh_config}", f"ssh-keyscan -p {pod.port} 127.0.0.1"
+    of_ssh = Path(pwd.getpwuid(os.getuid()).pw_dir, ".ssh/known_hosts")
+    told = await failure(pod, OpenSshTransport(pod_config(pod)))
+    assert told.hint == f"run `{login} {pod.alias}` once to accept it, or: {scan} >> {of_ssh}"
+    ours = client_home / ".ssh/known_hosts"
+    told = await failure(pod)
+    option = f"-o UserKnownHostsFile={ours}"
+    assert told.hint == f"run `{login} {option} {pod.alias}` once to accept it, or: {scan} >> {ours}"
 
 
 async def test_a_pod_whose_key_is_not_there_is_used_with_no_other(ssh_pod: MakeSshPod) -> None:

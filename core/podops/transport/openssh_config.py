@@ -84,13 +84,14 @@ def config_flags(ssh_config: str | None) -> list[str]:
     """Elsewhere in podops `~` is `$HOME`; OpenSSH asks the account database, so it is told where they differ."""
     if ssh_config:
         return ["-F", str(Path(ssh_config).expanduser())]
-    if _home_of_account() == Path.home():
+    if home_of_account() == Path.home():
         return []
     mine = Path("~/.ssh/config").expanduser()
     return ["-F", str(mine) if os.access(mine, os.R_OK) else "none"]
 
 
-def _home_of_account() -> Path:
+def home_of_account() -> Path:
+    """Where `ssh` looks for a user's files."""
     try:
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
@@ -148,14 +149,15 @@ def _tokens(host: str, values: Values) -> dict[str, str]:
     }
 
 
-def known_hosts_files(settings: Settings) -> tuple[Path, ...]:
-    """The files with trusted host keys: the user's, then the system's. OpenSSH has filled them in already."""
+def known_hosts_files(settings: Settings, home: Path) -> tuple[Path, ...]:
+    """The files with trusted host keys: the user's, then the system's. OpenSSH has filled them in already.
+
+    Those of the account lie in `home`; `ssh` itself goes by that of the account, whatever `$HOME` is.
+    """
     files = []
-    account, home = _home_of_account(), Path.home()
+    account = home_of_account()
     for key in ("userknownhostsfile", "globalknownhostsfile"):
         for name in (settings.one(key) or "").split():
-            path = Path(name).expanduser()
-            if account != home and path.is_relative_to(account / ".ssh"):
-                path = home / path.relative_to(account)
-            files.append(path)
+            path = Path(str(home) + name[1:] if name.startswith("~/") else name)
+            files.append(home / path.relative_to(account) if path.is_relative_to(account / ".ssh") else path)
     return tuple(files)

@@ -42,13 +42,20 @@ def _known_hosts_file(host: ResolvedHost) -> str:
     return str(host.host_keys.files[0]) if host.host_keys.files else "~/.ssh/known_hosts"
 
 
+def _accept_command(host: ResolvedHost) -> str:
+    """The `ssh` that notes a host key where it was looked for."""
+    elsewhere = host.ssh_known_hosts[:1] not in ((), host.host_keys.files[:1])
+    option = f"-o UserKnownHostsFile={_known_hosts_file(host)} " if elsewhere else ""
+    return f"{host.command_prefix} {option}{_ssh_arguments(host)}"
+
+
 def changed_host_key(host: ResolvedHost) -> RefusedError:
     """The error for a host whose key is another than the one accepted on this machine."""
     place = host.hostname if host.port == 22 else f"[{host.hostname}]:{host.port}"
     return RefusedError(
         f"the host key of {place} has changed: it is not the one in known_hosts",
-        f"if the pod was recreated: ssh-keygen -R '{place}' -f {_known_hosts_file(host)}, then connect once with ssh; "
-        "if not, somebody may be listening in",
+        f"if the pod was recreated: ssh-keygen -R '{place}' -f {_known_hosts_file(host)}, "
+        f"then run `{_accept_command(host)}` once; if not, somebody may be listening in",
         code="host_key_changed",
     )
 
@@ -60,7 +67,7 @@ def unknown_host_key(host: ResolvedHost) -> RefusedError:
     scan = f"ssh-keyscan -p {host.port} {host.hostname} >> {file}"
     return RefusedError(
         f"the host key of {place} is not in known_hosts",
-        f"run `{host.command_prefix} {_ssh_arguments(host)}` once to accept it, or: {scan}",
+        f"run `{_accept_command(host)}` once to accept it, or: {scan}",
         code="host_key_unknown",
     )
 
