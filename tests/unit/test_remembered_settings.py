@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from podops.config.destination import Destination
 from podops.transport import openssh_config, remembered_settings
-from podops.transport.destination import Destination
 from podops.transport.ssh_config import resolve
 
 pytestmark = pytest.mark.skipif(not Path("/usr/bin/ssh").exists(), reason="no OpenSSH client where it usually is")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podops.transport.destination import Destination
+from podops.config.destination import Destination
 from podops.transport.ssh_config import resolve
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from podops.config.destination import Destination
 from podops.config.model import PodConfig
 from podops.config.reader import Section
 
@@ -18,9 +19,8 @@ def read_pod(section: Section, name: str, places: PodConfig) -> PodConfig:
     ssh, local, docker = section.text("ssh"), section.flag("local", False), section.text("docker")
     if (ssh is not None) + (docker is not None) + local != 1 and not section.malformed:
         section.fault(None, f"{section.path} needs exactly one of `ssh: HOST`, `docker: CONTAINER` and `local: true`")
-    if ssh is not None and (ssh.startswith("-") or not ssh.strip() or any(c.isspace() for c in ssh)):
-        hint = "write alias, host or user@host"
-        section.fault(section.raw("ssh"), f"{section.path}.ssh: {ssh!r} is not a host", hint)
+    if ssh is not None:
+        _check_ssh(section, ssh)
     if docker is not None and not is_container(docker):
         section.fault(section.raw("docker"), f"{section.path}.docker: {docker!r} is not a container")
     common = read_common(section, places)
@@ -39,6 +39,17 @@ def read_pod(section: Section, name: str, places: PodConfig) -> PodConfig:
     )
     section.done()
     return pod
+
+
+def _check_ssh(section: Section, ssh: str) -> None:
+    value, hint = section.raw("ssh"), "write alias, host, user@host or user@host:port"
+    if ssh.startswith("-") or not ssh.strip() or any(c.isspace() for c in ssh):
+        section.fault(value, f"{section.path}.ssh: {ssh!r} is not a host", hint)
+        return
+    try:
+        Destination.parse(ssh)
+    except ValueError as error:
+        section.fault(value, f"{section.path}.ssh: {error}", hint)
 
 
 def read_common(section: Section, places: PodConfig) -> PodConfig:

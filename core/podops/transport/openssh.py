@@ -13,12 +13,12 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from podops.config.destination import Destination
 from podops.config.model import PodConfig
 from podops.errors import UnreachableError
 from podops.transport import early, security_keys
 from podops.transport.adopted import adopt
 from podops.transport.base import PodProcess
-from podops.transport.destination import Destination
 from podops.transport.local import LocalProcess
 from podops.transport.openssh_config import config_flags
 from podops.transport.pod_key import check_key

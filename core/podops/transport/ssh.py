@@ -14,10 +14,10 @@ from typing import IO, Any, cast
 
 import asyncssh
 
+from podops.config.destination import Destination
 from podops.config.model import PodConfig
 from podops.errors import RefusedError, UnreachableError
 from podops.transport import locked_keys
-from podops.transport.destination import Destination
 from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
 from podops.transport.login_places import Place, login_place

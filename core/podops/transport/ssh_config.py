@@ -17,7 +17,7 @@ from asyncssh.kex import get_kex_algs
 from asyncssh.mac import get_mac_algs
 from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 
-from podops.transport.destination import Destination
+from podops.config.destination import Destination
 from podops.transport.known_hosts import KnownHosts, read_known_hosts
 from podops.transport.openssh_config import (
     Settings,

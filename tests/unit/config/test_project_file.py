@@ -77,6 +77,8 @@ def test_every_fault_is_told_at_once_with_its_line_and_the_nearest_name(tmp_path
           a: {local: true}
           a: {ssh: host}
           b: {ssh: host, port: many}
+          c: {ssh: "host:99999"}
+          d: {ssh: "me@host:22x"}
         presets:
           p: {kind: trian, command: x, timeout: 3 fortnights}
           q:
@@ -85,9 +87,13 @@ def test_every_fault_is_told_at_once_with_its_line_and_the_nearest_name(tmp_path
           r: {kind: nanogpt_train}
         """,
     )
-    assert [line.partition(": ")[0] for line in told] == [f"project.yaml:{n}" for n in (1, 2, 5, 6, 8, 8, 11, 12)]
+    assert [line.partition(": ")[0] for line in told] == [
+        f"project.yaml:{n}" for n in (1, 2, 5, 6, 7, 8, 10, 10, 13, 14)
+    ]
     joined = "\n".join(told)
     for expected in ("${NOPE}", "'watch_interval_sec'?", "first in line 4", "pods.b.port", "did you mean 'train'?"):
+        assert expected in joined
+    for expected in ("'99999' is not a port", "'22x' is not a port"):
         assert expected in joined
     for expected in ("3 fortnights", "{pyton}", "did you mean {python}?", "preset r has no `config`"):
         assert expected in joined

@@ -26,4 +26,6 @@ class Destination:
             host, _, port = place.partition(":")
         if not host or host.startswith("-") or user.startswith("-"):
             raise ValueError(f"{text!r} is not an SSH destination")
+        if port and not (port.isdecimal() and 0 < int(port) < 65536):
+            raise ValueError(f"{text!r}: {port[:20]!r} is not a port")
         return cls(host, user or None, int(port) if port else None)
