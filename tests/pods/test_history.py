@@ -70,6 +70,23 @@ def test_a_run_is_told_as_old_while_its_pod_is_away_and_the_exit_code_says_so(se
     assert "last seen" in shown and "as of " in shown
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["pod status a100", "run list --pod a100", "queue list --pod a100", "run status r1", "run tail nope --pod a100"],
+)
+def test_what_to_do_about_a_pod_that_refuses_is_told_also_once_it_is_remembered(
+    seen: SshPod, ops: Ops, words: str
+) -> None:
+    seen.start()
+    (seen.root / "authorized_keys").write_text("")
+    told = ops("--no-share", *words.split())
+    assert told.returncode == 4
+    assert f"hint: add {seen.user_key}.pub to ~/.ssh/authorized_keys" in told.stderr, told.stderr
+    if "list" in words:
+        (pod,) = ops("--no-share", *words.split(), "--json").json["unreachable"]
+        assert (pod["state"], pod["hint"][:4]) == ("refused", "add ")
+
+
 def test_a_pod_that_was_renamed_keeps_its_runs_and_its_old_name_does_not(
     seen: SshPod, ops: Ops, ssh_pod: MakeSshPod, world: Path
 ) -> None:

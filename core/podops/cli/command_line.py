@@ -128,7 +128,7 @@ def _usage_hint(error: click.ClickException) -> str:
 
 
 def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults: list[str] | None = None) -> NoReturn:
-    from podops.cli.output import json_text, say
+    from podops.cli.output import json_text, say, say_hint
 
     if as_json:
         body: dict[str, Any] = {"code": code, "message": message, "hint": hint}
@@ -141,6 +141,5 @@ def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults
     for fault in faults or ():
         say(fault)
     say(f"error: {message}")
-    if hint:
-        say(f"hint: {hint}")
+    say_hint(hint)
     sys.exit(status)

@@ -142,6 +142,19 @@ def unreachable(fleet: Fleet) -> list[PodSnapshot]:
     ]
 
 
+def tell_unreachable(pods: Sequence[PodSnapshot]) -> list[dict[str, str]]:
+    """Say why each of them does not answer, and each thing to do about it once; the same for a JSON document."""
+    from podops.cli.output import say, say_hint
+
+    hints: set[str] = set()
+    for pod in pods:
+        say(f"pod {pod.name} is {pod.state}: {pod.reason or 'no answer yet'}")
+        if pod.hint not in hints:
+            say_hint(pod.hint, "  ")
+        hints.add(pod.hint)
+    return [{"name": pod.name, "state": pod.state, "reason": pod.reason, "hint": pod.hint} for pod in pods]
+
+
 def find_run(fleet: Fleet, text: str) -> RunSnapshot:
     """The run named `text`, in full or by a unique prefix.
 
@@ -159,5 +172,7 @@ def find_run(fleet: Fleet, text: str) -> RunSnapshot:
     silent = unreachable(fleet)
     if silent:
         told = "; ".join(f"{pod.name}: {pod.reason or 'no answer yet'}" for pod in silent)
-        raise UnreachableError(f"no pod that answers has a run {text!r} ({told})", "it may be on one that does not")
+        hint = "it may be on one that does not; `ops doctor` tells what to do about them"
+        cure = hint if len(silent) > 1 else silent[0].hint or "it may be there"
+        raise UnreachableError(f"no pod that answers has a run {text!r} ({told})", cure)
     raise NotFoundError(f"there is no run {text!r}", "see `ops run list`")

@@ -66,6 +66,12 @@ def say(text: str) -> None:
         drop_stderr()
 
 
+def say_hint(hint: str, indent: str = "") -> None:
+    """What to do about what was just said, if that is known."""
+    if hint:
+        say(f"{indent}hint: {hint}")
+
+
 def clean(text: str) -> str:
     """`text` without anything that could steer a terminal."""
     if text.isprintable():

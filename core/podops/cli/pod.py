@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from podops.cli.context import Options, json_option, open_fleet, run_async
-from podops.cli.output import ago, iso, print_json, say, size, table
+from podops.cli.output import ago, iso, print_json, say, say_hint, size, table
 from podops.cli.pod_forward import forward
 from podops.cli.pod_history import pod_history
 from podops.cli.pod_page import gpu_note, pod_page
@@ -89,6 +89,7 @@ def pod_status(options: Options, name: str) -> int:
         if found.as_of is None:
             raise error
         say(f"{error.message}; this is what was known {ago(found.as_of)}")
+        say_hint(error.hint)
         click.echo(pod_page(found))
         return error.exit_code
     click.echo(pod_page(found))

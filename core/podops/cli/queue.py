@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from podops.cli.context import Options, find_run, json_option, open_fleet, run_async, unreachable
+from podops.cli.context import (
+    Options,
+    find_run,
+    json_option,
+    open_fleet,
+    run_async,
+    tell_unreachable,
+    unreachable,
+)
 from podops.cli.number import WholeNumber
 from podops.cli.output import duration, print_json, say, table
 from podops.cli.project_names import complete_living_runs, complete_pods
@@ -47,10 +55,8 @@ def list_queue(options: Options, pod: str | None) -> int:
 
     waiting, silent, pods = run_async(look())
     waiting.sort(key=lambda run: (run.pod, run.place or math.inf, -run.priority, run.created_at or 0.0, run.run_id))
-    for quiet in silent:
-        say(f"pod {quiet.name} is {quiet.state}: {quiet.reason or 'no answer yet'}")
+    away = tell_unreachable(silent)
     if options.json:
-        away = [{"name": quiet.name, "state": quiet.state, "reason": quiet.reason} for quiet in silent]
         print_json({"ok": True, "runs": [run_summary(run) for run in waiting], "unreachable": away})
     elif waiting:
         headers = ("POD", "#", "RUN", "STATE", "GPUS", "PRIO", "SINCE", "WAITS FOR")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from podops.cli.output import ago, say
+from podops.cli.output import ago, say, say_hint
 from podops.errors import PodopsError, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def recalled_run(history: History | None, text: str, pod: str | None, error: Pod
         names = ", ".join(f"{one.run.run_id} on {one.run.pod}" for one in found[:8])
         raise UsageError(f"{text!r} names {len(found)} remembered runs: {names}", "write more of its id") from error
     say(f"{error.message}; this is what was known {ago(found[0].as_of)}")
+    say_hint(error.hint)
     return found[0]
 
 

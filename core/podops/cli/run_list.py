@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from podops.cli.context import Options, json_option, open_remembering, run_async, unreachable
+from podops.cli.context import Options, json_option, open_remembering, run_async, tell_unreachable, unreachable
 from podops.cli.number import WholeNumber
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_presets
@@ -70,12 +70,10 @@ def list_runs(
     old = {(one.run.project, one.run.run_id): one for one in more}
     runs = [run for run in (*fleet.runs(), *(one.run for one in more)) if _wanted(run, states, preset, active)]
     runs = sorted(runs, key=lambda run: (run.created_at or 0.0, run.run_id), reverse=True)[:limit]
-    for quiet in silent:
-        say(f"pod {quiet.name} is {quiet.state}: {quiet.reason or 'no answer yet'}")
+    told = tell_unreachable(silent)
     if hidden:
         say(f"what is remembered of {'a run' if hidden == 1 else f'{hidden} runs'} there is shown with --all")
     if options.json:
-        told = [{"name": quiet.name, "state": quiet.state, "reason": quiet.reason} for quiet in silent]
         shown = [run_summary(run, one.as_of if (one := old.get((run.project, run.run_id))) else None) for run in runs]
         print_json({"ok": True, "runs": shown, "unreachable": told})
     else:
