@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,18 +25,31 @@ class LogNote(NamedTuple):
     start: int
     data: bytes
     complete: bool
+    #: When the last of it was heard, Unix time.
+    heard_at: float
+
+
+class RunNote(NamedTuple):
+    """A run as its pod told it at `heard_at`, Unix time."""
+
+    run: RunSnapshot
+    heard_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class PodNote:
-    """`facts`: whether those of the pod itself are due. `full`: every run it has, when that is known to be all."""
+    """`facts`: whether those of the pod itself are due. `full`: every run it has, when that is known to be all.
+
+    `listed_at` is the Unix time at which it told the list that lacks what is `gone`.
+    """
 
     identity: str
     seen: PodSnapshot
     facts: bool
-    changed: list[RunSnapshot]
+    changed: list[RunNote]
     gone: list[RunKey]
     full: frozenset[str] | None
+    listed_at: float
 
 
 @dataclass
@@ -66,9 +78,8 @@ class Batch:
 
     def write(self, connection: sqlite3.Connection, project: str, known: KnownRows) -> None:
         """Raises `sqlite3.Error`."""
-        now = time.time()
         for note in self.pods:
-            _put_pod(connection, project, note, known, now)
+            _put_pod(connection, project, note, known)
         rows = {identity: row for identity, (_, row) in known.pods.items()}
         figures = (
             (rows[identity], second, figures_of(seen.sample, seen.gpus))
@@ -78,7 +89,7 @@ class Batch:
         put_samples(connection, figures)
         for (identity, run), log in self.logs.items():
             if identity in rows:
-                record.put_log(connection, rows[identity], run, log.start, log.data, log.complete, now)
+                record.put_log(connection, rows[identity], run, log.start, log.data, log.complete, log.heard_at)
         for (identity, run), summary in self.summaries.items():
             if identity in rows:
                 record.put_summary(connection, rows[identity], run, summary)
@@ -87,18 +98,18 @@ class Batch:
                 record.put_attempts(connection, rows[identity], run, attempts)
 
 
-def _put_pod(connection: sqlite3.Connection, project: str, note: PodNote, known: KnownRows, now: float) -> None:
+def _put_pod(connection: sqlite3.Connection, project: str, note: PodNote, known: KnownRows) -> None:
     machine, row = known.pods.get(note.identity, ("", None))
     if note.facts or row is None or machine != note.seen.host.machine_id:
-        row = record.put_pod(connection, project, note.identity, note.seen, now)
+        row = record.put_pod(connection, project, note.identity, note.seen, note.listed_at)
         known.pods[note.identity] = (note.seen.host.machine_id, row)
     if note.changed:
         # Only a process's first look at a pod brings many that are stored already.
         ended = record.ended_runs(connection, row) if row not in known.looked else set()
         known.looked.add(row)
-        for run in note.changed:
+        for run, heard_at in note.changed:
             if not run.ended or (run.project, run.run_id, run.created_at or 0.0) not in ended:
-                record.put_run(connection, row, run, now)
-    record.put_gone(connection, row, note.gone, now)
+                record.put_run(connection, row, run, heard_at)
+    record.put_gone(connection, row, note.gone, note.listed_at)
     if note.full is not None:
-        record.put_absent(connection, row, project, note.full, now)
+        record.put_absent(connection, row, project, note.full, note.listed_at)

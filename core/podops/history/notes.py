@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podops.fleet.snapshot import LogChunk, PodSnapshot, RunSnapshot
-from podops.history.batch import Batch, LogKey, LogNote, PodNote, SampleNote
+from podops.history.batch import Batch, LogKey, LogNote, PodNote, RunNote, SampleNote
 from podops.history.record import LOG_TAIL_BYTES, RunKey
+from podops.link.local_changes import asleep_s
 
 #: Facts of a pod, figures of a run whose state stays, and a log that grows are written at most so often, seconds.
 POD_S, RUN_S, LOG_S = 30.0, 10.0, 5.0
@@ -34,6 +35,7 @@ class LogTail:
         self.data = bytearray()
         self.complete = False
         self.changed = False
+        self.heard_at = 0.0
         self.written_at: float | None = None
 
     def add(self, chunk: LogChunk) -> None:
@@ -43,7 +45,7 @@ class LogTail:
         else:
             self.data += chunk.data[end - chunk.offset :]
         self.complete = self.complete or chunk.eof
-        self.changed = True
+        self.changed, self.heard_at = True, _moment()
         if len(self.data) > 2 * LOG_TAIL_BYTES:
             cut = len(self.data) - LOG_TAIL_BYTES
             self.start += cut
@@ -59,12 +61,15 @@ class LogTail:
 
     def take(self, now: float) -> LogNote:
         self.changed, self.written_at = False, now
-        return LogNote(self.start, bytes(self.data), self.complete)
+        return LogNote(self.start, bytes(self.data), self.complete, _unix_time(self.heard_at))
 
 
 @dataclass
 class _Pod:
-    """One pod: what it said last, and what of it was taken to be written when (monotonic seconds)."""
+    """One pod: what it said last, and what of it was taken to be written when (monotonic seconds).
+
+    `heard` is the moment of each run as it stands in `seen`, `list_heard` that of the list.
+    """
 
     seen: PodSnapshot
     fresh: bool = True
@@ -74,21 +79,34 @@ class _Pod:
     runs: Mapping[str, RunSnapshot] = field(default_factory=dict)
     taken: dict[str, RunSnapshot] = field(default_factory=dict)
     taken_at: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
+    list_heard: float = 0.0
+
+    def hear(self, seen: PodSnapshot, before: Mapping[str, RunSnapshot]) -> None:
+        """`seen` is what it says now; `before` are the runs it told of till then."""
+        self.seen, self.fresh = seen, True
+        if seen.runs is not before:
+            now = self.list_heard = _moment()
+            heard = self.heard
+            self.heard = {
+                run_id: now if run is not before.get(run_id) else heard[run_id] for run_id, run in seen.runs.items()
+            }
 
     def facts_due(self, now: float, last: bool) -> bool:
         return last or self.facts_at is None or now - self.facts_at >= POD_S
 
-    def changed_runs(self, now: float, last: bool) -> list[RunSnapshot]:
+    def changed_runs(self, now: float, last: bool) -> list[RunNote]:
         """A new state at once; figures that come with every step now and then."""
         if self.seen.as_of is not None or not self.seen.listed or self.seen.runs is self.runs:
             return []
-        changed, left = [], False
+        changed: list[RunNote] = []
+        left = False
         for run_id, run in self.seen.runs.items():
             old = self.taken.get(run_id)
             if run is old:
                 continue
             if last or old is None or old.state != run.state or now - self.taken_at[run_id] >= RUN_S:
-                changed.append(run)
+                changed.append(RunNote(run, _unix_time(self.heard[run_id])))
                 self.taken[run_id], self.taken_at[run_id] = run, now
             else:
                 left = True
@@ -134,9 +152,10 @@ class Notes:
             if known is None:
                 known = self._pods[identity] = _Pod(seen)
                 new_sample = seen.sample is not None
+                known.hear(seen, {})
             else:
                 new_sample = seen.sample is not None and seen.sample is not known.seen.sample
-                known.seen, known.fresh = seen, True
+                known.hear(seen, known.seen.runs)
             if seen.listed and seen.as_of is None and known.listed_at is None:
                 known.listed_at = time.monotonic()
             if new_sample:
@@ -187,7 +206,18 @@ def _taken(identity: str, pod: _Pod, now: float, last: bool) -> PodNote:
     facts = pod.facts_due(now, last)
     if facts:
         pod.facts_at = now
+    # First what has come: what has gone is told by there being more than the pod has now.
+    changed = pod.changed_runs(now, last)
     gone = [(run.project, run.run_id) for run in pod.gone_runs()]
-    note = PodNote(identity, pod.seen, facts, pod.changed_runs(now, last), gone, pod.full_list(now))
+    note = PodNote(identity, pod.seen, facts, changed, gone, pod.full_list(now), _unix_time(pod.list_heard))
     pod.fresh = pod.runs is not pod.seen.runs or (pod.listed_at is not None and not pod.absent_told)
     return note
+
+
+def _moment() -> float:
+    """Now, by a clock that nobody sets and that goes on while this machine sleeps, seconds."""
+    return time.monotonic() + asleep_s()
+
+
+def _unix_time(moment: float) -> float:
+    return time.time() - (_moment() - moment)

@@ -269,6 +269,28 @@ def test_a_run_that_is_gone_from_its_pod_is_kept_and_marked(tmp_path: Path) -> N
     memory.close()
 
 
+def test_what_is_written_late_is_as_old_as_it_was_when_it_was_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = [0.0]
+    monkeypatch.setattr("podops.history.notes.asleep_s", lambda: slept[0])
+    memory = history(tmp_path)
+    monkeypatch.setattr(memory, "_start", lambda: None)
+    hour_ago = time.time() - 3600.0
+    memory.note_pod(POD, pod(run("removed"), last_seen=hour_ago))
+    memory._write(last=True)
+    memory.note_pod(POD, pod(run("r1", heartbeat_age_s=1.0), last_seen=hour_ago))
+    memory.note_log(POD, "p", "r1", LogChunk(0, b"heard before the machine slept\n"))
+    slept[0] = 3600.0
+    memory._write(last=True)
+    found = {one.run.run_id: one for one in memory.runs()}
+    log, gone_at = memory.log(found["r1"]), found["removed"].gone_at
+    assert log is not None and gone_at is not None
+    assert [log.as_of, found["r1"].as_of, gone_at] == pytest.approx([hour_ago] * 3, abs=60)
+    assert time.monotonic() - found["r1"].run.received_at == pytest.approx(3600.0, abs=60)
+    memory.close()
+
+
 def test_an_alias_that_leads_to_a_new_machine_does_not_show_the_runs_of_the_old_one(tmp_path: Path) -> None:
     memory = history(tmp_path)
     memory.note_pod(POD, pod(run("old")))
