@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -85,6 +86,17 @@ def test_what_to_do_about_a_pod_that_refuses_is_told_also_once_it_is_remembered(
     if "list" in words:
         (pod,) = ops("--no-share", *words.split(), "--json").json["unreachable"]
         assert (pod["state"], pod["hint"][:4]) == ("refused", "add ")
+
+
+def test_the_end_of_a_log_is_told_with_its_own_age(seen: SshPod, ops: Ops, client_home: Path) -> None:
+    with contextlib.closing(sqlite3.connect(database(client_home))) as connection, connection:
+        connection.execute("UPDATE logs SET seen_at = seen_at - 2 * 86400, complete = 0")
+    for words in (("run", "tail", "r1"), ("run", "search", "r1", "line")):
+        said, *_ = ops(*words).stderr.splitlines()
+        assert "known of its log 2d" in said, words
+    run, log, *_ = ops("run", "status", "r1").stderr.splitlines()
+    assert "what was known" in run and "2d" not in run
+    assert "its log is as it was 2d" in log
 
 
 def test_a_pod_that_was_renamed_keeps_its_runs_and_its_old_name_does_not(

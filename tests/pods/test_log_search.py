@@ -100,7 +100,7 @@ def test_a_pod_that_does_not_answer_has_the_end_of_its_logs_searched_here(ops: O
     pod.stop()
     told = ops("run", "search", "r1", "loss", "-b")
     assert (told.returncode, told.stdout) == (4, "6:loss nan\n")
-    assert "this is what was known" in told.stderr
+    assert "this is what was known of its log" in told.stderr
     match, total = ops("run", "search", "r1", "loss", "--json").json_lines
     assert match["text"] == "loss nan" and total["source"] == "history" and total["as_of"]
 

@@ -12,23 +12,52 @@ from podops.cli.output import ago, say, say_hint
 from podops.errors import PodopsError, UsageError
 
 if TYPE_CHECKING:
+    from podops.fleet.memory import RecalledLog
     from podops.history.history import History
     from podops.history.recall import RememberedRun
 
 
-def recalled_run(history: History | None, text: str, pod: str | None, error: PodopsError) -> RememberedRun:
-    """The run named `text`, on `pod` if that is given, that no pod told; says how old this is.
+#: A log that is older than what else is known of its run by more than so many seconds is told with its own age.
+_APART_S = 10.0
+
+
+def recalled_run(
+    history: History | None, text: str, pod: str | None, error: PodopsError
+) -> tuple[RememberedRun, RecalledLog | None]:
+    """The run named `text`, on `pod` if that is given, that no pod told, and the end of its log; says how old they are.
 
     Raises `error`, which says why no pod tells it, when it is not remembered either.
     """
+    one = _named(history, text, pod, error)
+    log = history.log(one) if history else None
+    say(f"{error.message}; this is what was known {ago(one.as_of)}")
+    if log is not None and not log.complete and log.as_of < one.as_of - _APART_S:
+        say(f"the end of its log is as it was {ago(log.as_of)}")
+    say_hint(error.hint)
+    return one, log
+
+
+def recalled_log(
+    history: History | None, text: str, pod: str | None, error: PodopsError
+) -> tuple[RememberedRun, RecalledLog | None]:
+    """Likewise for a command that shows the log alone: it says how old that is."""
+    one = _named(history, text, pod, error)
+    log = history.log(one) if history else None
+    if log is None:
+        say(f"{error.message}; nothing of the log of {one.run.run_id} is remembered")
+    else:
+        say(f"{error.message}; this is what was known of its log {ago(log.as_of)}")
+    say_hint(error.hint)
+    return one, log
+
+
+def _named(history: History | None, text: str, pod: str | None, error: PodopsError) -> RememberedRun:
     found = [one for one in (history.find(text) if history and text else []) if pod in (None, one.run.pod)]
     if not found:
         raise error
     if len(found) > 1:
         names = ", ".join(f"{one.run.run_id} on {one.run.pod}" for one in found[:8])
         raise UsageError(f"{text!r} names {len(found)} remembered runs: {names}", "write more of its id") from error
-    say(f"{error.message}; this is what was known {ago(found[0].as_of)}")
-    say_hint(error.hint)
     return found[0]
 
 

@@ -10,15 +10,15 @@ from podops.cli.context import Options, find_run, json_option, open_remembering,
 from podops.cli.match_printer import JsonMatches, MatchPrinter, TextMatches
 from podops.cli.output import iso, say, size
 from podops.cli.project_names import complete_runs
-from podops.cli.remembered import recalled_run
+from podops.cli.remembered import recalled_log
 from podops.cli.run_argument import one_run, pod_option, pods_of
 from podops.errors import NotFoundError, PodActionError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
     from podops.fleet.log_search import LogQuery
+    from podops.fleet.memory import RecalledLog
     from podops.fleet.snapshot import RunSnapshot
-    from podops.history.history import History
     from podops.history.recall import RememberedRun
 
 #: More of a line than this is not printed, bytes.
@@ -84,7 +84,9 @@ def search(
             try:
                 run = find_run(fleet, wanted)
             except (UnreachableError, NotFoundError) as error:
-                _search_remembered(recalled_run(history, wanted, pod, error), history, query, printer)
+                one, log = recalled_log(history, wanted, pod, error)
+                if log is not None:
+                    _search_remembered(one, log, query, printer)
                 return error.exit_code
             return await _search(fleet, run, query, attempt, printer)
 
@@ -119,13 +121,9 @@ async def _search(fleet: Fleet, run: RunSnapshot, query: LogQuery, attempt: int 
     return 0 if printer.found else 1
 
 
-def _search_remembered(one: RememberedRun, history: History | None, query: LogQuery, printer: MatchPrinter) -> None:
+def _search_remembered(one: RememberedRun, log: RecalledLog, query: LogQuery, printer: MatchPrinter) -> None:
     from podops.fleet.log_search import SearchStep, found_in
 
-    log = history.log(one) if history else None
-    if log is None:
-        say(f"nothing of the log of {one.run.run_id} is remembered")
-        return
     if log.start:
         say(f"only the last {size(len(log.data))} of its log are remembered, from byte {log.start} on")
     found = found_in(log.data, log.start, query)

@@ -101,9 +101,8 @@ async def _look(options: Options, wanted: str, pod: str | None) -> _Found:
 
 
 def _recalled(history: History | None, wanted: str, pod: str | None, error: PodopsError) -> _Found:
-    one = recalled_run(history, wanted, pod, error)
+    one, log = recalled_run(history, wanted, pod, error)
     assert history is not None
-    log = history.log(one)
     run = replace(one.run, heartbeat_age_s=heartbeat_age(one))
     return _Found(
         run, (), history.summary(one), history.attempts(one), _last_lines(log.data) if log else [], one.as_of, error

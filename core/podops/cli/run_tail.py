@@ -13,17 +13,16 @@ from podops.cli.context import Options, find_run, json_option, open_remembering,
 from podops.cli.link_breaks import told_breaks
 from podops.cli.number import WholeNumber
 from podops.cli.output import iso, json_text, say, size
-from podops.cli.remembered import recalled_run
+from podops.cli.remembered import recalled_log
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.terminal_filter import TerminalFilter
 from podops.errors import NotFoundError, UnreachableError
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
+    from podops.fleet.memory import RecalledLog
     from podops.fleet.run_files import LogStream
     from podops.fleet.snapshot import LogChunk, RunSnapshot
-    from podops.history.history import History
-    from podops.history.recall import RememberedRun
 
 
 @click.command()
@@ -66,7 +65,9 @@ def tail(
             try:
                 run = find_run(fleet, wanted)
             except (UnreachableError, NotFoundError) as error:
-                _print_remembered(recalled_run(history, wanted, pod, error), history, lines, printer)
+                _, log = recalled_log(history, wanted, pod, error)
+                if log is not None:
+                    _print_remembered(log, lines, printer)
                 return error.exit_code
             start, stop_at = await _range(fleet, run, attempt, follow)
             if stop_at is not None and stop_at <= start:
@@ -94,13 +95,9 @@ def tail(
         printer.end()
 
 
-def _print_remembered(one: RememberedRun, history: History | None, lines: int, printer: _Printer) -> None:
+def _print_remembered(log: RecalledLog, lines: int, printer: _Printer) -> None:
     from podops.fleet.snapshot import LogChunk
 
-    log = history.log(one) if history else None
-    if log is None:
-        say(f"nothing of the log of {one.run.run_id} is remembered")
-        return
     # As a pod counts them: what is redrawn with carriage returns is one line.
     kept = log.data.split(b"\n")
     lines += not kept[-1]
