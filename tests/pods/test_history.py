@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -97,6 +98,21 @@ def test_the_end_of_a_log_is_told_with_its_own_age(seen: SshPod, ops: Ops, clien
     run, log, *_ = ops("run", "status", "r1").stderr.splitlines()
     assert "what was known" in run and "2d" not in run
     assert "its log is as it was 2d" in log
+
+
+def test_a_run_whose_directory_was_deleted_is_told_as_gone_at_the_first_look(
+    ops: Ops, project: MakeProject, client_home: Path
+) -> None:
+    project("here", presets=PRESETS)
+    assert ops("run", "submit", "--preset", "say", "--run-id", "r1").returncode == 0
+    assert ops("run", "wait", "r1").returncode == 0
+    with contextlib.closing(sqlite3.connect(database(client_home))) as connection, connection:
+        connection.execute("UPDATE runs SET seen_at = seen_at - 3600")
+    shutil.rmtree(client_home / "runs/r1")
+    listed = ops("run", "list", "--all")
+    assert "as of 1h" in listed.stdout and "its directory is gone from the pod" in listed.stdout
+    told = ops("run", "status", "r1")
+    assert told.returncode == 3 and "its directory is gone from the pod; this is what was known 1h" in told.stderr
 
 
 def test_a_pod_that_was_renamed_keeps_its_runs_and_its_old_name_does_not(

@@ -12,6 +12,7 @@ from podops.cli.output import ago, say, say_hint
 from podops.errors import PodopsError, UsageError
 
 if TYPE_CHECKING:
+    from podops.fleet.fleet import Fleet
     from podops.fleet.memory import RecalledLog
     from podops.history.history import History
     from podops.history.recall import RememberedRun
@@ -20,17 +21,20 @@ if TYPE_CHECKING:
 #: A log that is older than what else is known of its run by more than so many seconds is told with its own age.
 _APART_S = 10.0
 
+_GONE = "its directory is gone from the pod"
+
 
 def recalled_run(
-    history: History | None, text: str, pod: str | None, error: PodopsError
+    history: History | None, fleet: Fleet, text: str, pod: str | None, error: PodopsError
 ) -> tuple[RememberedRun, RecalledLog | None]:
     """The run named `text`, on `pod` if that is given, that no pod told, and the end of its log; says how old they are.
 
     Raises `error`, which says why no pod tells it, when it is not remembered either.
     """
-    one = _named(history, text, pod, error)
+    one = as_pods_tell(_named(history, text, pod, error), fleet)
     log = history.log(one) if history else None
-    say(f"{error.message}; this is what was known {ago(one.as_of)}")
+    gone = "" if one.gone_at is None else f"; {_GONE}"
+    say(f"{error.message}{gone}; this is what was known {ago(one.as_of)}")
     if log is not None and not log.complete and log.as_of < one.as_of - _APART_S:
         say(f"the end of its log is as it was {ago(log.as_of)}")
     say_hint(error.hint)
@@ -38,10 +42,10 @@ def recalled_run(
 
 
 def recalled_log(
-    history: History | None, text: str, pod: str | None, error: PodopsError
+    history: History | None, fleet: Fleet, text: str, pod: str | None, error: PodopsError
 ) -> tuple[RememberedRun, RecalledLog | None]:
     """Likewise for a command that shows the log alone: it says how old that is."""
-    one = _named(history, text, pod, error)
+    one = as_pods_tell(_named(history, text, pod, error), fleet)
     log = history.log(one) if history else None
     if log is None:
         say(f"{error.message}; nothing of the log of {one.run.run_id} is remembered")
@@ -61,6 +65,18 @@ def _named(history: History | None, text: str, pod: str | None, error: PodopsErr
     return found[0]
 
 
+def as_pods_tell(one: RememberedRun, fleet: Fleet) -> RememberedRun:
+    """What is remembered of a run, and that its directory is gone when its pod lists its runs now without it."""
+    from podops.config.identity import pod_identity
+
+    for name, seen in fleet.snapshot.pods.items():
+        tells = seen.state == "live" and seen.listed and seen.as_of is None and not seen.unlisted
+        same = tells and seen.host.machine_id == one.machine and pod_identity(fleet.config.pods[name]) == one.identity
+        if same and one.run.project == fleet.config.name and one.run.run_id not in seen.runs:
+            return one.found_gone()
+    return one
+
+
 def error_fields(error: PodopsError) -> dict[str, Any]:
     """Beside what is remembered, in a JSON document."""
     return {"ok": False, "error": {"code": error.error_code, "message": error.message, "hint": error.hint}}
@@ -70,7 +86,7 @@ def age_of(one: RememberedRun, known_pods: frozenset[str]) -> str:
     """Since when it is as it is shown, and what became of it."""
     told = f"as of {ago(one.as_of)}"
     if one.gone_at is not None:
-        return f"{told}, gone from its pod"
+        return f"{told}, {_GONE}"
     return told if one.run.pod in known_pods else f"{told}, its pod is no longer in the project file"
 
 

@@ -10,7 +10,7 @@ from podops.cli.context import Options, json_option, open_remembering, run_async
 from podops.cli.number import WholeNumber
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_presets
-from podops.cli.remembered import age_of
+from podops.cli.remembered import age_of, as_pods_tell
 from podops.cli.run_argument import pod_option, pods_of
 from podops.cli.run_view import run_rows, run_summary
 from podops.errors import UnreachableError
@@ -62,7 +62,7 @@ def list_runs(
             silent = unreachable(fleet)
             remembered = history.runs() if (everything or silent) and history else []
             more = [one for one in remembered if (one.run.project, one.run.run_id) not in known]
-            return told, silent, [one for one in more if pod in (None, one.run.pod)]
+            return told, silent, [as_pods_tell(one, fleet) for one in more if pod in (None, one.run.pod)]
 
     fleet, silent, more = run_async(look())
     hidden = 0 if everything else sum(one.run.pod in {quiet.name for quiet in silent} for one in more)

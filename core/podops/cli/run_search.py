@@ -84,7 +84,7 @@ def search(
             try:
                 run = find_run(fleet, wanted)
             except (UnreachableError, NotFoundError) as error:
-                one, log = recalled_log(history, wanted, pod, error)
+                one, log = recalled_log(history, fleet, wanted, pod, error)
                 if log is not None:
                     _search_remembered(one, log, query, printer)
                 return error.exit_code

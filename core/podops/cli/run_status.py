@@ -20,6 +20,7 @@ from podops.errors import NotFoundError, PodopsError, UnreachableError
 
 if TYPE_CHECKING:
     from podops.fleet.attempts import AttemptRecord
+    from podops.fleet.fleet import Fleet
     from podops.fleet.snapshot import RunSnapshot
     from podops.history.history import History
 
@@ -95,13 +96,13 @@ async def _look(options: Options, wanted: str, pod: str | None) -> _Found:
         try:
             look = await look_at(fleet, find_run(fleet, wanted))
         except (UnreachableError, NotFoundError) as error:
-            return _recalled(history, wanted, pod, error)
+            return _recalled(history, fleet, wanted, pod, error)
         gpus = [asdict(gpu) for gpu in look.gpus]
         return _Found(look.run, gpus, look.summary, look.attempts, _last_lines(look.tail))
 
 
-def _recalled(history: History | None, wanted: str, pod: str | None, error: PodopsError) -> _Found:
-    one, log = recalled_run(history, wanted, pod, error)
+def _recalled(history: History | None, fleet: Fleet, wanted: str, pod: str | None, error: PodopsError) -> _Found:
+    one, log = recalled_run(history, fleet, wanted, pod, error)
     assert history is not None
     run = replace(one.run, heartbeat_age_s=heartbeat_age(one))
     return _Found(

@@ -65,7 +65,7 @@ def tail(
             try:
                 run = find_run(fleet, wanted)
             except (UnreachableError, NotFoundError) as error:
-                _, log = recalled_log(history, wanted, pod, error)
+                _, log = recalled_log(history, fleet, wanted, pod, error)
                 if log is not None:
                     _print_remembered(log, lines, printer)
                 return error.exit_code

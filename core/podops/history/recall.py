@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from podops.fleet import wire
@@ -23,18 +23,27 @@ RECALLED_RUNS = 200
 
 @dataclass(frozen=True, slots=True)
 class RememberedRun:
-    """A run as it was at `as_of`. `pod_id` is its pod's row, `run.pod` the name that pod had last."""
+    """A run as it was at `as_of`; `seen_at` is when its pod told something new of it last.
+
+    `pod_id` is its pod's row, `run.pod` the name that pod had last, `machine` what the name led to.
+    """
 
     run: RunSnapshot
     pod_id: int
     identity: str
+    machine: str
+    seen_at: float
     as_of: float
     #: When its directory was found to be gone from the pod; `None` while it is there.
     gone_at: float | None
 
+    def found_gone(self) -> RememberedRun:
+        """The same when its pod tells just now that it has no such directory."""
+        return self if self.gone_at is not None else replace(self, as_of=self.seen_at, gone_at=time.time())
+
 
 _RUNS = (
-    "SELECT r.facts, p.name, p.id, p.identity, r.seen_at, r.gone_at, p.last_seen"
+    "SELECT r.facts, p.name, p.id, p.identity, p.machine, r.seen_at, r.gone_at, p.last_seen"
     " FROM runs r JOIN pods p ON p.id = r.pod "
 )
 
@@ -122,12 +131,12 @@ def read_attempts(connection: sqlite3.Connection, pod: int, project: str, run_id
 
 def _remembered(rows: list[tuple[Any, ...]], name: str | None = None) -> Iterator[RememberedRun]:
     now, clock = time.time(), time.monotonic()
-    for facts, pod_name, pod, identity, seen_at, gone_at, last_seen in rows:
+    for facts, pod_name, pod, identity, machine, seen_at, gone_at, last_seen in rows:
         run = wire.run(_mapping(facts), name or pod_name, clock - (now - seen_at))
         if run is not None:
             # A pod tells what changes: what it has not taken back was still so when it spoke last.
             as_of = seen_at if gone_at is not None else max(seen_at, last_seen)
-            yield RememberedRun(run, pod, identity, as_of, gone_at)
+            yield RememberedRun(run, pod, identity, machine, seen_at, as_of, gone_at)
 
 
 def _newest(found: Iterator[RememberedRun]) -> list[RememberedRun]:
