@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,3 +30,19 @@ def private_directory(path: Path) -> Path:
     if stat.S_IMODE(found.st_mode) & 0o077:
         path.chmod(0o700)
     return path
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put `data` at `path` for this user alone, in place of what is there: all of it, or nothing and no trace.
+
+    Raises `OSError`.
+    """
+    fresh = path.with_name(f".{os.getpid()}-{threading.get_ident()}")
+    try:
+        with open(fresh, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+            stream.write(data)
+        fresh.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from podops.state_dir import private_directory, state_dir
+from podops.state_dir import private_directory, state_dir, write_whole
 
 _MAIN = """\
 import sys
@@ -86,9 +86,7 @@ def _kept(sources: list[tuple[str, Path]]) -> bytes:
     data = _built(sources)
     for older in sorted(directory.glob("*.pyz"), key=lambda file: file.stat().st_mtime)[:-_KEPT]:
         older.unlink(missing_ok=True)
-    fresh = directory / f".{os.getpid()}-{threading.get_ident()}"
-    fresh.write_bytes(data)
-    fresh.rename(directory / f"{key}-{hashlib.sha256(data).hexdigest()}.pyz")
+    write_whole(directory / f"{key}-{hashlib.sha256(data).hexdigest()}.pyz", data)
     return data
 
 

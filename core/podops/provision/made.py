@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from podops.config.inputs import InputValue
 from podops.config.model import ProjectConfig
 from podops.provision.order import Order
-from podops.state_dir import state_dir
+from podops.state_dir import state_dir, write_whole
 
 #: So many of the newest are kept.
 _MOST = 500
@@ -66,9 +65,7 @@ def _write(config: ProjectConfig, made: Mapping[str, Made]) -> None:
     path = _path(config)
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as stream:
-            json.dump([asdict(one) for one in newest], stream)
-        Path(stream.name).replace(path)
+        write_whole(path, json.dumps([asdict(one) for one in newest]).encode())
 
 
 def _path(config: ProjectConfig) -> Path:

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from podops.errors import SourceError
 from podops.sources.ask import ask
 from podops.sources.mapping import Mapped
 from podops.sources.ssh_words import parse_ssh
-from podops.state_dir import state_dir
+from podops.state_dir import state_dir, write_whole
 
 #: What of a pod its source decides; the rest comes from the project file each time.
 _KEPT = ("name", "ssh", "docker", "port", "identity_file", "price_per_hour", "tags", "source_id", "gone_since")
@@ -130,9 +129,7 @@ def keep(config: ProjectConfig, answers: Mapping[str, SourceAnswer]) -> None:
     }
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as stream:
-            json.dump(stored, stream)
-        Path(stream.name).replace(path)
+        write_whole(path, json.dumps(stored).encode())
 
 
 async def ask_all(config: ProjectConfig, within: float) -> dict[str, SourceAnswer]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from podops.state_dir import private_directory, state_dir
+from podops.state_dir import private_directory, state_dir, write_whole
 
 #: More pods than this are not worth so many processes.
 MOST = 16
@@ -82,9 +81,7 @@ def remember(key: str, environ: Mapping[str, str]) -> None:
         directory = private_directory(note.parent)
         for older in sorted(directory.glob("*.json"), key=lambda file: file.stat().st_mtime)[: -_KEPT + 1]:
             older.unlink(missing_ok=True)
-        fresh = directory / f".{os.getpid()}"
-        fresh.write_bytes(data)
-        fresh.rename(note)
+        write_whole(note, data)
     except OSError:
         return
 
