@@ -16,7 +16,7 @@ from podops.fleet.snapshot import LogChunk, PodSnapshot
 from podops.history import recall
 from podops.history.batch import Batch, KnownRows
 from podops.history.facts import HistoryFacts, facts_of
-from podops.history.limit import prune
+from podops.history.limit import is_overdue, prune
 from podops.history.notes import Notes
 from podops.history.recall import RememberedRun
 from podops.history.samples import Sample
@@ -134,7 +134,12 @@ class History:
         batch = self._notes.take(last=last)
         if batch and not self._use(lambda database: self._put(database, batch)):
             self._notes.put_back(batch)
-        if not last and (self._pruned_at is None or time.monotonic() - self._pruned_at > PRUNE_S):
+        if last:
+            # Most commands are over before it is time to prune.
+            due = self._use(lambda database: is_overdue(database, self._limit))
+        else:
+            due = self._pruned_at is None or time.monotonic() - self._pruned_at > PRUNE_S
+        if due:
             self._pruned_at = time.monotonic()
             self._use(lambda database: prune(database, self._limit))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from podops.history.samples import thin_out
+from podops.history.samples import STEPS, thin_out
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,6 +28,23 @@ _STEPS = (
     "DELETE FROM logs WHERE rowid IN (SELECT rowid FROM logs ORDER BY seen_at LIMIT 50)",
     "DELETE FROM runs WHERE rowid IN (SELECT rowid FROM runs WHERE ended ORDER BY seen_at LIMIT 50)",
 )
+
+
+#: Where only short commands write, samples are thinned out once they are so much too fine for their age, seconds.
+_LATE_S = 3600.0
+
+
+def is_overdue(database: Database, limit: int) -> bool:
+    """Whether nobody has pruned for long: the data takes more than `limit` bytes, or has samples that are too fine.
+
+    Costs little. Raises `sqlite3.Error`.
+    """
+    if used_bytes(database.connection) > limit:
+        return True
+    fine, kept = STEPS[0]
+    query = "SELECT EXISTS (SELECT 1 FROM pods p JOIN samples s ON s.pod = p.id AND s.step = ? AND s.time < ?)"
+    (found,) = database.connection.execute(query, (fine, int(time.time() - kept - _LATE_S))).fetchone()
+    return bool(found)
 
 
 def prune(database: Database, limit: int, now: float | None = None) -> None:

@@ -235,6 +235,21 @@ def test_the_file_stays_within_its_limit_and_what_is_active_is_kept(tmp_path: Pa
     database.close()
 
 
+def test_short_commands_alone_keep_the_file_within_its_limit_and_its_samples_thin(tmp_path: Path) -> None:
+    hours_ago = int(time.time() - 5 * 3600) // 60 * 60
+    for number in range(30):
+        command = history(tmp_path, limit=2**20 if number > 10 else 2**28)
+        sample = HostSample(5.0, cpu_percent=float(number))
+        command.note_pod(POD, pod(run("r1"), sample=sample, last_seen=hours_ago + number))
+        command.note_log(POD, "p", f"r{number}", LogChunk(0, b"x" * 60_000))
+        command.close()
+        database = open_database(tmp_path)
+        used, kept = used_bytes(database.connection), read_samples(database.connection, 1, 0.0)
+        database.close()
+        assert {sample.step for sample in kept} <= {60}
+    assert used <= 2**20
+
+
 def test_the_end_of_a_log_is_joined_over_several_looks_and_never_with_another_file(tmp_path: Path) -> None:
     def look(offset: int, data: bytes) -> tuple[int, bytes]:
         memory = history(tmp_path)
