@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
@@ -26,6 +27,7 @@ class Store:
         self._told: set[str] = set()
         self._lock = threading.Lock()
         self._database: Database | None = None
+        self._failed_at = -math.inf
         self._not_before = 0.0
 
     def use(self, work: Callable[[Database], T]) -> T | None:
@@ -43,7 +45,8 @@ class Store:
                         self._set_aside(self._database)
                         continue
                     if not _is_busy(error):
-                        self._fail(f"no history is kept: {self._directory}: {error}")
+                        place = self._directory if self._database is None else self._database.path
+                        self._fail(f"no history is kept: {place}: {error}")
                 return None
         return None
 
@@ -67,9 +70,13 @@ class Store:
         self._let_go()
 
     def _fail(self, text: str) -> None:
-        self._not_before = time.monotonic() + _AGAIN_S
+        now = time.monotonic()
+        # One trouble may show first in writing to the file, and then in opening it.
+        lasts = now - self._failed_at < 2 * _AGAIN_S
+        self._failed_at, self._not_before = now, now + _AGAIN_S
         self._let_go()
-        self._say(text)
+        if not lasts:
+            self._say(text)
 
     def _let_go(self) -> None:
         database, self._database = self._database, None

@@ -14,12 +14,13 @@ import pytest
 from podops.config.model import PodConfig
 from podops.fleet.snapshot import GpuReport, GpuSample, HostInfo, HostSample, LogChunk, PodSnapshot, RunSnapshot
 from podops.history import schema
-from podops.history.database import open_database
+from podops.history.database import Database, HistoryUnavailable, open_database
 from podops.history.history import History
 from podops.history.limit import prune, used_bytes
 from podops.history.notes import LOG_REST_S, Notes
 from podops.history.record import put_attempts, put_log, put_pod, put_run
 from podops.history.samples import figures_of, merged, put_samples, read_samples
+from podops.history.store import Store
 
 POD = PodConfig("a100", ssh="host", outputs_dir="/runs")
 
@@ -165,6 +166,29 @@ def test_a_full_disk_is_told_once_and_what_was_written_stays(tmp_path: Path) -> 
     memory.close()
     assert len(told) == 1 and "full" in told[0]
     assert rows(tmp_path, "SELECT run_id FROM runs") == [("r1",)]
+
+
+def test_a_disk_that_stays_full_is_told_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("podops.history.store.time.monotonic", lambda: clock[0])
+    told: list[str] = []
+    store = Store(tmp_path, told.append)
+    limited = "PRAGMA max_page_count = 1"
+    assert store.use(lambda database: bool(database.connection.execute(limited).fetchall()))
+    assert store.use(lambda database: database.connection.execute("CREATE TABLE more (x)")) is None
+
+    def full(_: Path) -> Database:
+        raise HistoryUnavailable(f"{tmp_path}: No space left on device")
+
+    monkeypatch.setattr("podops.history.store.open_database", full)
+    for _ in range(5):
+        clock[0] += 61.0
+        assert store.use(lambda _: True) is None
+    monkeypatch.setattr("podops.history.store.open_database", open_database)
+    clock[0] += 61.0
+    assert store.use(lambda _: True)
+    store.close()
+    assert len(told) == 1 and "full" in told[0]
 
 
 _WRITER = """
