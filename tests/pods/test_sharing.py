@@ -160,6 +160,8 @@ def test_a_holder_that_dies_ends_no_command(
     assert first + tail.rest() == (pod.outputs_dir / "r1/stdout.log").read_bytes()
     wait.rest()
     assert wait.process.returncode == 0
+    for command in (tail, wait):
+        assert command.stderr.count("pod a100 does not answer: the connection was lost: the process that shared") == 1
     again = start_ops("watch")
     again.read_until(b"live")
     assert len(sockets(client_home)) == 1

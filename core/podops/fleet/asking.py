@@ -47,7 +47,7 @@ class Asking:
                     raise
                 return (await again.request(op, within=within, **fields)).header
         except UnreachableError as error:
-            message = f"pod {pod} did not confirm {what}: {error.message}"
+            message = f"pod {pod} did not confirm {what}: {error.message.removeprefix(f'pod {pod}: ')}"
             raise UnreachableError(message, hint, code="unconfirmed") from error
 
     async def ask(self, pod: str, op: str, within: float = REQUEST_S, *, again: bool = False, **fields: Any) -> Frame:

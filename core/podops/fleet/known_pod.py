@@ -108,7 +108,9 @@ class KnownPod:
 
     def fail(self, state: PodState, error: PodopsError, retry_at: float | None) -> None:
         """There is no link, for this reason."""
-        self.set(state=state, reason=error.message, hint=error.hint, retry_at=retry_at, latency_s=None)
+        # Whoever shows the reason names the pod already.
+        reason = error.message.removeprefix(f"pod {self.snapshot.name}: ")
+        self.set(state=state, reason=reason, hint=error.hint, retry_at=retry_at, latency_s=None)
         self._tell_state()
         self.settled.set()
 
