@@ -200,6 +200,10 @@ def test_a_holder_that_hangs_is_passed_over(ops: Ops, watch: PipedOps, pod: SshP
         listed = ops("run", "list", "--json")
         assert listed.returncode == 0 and listed.json["unreachable"] == []
         assert ops("run", "status", "none").returncode == 3
+        checks = {check["what"]: check for check in ops("doctor", "--json").json["checks"]}
+        told, pid = checks["shared links"], watch.process.pid
+        assert told["level"] == "warn" and f"process {pid} holds them and does not answer" in told["message"]
+        assert f"kill -CONT {pid}" in told["hint"]
     finally:
         watch.process.send_signal(signal.SIGCONT)
 

@@ -7,14 +7,23 @@ from collections.abc import Iterator, Mapping
 from podops.config.model import ProjectConfig
 from podops.doctor.check import Check
 from podops.history.keep import history_of
-from podops.sharing.ask import holder_of
+from podops.sharing.ask import FoundHolder, holder_of
 
 
 def keeping_checks(config: ProjectConfig, environ: Mapping[str, str]) -> Iterator[Check]:
     yield _history(config, environ)
-    found = holder_of(config.sources, environ)
-    what = f"held by {found[0]}, process {found[1]}" if found else "none: each command connects by itself"
-    yield Check("ok", "this machine", "shared links", what)
+    yield _links(holder_of(config.sources, environ))
+
+
+def _links(holder: FoundHolder | None) -> Check:
+    if holder is None:
+        return Check("ok", "this machine", "shared links", "none: each command connects by itself")
+    if holder.answers:
+        return Check("ok", "this machine", "shared links", f"held by {holder.name}, process {holder.pid}")
+    who, pid = (f"process {holder.pid}", str(holder.pid)) if holder.pid else ("a process", "PID")
+    told = f"{who} holds them and does not answer: each command waits for it, then connects by itself"
+    cure = f"if it was stopped (ctrl-z), `fg` there or `kill -CONT {pid}` lets it go on; else end it: `kill -9 {pid}`"
+    return Check("warn", "this machine", "shared links", told, cure)
 
 
 def _history(config: ProjectConfig, environ: Mapping[str, str]) -> Check:

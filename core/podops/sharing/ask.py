@@ -7,9 +7,9 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from podops.sharing.peer import is_same_user
+from podops.sharing.peer import is_same_user, pid_of
 from podops.sharing.place import project_files, project_key, socket_address, socket_dir
 from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
 
@@ -42,15 +42,31 @@ def ask(config: Path | None, environ: Mapping[str, str], request: dict[str, Any]
     return frame if frame.header.get("ok") is True else None
 
 
-def holder_of(files: Sequence[Path], environ: Mapping[str, str]) -> tuple[str, int] | None:
-    """What holds the links of the project read from `files`, for a person, and its process id. Never raises."""
+class FoundHolder(NamedTuple):
+    """A process that holds links: its name for a person, empty when it does not answer; 0 for a pid not known."""
+
+    name: str
+    pid: int
+
+    @property
+    def answers(self) -> bool:
+        return bool(self.name)
+
+
+def holder_of(files: Sequence[Path], environ: Mapping[str, str]) -> FoundHolder | None:
+    """What holds the links of the project read from `files`. Never raises."""
+    pid = 0
     try:
         with connected(socket_dir(environ), project_key(files, environ)) as connection:
             if connection is None:
                 return None
+            pid = pid_of(connection)
             connection.sendall(encode_frame({"want": "name"}))
             header = next(_frames(connection)).header
-            return str(header.get("holder"))[:80], int(header.get("pid", 0))
+            return FoundHolder(str(header.get("holder"))[:80], int(header.get("pid", 0)))
+    except (TimeoutError, BlockingIOError):
+        # The second where so many wait for it that it can be connected to no more.
+        return FoundHolder("", pid)
     except (OSError, FrameError, StopIteration, ValueError):
         return None
 
@@ -69,7 +85,7 @@ def connected(directory: Path, key: str) -> Iterator[socket.socket | None]:
         connection.settimeout(HANDSHAKE_S)
         try:
             connection.connect(socket_address(folder, directory / f"{key}.sock"))
-        except (FileNotFoundError, ConnectionRefusedError, TimeoutError):
+        except (FileNotFoundError, ConnectionRefusedError):
             yield None
             return
         yield connection if is_same_user(connection) else None

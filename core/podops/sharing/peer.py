@@ -20,3 +20,12 @@ def is_same_user(connection: socket.socket) -> bool:
         return bool(struct.unpack_from("II", data)[1] == os.geteuid())
     except (OSError, struct.error):
         return False
+
+
+def pid_of(connection: socket.socket) -> int:
+    """The process at the other end, or that listens there; 0 where the system does not tell."""
+    try:
+        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", data)[0])
+    except (AttributeError, OSError, struct.error):
+        return 0
