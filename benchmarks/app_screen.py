@@ -62,6 +62,8 @@ class BusyFleet(Fleet):
 
 
 class _GrowingLog:
+    size = 0
+
     async def __aiter__(self) -> AsyncIterator[LogChunk]:
         offset = 0
         while True:

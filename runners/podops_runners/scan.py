@@ -5,7 +5,7 @@ import stat
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from podops_runners import at_work, last_metrics, process, queue_view, record_facts, states, waiting
+from podops_runners import at_work, last_metrics, machine, process, queue_view, record_facts, states, waiting
 from podops_runners.derive import Evidence, derive_state, lost_because
 from podops_runners.last_metrics import LastMetrics
 from podops_runners.open_cache import OpenCache
@@ -16,8 +16,12 @@ from podops_runners.runfiles import parse_heartbeat
 from podops_runners.runid import is_valid_run_id
 from podops_runners.wire_cache import Key, WireCache
 
-#: Ended runs are looked at again this often, seconds: nothing in them changes, but a person may delete one.
+#: Ended runs are looked at again this often, seconds: nothing in them changes, but a person may delete one. Whoever
+#: submits one anew wakes the agent of its machine.
 _RECHECK_S = 15.0
+
+#: No volume tells the time of a change more coarsely, seconds.
+_TICK_S = 2.0
 
 #: Records that were not looked at for so long are forgotten, seconds.
 _FORGET_S = 4 * _RECHECK_S
@@ -34,6 +38,14 @@ class Project(NamedTuple):
     layout: Layout
 
 
+class _Ended(NamedTuple):
+    """`read_at` is monotonic; `mark` is when the directory had changed last, `None` where that was a moment ago."""
+
+    read_at: float
+    mark: Optional[int]
+    wire: Dict[str, Any]
+
+
 class Scanner:
     """Remembers what it saw, so that a thousand ended runs cost one directory listing."""
 
@@ -41,7 +53,8 @@ class Scanner:
         self.projects = projects
         self._machine = process.machine_id()
         self._boot = process.boot_id()
-        self._ended: Dict[Key, Tuple[float, Dict[str, Any]]] = {}
+        self._ended: Dict[Key, _Ended] = {}
+        self._woken_at: Optional[int] = None
         self._resting = WireCache(_RECHECK_S)
         self._found: Dict[Key, Dict[str, Any]] = {}
         self.problems: Dict[str, str] = {}
@@ -60,6 +73,8 @@ class Scanner:
         found: Dict[Key, Dict[str, Any]] = {}
         self.problems = {}
         self._queue.refresh()
+        if self._woken():
+            self._ended = {key: known for key, known in self._ended.items() if self._is_same(key, known)}
         for project in self.projects:
             try:
                 for run_id in _run_ids(project.outputs_dir):
@@ -81,6 +96,27 @@ class Scanner:
         if time.monotonic() - self._forgot_at >= _FORGET_S:
             self._forget(found)
         return found
+
+    def _woken(self) -> bool:
+        """Whether somebody may have changed a run of this machine since the last look, through whichever link."""
+        try:
+            before, self._woken_at = self._woken_at, os.stat(machine.path_of("wake")).st_mtime_ns
+        except OSError:
+            return False
+        # Of two changes within one tick of the clock, the second cannot be seen.
+        return self._woken_at != before or abs(time.time() - self._woken_at / 1e9) < _TICK_S
+
+    def _is_same(self, key: Key, known: _Ended) -> bool:
+        return known.mark is not None and known.mark == self._mark(key)
+
+    def _mark(self, key: Key) -> Optional[int]:
+        """When an entry of the run's directory was last made, replaced or taken away; `None` when just now."""
+        root = next(project.outputs_dir for project in self.projects if project.name == key[0])
+        try:
+            changed = os.stat(os.path.join(root, key[1])).st_mtime_ns
+        except OSError:
+            return None
+        return changed if abs(time.time() - changed / 1e9) > _TICK_S else None
 
     def _at_work(self, project: Project, found: Dict[Key, Dict[str, Any]]) -> Dict[Key, Dict[str, Any]]:
         """Runs that go on though their directory is gone."""
@@ -105,18 +141,19 @@ class Scanner:
         """The wire run of one directory, at most `_RECHECK_S` old when it has ended."""
         key = (project.name, run_id)
         if self._rests(key):
-            return self._ended[key][1]
+            return self._ended[key].wire
         resting = self._resting.get(key)
         if resting is not None:
             run_dir, kept = resting
             return dict(kept, **self._queue.of(run_dir, {}, kept["state"], self._machine, time.time()))
+        mark = self._mark(key)
         try:
             run = self._read(project, run_id)
         except Exception as error:  # whatever stands in one directory, the others must still be shown
             run = {"run_id": run_id, "project": project.name, "state": states.LOST, "reason": "unknown"}
             run["problems"] = ["its directory cannot be read: {}".format(error)]
         if run["state"] in states.ENDED:
-            self._ended[key] = (time.monotonic(), run)
+            self._ended[key] = _Ended(time.monotonic(), mark, run)
         if run["state"] in (states.QUEUED, states.HELD):
             self._resting.keep(key, RunDir(os.path.join(project.outputs_dir, run_id), project.layout), run)
         else:
@@ -126,7 +163,7 @@ class Scanner:
     def _rests(self, key: Key) -> bool:
         """Whether it has ended, and that was seen a short time ago."""
         known = self._ended.get(key)
-        return known is not None and time.monotonic() - known[0] < _RECHECK_S
+        return known is not None and time.monotonic() - known.read_at < _RECHECK_S
 
     def _read(self, project: Project, run_id: str) -> Dict[str, Any]:
         run = RunDir(os.path.join(project.outputs_dir, run_id), project.layout)

@@ -35,6 +35,7 @@ def pod(ssh_pod: MakeSshPod, project: MakeProject, world: Path) -> SshPod:
     pod = ssh_pod("a100")
     presets = {
         "say": {"kind": "command", "command": "echo hello"},
+        "much": {"kind": "command", "command": "seq -f 'much %g' 20000"},
         "ticks": {"kind": "command", "command": TICKS.format(go=world / "go")},
     }
     project(pod, presets=presets)
@@ -83,6 +84,21 @@ def test_every_command_works_over_the_link_of_a_watch_and_logs_in_nowhere(
     for told in (shared, alone):
         told["heartbeat"].pop("age_s")
     assert shared == alone and shared["state"] == "succeeded"
+
+
+def test_a_run_that_is_submitted_anew_is_known_to_the_next_command(
+    ops: Ops, watch: PipedOps, pod: SshPod, world: Path
+) -> None:
+    assert ops("run", "submit", "--preset", "much", "--run-id", "r1").returncode == 0
+    assert ops("run", "wait", "r1").returncode == 0
+    assert [run["state"] for run in ops("run", "list", "--json").json["runs"]] == ["succeeded"]
+    assert ops("run", "submit", "--preset", "ticks", "--run-id", "r1", "--force").returncode == 0
+    (run,) = ops("run", "list", "--json").json["runs"]
+    assert (run["preset"], run["state"] in ("starting", "running")) == ("ticks", True)
+    wait_for((pod.outputs_dir / "r1/stdout.log").exists, "its log")
+    told = ops("run", "tail", "r1", timeout=10)
+    assert told.returncode == 0 and "much" not in told.stdout
+    (world / "go").touch()
 
 
 _LOADED = """

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from podops.fleet.run_files import LogStream
     from podops.fleet.snapshot import LogChunk, RunSnapshot
 
+#: Behind the end of any log.
+_FAR = 2**62
+
 
 @click.command()
 @run_argument
@@ -69,23 +72,24 @@ def tail(
                 if log is not None:
                     _print_remembered(log, lines, printer)
                 return error.exit_code
-            start, stop_at = await _range(fleet, run, attempt, follow)
-            if stop_at is not None and stop_at <= start:
-                words = f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet")
-                say("; ".join([words, *run.problems]))
-                return 0
-            within = None if attempt is None else (start, run.log_bytes if stop_at is None else stop_at)
+            start, end = await _range(fleet, run, attempt)
             chosen = fleet.follow(
                 run.pod,
                 run.run_id,
                 project=run.project,
                 offset=start if whole else None,
                 tail_lines=lines,
-                within=within,
+                within=None if attempt is None else (start, _FAR if end is None else end),
                 lossless=True,
             )
             with told_breaks(fleet, [run.pod]):
                 async with chosen as chunks:
+                    # Without -f the log as it stands now is all that is wanted.
+                    stop_at = chunks.size if end is None and not follow else end
+                    if stop_at is not None and stop_at <= start:
+                        words = f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet")
+                        say("; ".join([words, *run.problems]))
+                        return 0
                     await _print(chunks, printer, attempt, stop_at)
             return 0
 
@@ -106,16 +110,13 @@ def _print_remembered(log: RecalledLog, lines: int, printer: _Printer) -> None:
     printer.print(LogChunk(log.start + len(log.data) - len(data), data, eof=log.complete), marks=False)
 
 
-async def _range(fleet: Fleet, run: RunSnapshot, attempt: int | None, follow: bool) -> tuple[int, int | None]:
-    """From where to where the log is wanted; `None` is for ever."""
-    # Without -f the log as it stands now is all that is wanted.
-    now = None if follow else run.log_bytes
+async def _range(fleet: Fleet, run: RunSnapshot, attempt: int | None) -> tuple[int, int | None]:
+    """From where to where the log is wanted; `None` is its end."""
     if attempt is None:
-        return 0, now
+        return 0, None
     from podops.fleet.attempts import log_range, read_attempts
 
-    start, end = log_range(run, await read_attempts(fleet, run), attempt)
-    return start, now if end is None else end
+    return log_range(run, await read_attempts(fleet, run), attempt)
 
 
 async def _print(chunks: LogStream, printer: _Printer, attempt: int | None, stop_at: int | None) -> None:

@@ -48,6 +48,8 @@ class FollowedLog:
         self._sub: int | None = None
         self._next: int | None = None
         self._acked = 0
+        #: How long the log was when it was asked for first, bytes.
+        self.size = 0
         self._complete = False
         self._over = False
 
@@ -126,6 +128,7 @@ class FollowedLog:
         self._client, self._sub = client, sub
         if self._next is None:
             self._next = wire.count(answer.header.get("offset"))
+            self.size = wire.count(answer.header.get("size"))
         # Where a pod counts its window from.
         self._acked = self._next
         self._link.listeners.listen(sub, self._take)

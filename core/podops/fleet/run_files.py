@@ -23,6 +23,11 @@ _TAIL_BYTES = 64 * 1024
 class LogStream(Protocol):
     """Chunks of one run's log as they are written; ends after the chunk with `eof`. Survives a reconnect."""
 
+    @property
+    def size(self) -> int:
+        """How long the log was when it was asked for, bytes."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[LogChunk]: ...
 
     def ack(self, offset: int) -> None:

@@ -138,7 +138,8 @@ class LinkProxy:
             self._link.listeners.forget(sub)
             self._subs.discard(sub)
         if op in _CHANGES:
-            await self._fleet.until(lambda: self._link.snapshot.runs is not runs, _SEEN_S)
+            run_id = _run_id(fields)
+            await self._fleet.until(lambda: self._link.snapshot.runs.get(run_id) is not runs.get(run_id), _SEEN_S)
         if answered is None:
             self._send({**answer.header, "id": number}, answer.payload)
 
@@ -152,3 +153,9 @@ class LinkProxy:
     def _fail(self, number: object, error: PodopsError) -> None:
         told = {"code": error.error_code, "message": error.message, "hint": error.hint}
         self._send({"id": number, "ok": False, "error": told}, b"")
+
+
+def _run_id(fields: Mapping[str, Any]) -> str:
+    """The run that a change is about."""
+    spec = fields.get("spec")
+    return str(spec.get("run_id") if isinstance(spec, dict) else fields.get("run_id"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from podops_runners import process, scan
+from podops_runners import machine, process, scan
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import STANDARD
 from podops_runners.scan import Project, Scanner
@@ -140,6 +140,24 @@ def test_a_directory_that_is_no_run_any_more_is_listed_no_more(tmp_path: Path, m
     assert [one["state"] for one in watched.scan().values()] == ["succeeded"]
     (run / "summary.json").unlink()
     assert watched.scan() == {}
+
+
+def test_a_run_that_was_submitted_anew_through_another_link_is_seen_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODOPS_STATE_DIR", str(tmp_path / "machine"))
+    root = tmp_path / "runs"
+    for run_id in ("rested", "fresh"):
+        put(root, run_id, run_spec__json='{"preset": "old"}', summary__json='{"ok": true}')
+    os.utime(root / "rested", (1, 1))
+    watched = scanner(root)
+    assert {one["state"] for one in watched.scan().values()} == {"succeeded"}
+    for run_id in ("rested", "fresh"):
+        (root / run_id / "summary.json").rename(root / run_id / "summary.json.bak")
+        (root / run_id / "run_spec.json").write_text('{"preset": "new"}')
+    machine.wake_agent()
+    seen = watched.scan().values()
+    assert [(one["preset"], one["state"] == "succeeded") for one in seen] == [("new", False)] * 2
 
 
 def test_of_runs_that_were_deleted_nothing_is_kept_in_memory(tmp_path: Path) -> None:
