@@ -217,9 +217,12 @@ class LinkOps:
         path = _file_of(run, request)
         if os.path.exists(path) and not os.access(path, os.R_OK):
             raise OpError(protocol.E_FAILED, "{} cannot be read: Permission denied".format(path))
-        place = request.get("from")
+        place, owner, known = request.get("from"), _whose(run), request.get("log")
+        # Bytes of a log in whose place there is another one now are no bytes of this one.
+        anew = bool(owner and known) and owner != known
         marks = LogMarks(run) if path == run.stdout_log else None
-        offset, size = start_offset(path, place if isinstance(place, dict) else {}, marks.gaps() if marks else ())
+        chosen = {"offset": 0} if anew else place if isinstance(place, dict) else {}
+        offset, size = start_offset(path, chosen, marks.gaps() if marks else ())
         scanner = Scanner([project])
         sub = next(self._subs)
         follower = LogFollower(
@@ -231,9 +234,10 @@ class LinkOps:
             push,
             _end_of(run, lambda: _may_grow(scanner.one(project, run.run_id))),
             marks,
+            lambda: _whose(run),
         )
         self._followers[sub] = follower
-        return {"sub": sub, "offset": offset, "size": size}, follower
+        return {"sub": sub, "offset": offset, "size": size, "log": owner, "anew": anew}, follower
 
     def unfollow(self, request: Header) -> Header:
         follower = self._followers.pop(_whole(request, "sub", -1), None)
@@ -275,6 +279,12 @@ def _fix(request: Header) -> Header:
     from podops_runners import pod_check
 
     return pod_check.fix(request)
+
+
+def _whose(run: RunDir) -> str:
+    """Names the submit that the files of a run directory are of; empty for one made by hand, or just being replaced."""
+    spec, _ = records.read_record(run.spec)
+    return str((spec or {}).get("request_id") or (spec or {}).get("created_at") or "")
 
 
 def _end_of(run: RunDir, may_grow: Callable[[], bool]) -> Callable[[], bool]:

@@ -28,7 +28,8 @@ Gaps = Sequence[Tuple[int, int]]
 class LogFollower:
     """A thread that pushes a file's bytes until `stop`, or until the run has ended and all is sent.
 
-    With `marks` it passes over what was freed, and says where attempts begin.
+    With `marks` it passes over what was freed, and says where attempts begin. `whose` tells whose log it is, empty
+    while that is not known: of a run that is submitted anew another log is pushed, from its beginning.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class LogFollower:
         push: Push,
         ended: Callable[[], bool],
         marks: Optional[LogMarks] = None,
+        whose: Callable[[], str] = str,
     ) -> None:
         self._sub = sub
         self._path = path
@@ -50,6 +52,11 @@ class LogFollower:
         self._push = push
         self._ended = ended
         self._marks = marks
+        self._whose = whose
+        self._owner = whose()
+        # The file that was read last.
+        self._file: Optional[Tuple[int, int]] = None
+        self._anew = False
         self._acked = offset
         self._skipped = 0
         self._freed = 0
@@ -95,11 +102,11 @@ class LogFollower:
     def _send_available(self) -> bool:
         """Send the next piece, if there is one and room for it; whether to come back at once."""
         info = _look(self._path)
-        size = info.st_size if info else 0
+        if info is None or not self._is_known(info):
+            return False
+        size = info.st_size
         if size < self._offset:
-            self._offset = self._acked = self._told = 0  # the file was cut off: what stands there now is new
-            if self._marks:
-                self._marks.forget()
+            self._begin_anew()  # the file was cut off: what stands there now is new
         if size == self._offset:
             return False
         with self._room:
@@ -122,6 +129,27 @@ class LogFollower:
                 with self._room:
                     self._room.wait_for(lambda: self._stopped, _GATHER_S)
         return bool(data)
+
+    def _is_known(self, info: os.stat_result) -> bool:
+        """Whether it is known whose log the file is; one of another run is gone through from its beginning."""
+        file = (info.st_dev, info.st_ino)
+        if file != self._file and self._file is not None and self._owner:
+            # Some volumes give a file another number now and then: that alone says nothing.
+            owner = self._whose()
+            if not owner:
+                return False
+            if owner != self._owner:
+                self._owner = owner
+                self._begin_anew()
+        self._file = file
+        return True
+
+    def _begin_anew(self) -> None:
+        self._offset = self._acked = self._told = 0
+        self._skipped = self._freed = 0
+        self._anew = True
+        if self._marks:
+            self._marks.forget()
 
     def _smooth(self, gaps: Gaps, begins: Sequence[Begin]) -> int:
         """How many bytes there are before the next gap or attempt."""
@@ -153,6 +181,9 @@ class LogFollower:
         }  # type: Dict[str, object]
         if self._freed:
             header["gap"] = self._freed
+        if self._anew:
+            header["anew"], header["log"] = True, self._owner
+            self._anew = False
         begun = [begin for begin in begins if self._told <= begin.offset <= self._offset]
         if begun:
             header["attempt"], header["after"] = begun[-1].number, begun[-1].after

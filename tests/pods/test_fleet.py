@@ -170,6 +170,32 @@ async def test_a_log_stream_is_byte_identical_across_lost_connections(ssh_pod: M
         assert received == written
 
 
+async def test_a_log_replaced_while_its_pod_was_away_is_followed_from_its_beginning(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    log = hand_made_run(pod.outputs_dir, "again")
+    log.write_bytes(b"OLD line\n" * 200)
+    spec = log.with_name("run_spec.json")
+    spec.write_text('{"request_id": "first-submit"}')
+    async with Fleet(fleet_config(pod)) as fleet:
+        await fleet.settled(15)
+        async with asyncio.timeout(60), fleet.follow("pod", "again", offset=0, lossless=True) as stream:
+            old = await anext(aiter(stream))
+            assert old.data == log.read_bytes() and not old.anew
+            pod.stop()
+            await shows(fleet, "pod", lambda seen: seen.state == "unreachable", "the pod to be away")
+            log.rename(log.with_name("stdout.log.bak"))
+            spec.write_text('{"request_id": "second-submit"}')
+            log.write_bytes(b"new line\n" * 500)
+            end_by_hand(log)
+            pod.start()
+            fleet.retry("pod")
+            received = b""
+            async for chunk in stream:
+                assert (chunk.offset, chunk.anew) == (len(received), not received)
+                received += chunk.data
+        assert received == log.read_bytes()
+
+
 @pytest.mark.parametrize("pod_name", ["far", "near"])
 async def test_a_run_is_submitted_followed_to_its_end_and_another_killed(
     ssh_pod: MakeSshPod, tmux_socket: str, pod_name: str

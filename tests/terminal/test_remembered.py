@@ -34,6 +34,31 @@ def test_the_app_shows_what_it_saw_before_as_old_until_the_pod_speaks(
     assert terminal.gone()
 
 
+def test_a_run_that_is_submitted_anew_is_shown_and_remembered_with_its_own_log_alone(
+    terminal: Terminal, project: MakeProject, ssh_pod: MakeSshPod, ops: Ops, client_home: Path
+) -> None:
+    pod = ssh_pod("a100")
+    presets = {
+        "old": {"kind": "command", "command": "for i in $(seq 200); do echo OLD attempt line $i; done"},
+        "new": {"kind": "command", "command": "for i in 1 2 3 4 5; do echo fresh line $i; done"},
+    }
+    made = project(pod, presets=presets)
+    terminal.start_ops(100, 30, made.file, client_home)
+    terminal.wait_for(r"a100 +● live")
+    assert ops("run", "submit", "--preset", "old", "--run-id", "r1").returncode == 0
+    terminal.wait_for(r"OLD attempt line 200")
+    terminal.wait_for(r"succeeded +r1")
+    assert ops("run", "submit", "--preset", "new", "--run-id", "r1", "--force").returncode == 0
+    shown = terminal.wait_for(r"fresh line 5")
+    assert "OLD" not in shown and "fresh line 1" in shown
+    terminal.wait_for(r"succeeded +r1")
+    terminal.press("q")
+    assert terminal.gone()
+    pod.stop()
+    told = ops("run", "tail", "r1")
+    assert (told.returncode, told.stdout) == (4, "".join(f"fresh line {i}\n" for i in range(1, 6)))
+
+
 def test_commands_use_the_links_of_the_app_and_outlive_it(
     terminal: Terminal, project: MakeProject, ssh_pod: MakeSshPod, ops: Ops, client_home: Path
 ) -> None:

@@ -218,9 +218,12 @@ class LogReader:
         """The first bytes come from the pod: what was remembered gives way to them."""
         if self._recalled:
             self._recalled = False
-            held, self._live = self._live.held, LogBuffer()
-            self._live.held = held
+            self._start_over()
         self._live.start_at(offset)
+
+    def _start_over(self) -> None:
+        held, self._live, self._far = self._live.held, LogBuffer(), None
+        self._live.held = held
 
     async def _follow(self) -> None:
         pod, project, run_id = self._key
@@ -231,6 +234,9 @@ class LogReader:
             async for chunk in stream:
                 if not self._moving.is_set() and self._live.full:
                     await self._moving.wait()
+                if chunk.anew:
+                    self._start_over()
+                    self._acked = 0
                 if self._next is None:
                     self._begin(chunk.offset - chunk.skipped - chunk.gap)
                 self._take(chunk)

@@ -121,6 +121,8 @@ async def _range(fleet: Fleet, run: RunSnapshot, attempt: int | None) -> tuple[i
 
 async def _print(chunks: LogStream, printer: _Printer, attempt: int | None, stop_at: int | None) -> None:
     async for chunk in chunks:
+        if chunk.anew and (attempt is not None or stop_at is not None):
+            return  # what was asked for is no more
         if attempt is not None and chunk.begin is not None and chunk.begin.number > attempt:
             return
         alone = attempt is not None
@@ -154,6 +156,8 @@ class _Text(_Printer):
         self._in_line = False
 
     def print(self, chunk: LogChunk, *, marks: bool) -> None:
+        if chunk.anew:
+            self._note("── the run was submitted anew, its log begins ──")
         if chunk.gap:
             self._note(f"⋯ {size(chunk.gap)} freed here by max_log_size ⋯")
         if marks and chunk.begin is not None:
@@ -179,6 +183,8 @@ class _Json(_Printer):
         except UnicodeDecodeError:
             text = {"base64": base64.b64encode(chunk.data).decode("ascii")}
         told: dict[str, object] = {"offset": chunk.offset, "eof": chunk.eof}
+        if chunk.anew:
+            told["anew"] = True
         if chunk.gap:
             told["gap"] = chunk.gap
         if chunk.begin is not None:

@@ -14,6 +14,12 @@ def named(runs: Iterable[RunSnapshot], text: str) -> list[RunSnapshot]:
     return [run for run in found if run.run_id == text] or found
 
 
+def is_another(now: RunSnapshot, before: RunSnapshot) -> bool:
+    """Whether a run was submitted anew under its old id."""
+    known = now.created_at is not None and before.created_at is not None
+    return (known and now.created_at != before.created_at) or (before.ended and not now.ended and now.state != "lost")
+
+
 def as_it_is(pod: PodSnapshot, run: RunSnapshot) -> RunSnapshot:
     """The run as its pod tells it. One it tells of no more has been removed: nobody will ever know how it ended."""
     if run.run_id in pod.runs or run.ended or pod.state != "live" or not pod.listed or pod.unlisted:

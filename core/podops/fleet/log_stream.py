@@ -47,6 +47,9 @@ class FollowedLog:
         self._client: LinkClient | None = None
         self._sub: int | None = None
         self._next: int | None = None
+        # Whose log it is, as the pod names that; and whether the next chunk is of another one.
+        self._log = ""
+        self._anew = False
         self._acked = 0
         #: How long the log was when it was asked for first, bytes.
         self.size = 0
@@ -80,6 +83,7 @@ class FollowedLog:
         client = await self._link.client()
         start = self._request.start if self._next is None else {"offset": self._next}
         fields: dict[str, Any] = {
+            "log": self._log,
             "run_id": self._request.run_id,
             "project": self._request.project,
             "name": "stdout.log",
@@ -129,6 +133,9 @@ class FollowedLog:
         if self._next is None:
             self._next = wire.count(answer.header.get("offset"))
             self.size = wire.count(answer.header.get("size"))
+        elif answer.header.get("anew") is True:
+            self._next, self._anew = 0, True
+        self._log = wire.text(answer.header.get("log")) or self._log
         # Where a pod counts its window from.
         self._acked = self._next
         self._link.listeners.listen(sub, self._take)
@@ -136,6 +143,9 @@ class FollowedLog:
     def _take(self, frame: Frame) -> None:
         if self._complete:
             return
+        if frame.header.get("anew") is True:
+            self._next, self._acked, self._anew = 0, 0, True
+            self._log = wire.text(frame.header.get("log")) or self._log
         expected = self._next or 0
         given = wire.integer(frame.header.get("offset"))
         offset, data = expected if given is None else given, frame.payload
@@ -153,7 +163,8 @@ class FollowedLog:
             return
         gap = min(wire.count(frame.header.get("gap")), offset - expected)
         begin = _begin(frame, offset)
-        chunk = LogChunk(offset, data, offset - expected - gap, eof, gap, begin)
+        chunk = LogChunk(offset, data, offset - expected - gap, eof, gap, begin, self._anew)
+        self._anew = False
         self._queue.put_nowait(chunk)
         if self._tap is not None:
             self._tap(chunk)

@@ -323,6 +323,8 @@ class LogChunk:
     gap: int = 0
     #: The attempt that begins with this chunk, or began in what was passed over.
     begin: AttemptBegin | None = None
+    #: Another log begins, in place of the one before: the run was submitted anew, or its log cut off.
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from podops.errors import PodopsError
 from podops.fleet.attempts import read_attempts
+from podops.fleet.find_run import is_another
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops.history.record import LOG_TAIL_BYTES
@@ -23,11 +24,12 @@ _LAST_S = 1.0
 async def ends_collected(fleet: Fleet) -> AsyncIterator[None]:
     """Within it, the end of every run is read that ends, or has ended while nobody looked.
 
-    The fleet notes what is read in its memory. A run counts as ended when it was last known as not ended; the same
-    holds for its attempts.
+    The fleet notes what is read in its memory. A run counts as ended when it was last known as not ended, or as another
+    one that was submitted under the same id; the same holds for its attempts.
     """
     waiting: asyncio.Queue[RunSnapshot] = asyncio.Queue()
     active: dict[str, dict[str, tuple[int, bool]]] = {}
+    told: dict[str, Mapping[str, RunSnapshot]] = {}
 
     def changed(pods: frozenset[str]) -> None:
         for name in pods:
@@ -39,6 +41,9 @@ async def ends_collected(fleet: Fleet) -> AsyncIterator[None]:
                 for run_id, attempt in before.items():
                     if (run := seen.runs.get(run_id)) is not None and (run.ended or _attempt(run) != attempt):
                         waiting.put_nowait(run)
+                for run in _ended_unseen(seen.runs, told.get(name, seen.runs)):
+                    waiting.put_nowait(run)
+                told[name] = seen.runs
             active[name] = {run.run_id: _attempt(run) for run in seen.runs.values() if not run.ended}
 
     stop = fleet.subscribe(changed)
@@ -53,6 +58,14 @@ async def ends_collected(fleet: Fleet) -> AsyncIterator[None]:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
+
+
+def _ended_unseen(now: Mapping[str, RunSnapshot], before: Mapping[str, RunSnapshot]) -> list[RunSnapshot]:
+    """Runs that were submitted anew and have ended between two looks."""
+    if now is before:
+        return []
+    ended = [(run, before.get(run_id)) for run_id, run in now.items() if run.ended]
+    return [run for run, old in ended if old is not None and old.ended and run is not old and is_another(run, old)]
 
 
 def _attempt(run: RunSnapshot) -> tuple[int, bool]:

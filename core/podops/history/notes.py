@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from podops.fleet.find_run import is_another
 from podops.fleet.snapshot import LogChunk, PodSnapshot, RunSnapshot
 from podops.history.batch import Batch, LogKey, LogNote, PodNote, RunNote, SampleNote
 from podops.history.record import LOG_TAIL_BYTES, RunKey
@@ -40,7 +41,10 @@ class LogTail:
 
     def add(self, chunk: LogChunk) -> None:
         end = self.start + len(self.data)
-        if chunk.offset > end or (chunk.offset + len(chunk.data) < end and chunk.offset < self.start) or not self.data:
+        behind = chunk.offset + len(chunk.data) < end and chunk.offset < self.start
+        if chunk.anew:
+            self.complete = False
+        if chunk.anew or chunk.offset > end or behind or not self.data:
             self.start, self.data = chunk.offset, bytearray(chunk.data)
         else:
             self.data += chunk.data[end - chunk.offset :]
@@ -82,15 +86,15 @@ class _Pod:
     heard: dict[str, float] = field(default_factory=dict)
     list_heard: float = 0.0
 
-    def hear(self, seen: PodSnapshot, before: Mapping[str, RunSnapshot]) -> None:
-        """`seen` is what it says now; `before` are the runs it told of till then."""
+    def hear(self, seen: PodSnapshot, before: Mapping[str, RunSnapshot]) -> list[RunSnapshot]:
+        """`seen` is what it says now; `before` are the runs it told of till then. Those that were submitted anew."""
         self.seen, self.fresh = seen, True
-        if seen.runs is not before:
-            now = self.list_heard = _moment()
-            heard = self.heard
-            self.heard = {
-                run_id: now if run is not before.get(run_id) else heard[run_id] for run_id, run in seen.runs.items()
-            }
+        if seen.runs is before:
+            return []
+        now = self.list_heard = _moment()
+        changed = {run_id: run for run_id, run in seen.runs.items() if run is not before.get(run_id)}
+        self.heard = {run_id: now if run_id in changed else self.heard[run_id] for run_id in seen.runs}
+        return [run for run_id, run in changed.items() if run_id in before and is_another(run, before[run_id])]
 
     def facts_due(self, now: float, last: bool) -> bool:
         return last or self.facts_at is None or now - self.facts_at >= POD_S
@@ -105,7 +109,8 @@ class _Pod:
             old = self.taken.get(run_id)
             if run is old:
                 continue
-            if last or old is None or old.state != run.state or now - self.taken_at[run_id] >= RUN_S:
+            new = old is None or old.state != run.state or is_another(run, old)
+            if last or new or now - self.taken_at[run_id] >= RUN_S:
                 changed.append(RunNote(run, _unix_time(self.heard[run_id])))
                 self.taken[run_id], self.taken_at[run_id] = run, now
             else:
@@ -155,7 +160,10 @@ class Notes:
                 known.hear(seen, {})
             else:
                 new_sample = seen.sample is not None and seen.sample is not known.seen.sample
-                known.hear(seen, known.seen.runs)
+                for run in known.hear(seen, known.seen.runs):
+                    # What waits to be written is of the run before.
+                    for noted in (self._logs, self._summaries, self._attempts):
+                        noted.pop((identity, (run.project, run.run_id)), None)
             if seen.listed and seen.as_of is None and known.listed_at is None:
                 known.listed_at = time.monotonic()
             if new_sample:
@@ -196,7 +204,8 @@ class Notes:
             self._summaries = {**batch.summaries, **self._summaries}
             self._attempts = {**batch.attempts, **self._attempts}
             for key in batch.logs:
-                self._logs[key].written_at = None
+                if key in self._logs:
+                    self._logs[key].written_at = None
             for pod in self._pods.values():
                 pod.facts_at, pod.fresh, pod.absent_told = None, True, False
                 pod.runs, pod.taken, pod.taken_at = {}, {}, {}

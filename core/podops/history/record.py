@@ -49,6 +49,14 @@ def put_pod(connection: sqlite3.Connection, project: str, identity: str, seen: P
 
 def put_run(connection: sqlite3.Connection, pod: int, run: RunSnapshot, seen_at: float) -> None:
     facts = {name: value for name, value in asdict(run).items() if name not in ("pod", "received_at")}
+    if run.created_at:
+        # Submitted anew, it has another log.
+        connection.execute(
+            """DELETE FROM logs WHERE (pod, project, run_id) IN
+               (SELECT pod, project, run_id FROM runs WHERE pod = ? AND project = ? AND run_id = ?
+                AND created_at NOT IN (0, ?))""",
+            (pod, run.project, run.run_id, run.created_at),
+        )
     connection.execute(
         """INSERT INTO runs (pod, project, run_id, facts, created_at, ended, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (pod, project, run_id) DO UPDATE SET facts = excluded.facts, created_at = excluded.created_at,

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,31 @@ def test_the_end_of_a_log_is_joined_over_several_looks_and_never_with_another_fi
     assert look(203, b"OTHER") == (203, b"OTHER"), "what overlaps differs: it is another file"
     start, data = look(208, b"x" * 200_000)
     assert (start, len(data)) == (208 + 200_000 - 65536, 65536)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["one process", "the next one"])
+def test_of_a_run_that_was_submitted_anew_nothing_of_the_one_before_is_remembered(
+    tmp_path: Path, restarted: bool
+) -> None:
+    memory = history(tmp_path)
+    memory.note_pod(POD, pod(run("r1", "succeeded")))
+    memory.note_log(POD, "p", "r1", LogChunk(0, b"OLD line\n" * 200))
+    memory.note_summary(POD, "p", "r1", {"ok": True})
+    if restarted:
+        memory.close()
+        memory = history(tmp_path)
+    memory.note_pod(POD, pod(replace(run("r1", "failed"), created_at=2.0)))
+    memory.close()
+    memory = history(tmp_path)
+    (found,) = memory.runs()
+    assert (memory.log(found), memory.summary(found)) == (None, None)
+    memory.note_pod(POD, pod(found.run))
+    memory.note_log(POD, "p", "r1", LogChunk(0, b"new line\n" * 5))
+    memory.close()
+    memory = history(tmp_path)
+    log = memory.log(found)
+    memory.close()
+    assert log is not None and log.data == b"new line\n" * 5
 
 
 def test_a_run_that_is_gone_from_its_pod_is_kept_and_marked(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.pods.loopback import wait_for
@@ -17,11 +18,13 @@ from podops_runners.rundir import RunDir
 class Following:
     """A follower of `log`; `said` is what it did, in order: the bytes it pushed, "asked" for each look at the run."""
 
-    def __init__(self, log: Path, ended: Callable[[], bool], window: int = 65536) -> None:
+    def __init__(
+        self, log: Path, ended: Callable[[], bool], window: int = 65536, whose: Callable[[], str] = str
+    ) -> None:
         self.said: list[bytes | str] = []
         self._ended = ended
         marks = LogMarks(RunDir(str(log.parent)))
-        self.follower = LogFollower(1, str(log), 0, window, True, self._push, self._asked, marks)
+        self.follower = LogFollower(1, str(log), 0, window, True, self._push, self._asked, marks, whose)
         self.follower.start()
 
     @property
@@ -29,6 +32,7 @@ class Following:
         return b"".join(each for each in self.said if isinstance(each, bytes))
 
     def _push(self, header: dict[str, object], data: bytes) -> None:
+        self.said += ["anew"] * ("anew" in header)
         self.said.append("end" if header["eof"] else data)
 
     def _asked(self) -> bool:
@@ -40,7 +44,7 @@ class Following:
 def follow(tmp_path: Path) -> Iterator[Callable[..., Following]]:
     started: list[Following] = []
 
-    def begin(ended: Callable[[], bool], **options: int) -> Following:
+    def begin(ended: Callable[[], bool], **options: Any) -> Following:
         started.append(Following(tmp_path / "stdout.log", ended, **options))
         return started[-1]
 
@@ -97,3 +101,25 @@ def test_every_byte_comes_once_however_it_is_written_and_acknowledged(
 
     wait_for(complete, "all of the log")
     assert following.sent == whole
+
+
+@pytest.mark.parametrize("replaced", [True, False], ids=["submitted anew", "a volume that numbers its files anew"])
+def test_a_log_in_whose_place_there_is_another_is_sent_from_its_beginning(
+    tmp_path: Path, follow: Callable[..., Following], replaced: bool
+) -> None:
+    log, owner = tmp_path / "stdout.log", ["first"]
+    old = b"OLD %04d\n" * 100 % tuple(range(100))
+    log.write_bytes(old)
+    over = threading.Event()
+    following = follow(over.is_set, whose=lambda: owner[0])
+    wait_for(lambda: following.sent == old, "the first log")
+    log.rename(tmp_path / "stdout.log.bak")
+    owner[0] = "" if replaced else "first"
+    new = b"NEW %04d\n" * 300 % tuple(range(300)) if replaced else old + b"more\n"
+    log.write_bytes(new)
+    wait_for(lambda: following.said.count("asked") > 2, "a look while nobody knows whose it is")
+    owner[0] = "second" if replaced else "first"
+    over.set()
+    wait_for(lambda: "end" in following.said, "the end")
+    assert following.sent == old + (new if replaced else b"more\n")
+    assert ("anew" in following.said) is replaced

@@ -14,6 +14,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from podops.errors import PodopsError
+from podops.fleet.find_run import is_another
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean, parse_line
@@ -55,6 +56,7 @@ class LogView(SearchedLog, can_focus=True):
         self.follow = True
         self.wrap = False
         self.run: LogKey | None = None
+        self._shown: RunSnapshot | None = None
         self._rows = DrawnLines()
         self._dirty = False
         self._jumping = False
@@ -80,7 +82,10 @@ class LogView(SearchedLog, can_focus=True):
         self._flush()
 
     def show_run(self, fleet: Fleet, run: RunSnapshot | None) -> None:
-        """Follow `run` from now on; the same run again changes nothing but what an empty log says."""
+        """Follow `run` from now on; the same run again changes nothing but what an empty log says.
+
+        One that was submitted anew has another log.
+        """
         nothing = (
             "nothing printed yet" if run is None or not run.waiting else f"not started: {waits_for(run) or run.state}"
         )
@@ -88,7 +93,9 @@ class LogView(SearchedLog, can_focus=True):
             self._nothing = nothing
             self.refresh()
         key = None if run is None else (run.pod, run.project, run.run_id)
-        if key == self.run:
+        before, self._shown = self._shown, run
+        anew = run is not None and before is not None and is_another(run, before)
+        if key == self.run and not anew:
             return
         self.run = key
         self.reader = None
