@@ -34,13 +34,22 @@ def test_the_app_shows_what_it_saw_before_as_old_until_the_pod_speaks(
     assert terminal.gone()
 
 
+def metric(name: str) -> str:
+    """A command that writes down one value of a metric."""
+    # Braces in a command would be places to fill in.
+    return f"python3 -c 'import json; print(json.dumps(dict(step=1, {name}=1)))' >> metrics.jsonl"
+
+
 def test_a_run_that_is_submitted_anew_is_shown_and_remembered_with_its_own_log_alone(
     terminal: Terminal, project: MakeProject, ssh_pod: MakeSshPod, ops: Ops, client_home: Path
 ) -> None:
     pod = ssh_pod("a100")
     presets = {
-        "old": {"kind": "command", "command": "for i in $(seq 200); do echo OLD attempt line $i; done"},
-        "new": {"kind": "command", "command": "for i in 1 2 3 4 5; do echo fresh line $i; done"},
+        "old": {
+            "kind": "command",
+            "command": f"for i in $(seq 200); do echo OLD attempt line $i; done; {metric('stale')}",
+        },
+        "new": {"kind": "command", "command": f"for i in 1 2 3 4 5; do echo fresh line $i; done; {metric('timely')}"},
     }
     made = project(pod, presets=presets)
     terminal.start_ops(100, 30, made.file, client_home)
@@ -48,10 +57,15 @@ def test_a_run_that_is_submitted_anew_is_shown_and_remembered_with_its_own_log_a
     assert ops("run", "submit", "--preset", "old", "--run-id", "r1").returncode == 0
     terminal.wait_for(r"OLD attempt line 200")
     terminal.wait_for(r"succeeded +r1")
+    terminal.press("\r")
+    terminal.press("m")
+    terminal.wait_for(r"stale +1")
     assert ops("run", "submit", "--preset", "new", "--run-id", "r1", "--force").returncode == 0
+    assert "stale" not in terminal.wait_for(r"timely +1")
+    terminal.press("l")
     shown = terminal.wait_for(r"fresh line 5")
     assert "OLD" not in shown and "fresh line 1" in shown
-    terminal.wait_for(r"succeeded +r1")
+    terminal.wait_for(r"✓ succeeded")
     terminal.press("q")
     assert terminal.gone()
     pod.stop()

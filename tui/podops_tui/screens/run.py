@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from podops.errors import NotFoundError, PodopsError
-from podops.fleet.find_run import as_it_is
+from podops.fleet.find_run import as_it_is, is_another
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_runners.rundir import EVENTS, METRICS, READABLE
 from podops_tui.ansi import clean
@@ -87,16 +87,23 @@ class RunScreen(LiveScreen, LogActions):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        self._metrics = GrowingFile(self.ops.fleet, self._run, METRICS)
+        self._begin()
         self.show_snapshot(self.ops.snapshot)
         self.go_to(self._pane)
         self.set_interval(_READ_S, self._read_pane)
+
+    def _begin(self) -> None:
+        """Nothing has been read of this run, which may be one that was submitted anew."""
+        self._series, self._story = MetricsSeries(), RunStory()
+        self._metrics = GrowingFile(self.ops.fleet, self._run, METRICS)
 
     def on_resize(self) -> None:
         self._arrange()
 
     def show_snapshot(self, snapshot: FleetSnapshot) -> None:
-        self._run = _newest(snapshot, self._run)
+        before, self._run = self._run, _newest(snapshot, self._run)
+        if is_another(self._run, before):
+            self._begin()
         now = time.monotonic()
         pod = snapshot.pods.get(self._run.pod)
         # Its height is one line, whatever stands in it.
