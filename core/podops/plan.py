@@ -205,8 +205,14 @@ def _spec(
         "watch_interval_s": tmux.watch_interval_s,
         "user": _user(),
         "client": socket.gethostname(),
-        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created_at": _now(),
     }
+
+
+def _now() -> str:
+    """To the millisecond: a script submits several runs in one second, which have an order all the same."""
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
 
 
 def _service(preset: PresetConfig, output: KindOutput) -> dict[str, Any] | None:

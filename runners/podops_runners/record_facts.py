@@ -10,7 +10,7 @@ from podops_runners.rundir import RunDir
 #: Longest command or detail in a run list, characters; the records hold them whole.
 _LONG = 4000
 
-_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z\Z", re.ASCII)
+_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?Z\Z", re.ASCII)
 
 Record = Optional[Dict[str, Any]]
 
@@ -88,11 +88,14 @@ def number(value: Any) -> Optional[float]:
 
 
 def moment(text: Any) -> Optional[float]:
-    """Unix time of `2026-11-21T02:17:09Z`; `None` for anything else."""
+    """Unix time of `2026-11-21T02:17:09Z` or `…09.250Z`; `None` for anything else."""
     # By hand, because strptime takes a third of the time that all of a run takes.
     match = _MOMENT.match(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    fraction = float(match.group(7) or 0.0)
     try:
-        return None if match is None else _unix_time(*(int(part) for part in match.groups()))
+        return _unix_time(*(int(part) for part in match.groups()[:6])) + fraction
     except ValueError:
         return None
 

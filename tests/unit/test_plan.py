@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from podops.errors import NotFoundError, UsageError
 from podops.plan import SubmitPlan, override_fault, plan_submit
 from podops_runners.command_script import python_literal
 from podops_runners.policies import read_policies
+from podops_runners.record_facts import moment
 
 PROJECT = """
 project: {name: x, remote_outputs_dir: /runs}
@@ -146,3 +148,16 @@ def test_an_unknown_preset_names_the_nearest(config: ProjectConfig) -> None:
         plan_submit(config, "nanoo", "p")
     assert "'nano'" in caught.value.hint
     assert not Path("/runs/r").exists()
+
+
+def test_runs_that_are_submitted_in_one_second_keep_their_order(config: ProjectConfig) -> None:
+    before = time.time()
+    specs = []
+    for number in range(3):
+        specs.append(plan_submit(config, "key", "p", run_id=f"r{9 - number}").spec)
+        time.sleep(0.002)
+    created = [moment(spec["created_at"]) or 0.0 for spec in specs]
+    assert created == sorted(set(created))
+    assert before - 0.002 < created[0] <= created[-1] <= time.time()
+    assert moment("2026-11-21T02:17:09Z") == moment("2026-11-21T02:17:09.000Z")
+    assert moment("2026-11-21T02:17:09.Z") is None
