@@ -6,7 +6,11 @@ import re
 from functools import lru_cache
 
 from rich.ansi import AnsiDecoder
+from rich.cells import cell_len
 from rich.text import Text
+
+#: From one tab stop to the next, cells.
+_TAB = 8
 
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 #: CSI, then OSC/DCS/PM/APC/SOS strings (an unfinished one swallows the rest of the line), then other escapes.
@@ -20,7 +24,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u2
 
 def clean(text: str) -> str:
     """One line without any control: no sequences, no C0/C1, no bidi overrides; a tab is spaces."""
-    return _CONTROLS.sub("", _SEQUENCES.sub("", text)).expandtabs(8)
+    return _expanded(_CONTROLS.sub("", _SEQUENCES.sub("", text)), 0)
 
 
 @lru_cache(maxsize=8192)
@@ -34,10 +38,24 @@ def parse_line(raw: str) -> Text:
             # The decoder keeps the style between calls; the code alone yields no text.
             decoder.decode_line(code)
             continue
-        shown = (" " * column + plain).expandtabs(8)[column:] if "\t" in plain else plain
+        shown = _expanded(plain, column)
         text.append(shown, decoder.style)
-        column += len(shown)
+        column += cell_len(shown) if "\t" in raw else 0
     return text
+
+
+def _expanded(text: str, column: int) -> str:
+    """`text`, which begins in the cell `column`, with blanks up to the next tab stop for each tab."""
+    if "\t" not in text:
+        return text
+    *before_tabs, rest = text.split("\t")
+    shown = ""
+    for part in before_tabs:
+        column += cell_len(part)
+        blanks = _TAB - column % _TAB
+        column += blanks
+        shown += part + " " * blanks
+    return shown + rest
 
 
 def _pieces(raw: str) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podops.fleet.snapshot import AttemptBegin, LogPiece
-from podops_tui.ansi import parse_line
+from podops_tui.ansi import clean, parse_line
 from podops_tui.log_buffer import LogBuffer
 
 
@@ -91,6 +91,12 @@ def test_a_colour_goes_on_over_the_lines_until_it_is_ended() -> None:
 def test_a_colour_set_before_a_carriage_return_goes_on_after_it() -> None:
     (line,) = lines(b"\x1b[32m 1%\r 2%")
     assert parse_line(line).plain == " 2%" and str(parse_line(line).spans[0].style) == "color(2)"
+
+
+def test_a_tab_goes_to_the_next_eighth_cell_whatever_stands_before_it() -> None:
+    told = lines("a\tb\n漢字\tb\n\x1b[1m漢\x1b[0m字\t\tb\n四個漢字\tb\n".encode())
+    assert [parse_line(line).cell_len for line in told] == [9, 9, 17, 17]
+    assert parse_line("漢字\tb").plain == clean("漢字\tb") == "漢字    b"
 
 
 @given(st.text(alphabet="\x1b[]0123456789;:mKx\r\n", max_size=80))
