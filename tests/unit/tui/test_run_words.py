@@ -65,3 +65,16 @@ def test_on_a_narrow_screen_a_run_that_tells_no_total_shows_the_step_it_has_come
     )
     assert "step 133 0.22" in counted and " 50% " in known
     assert header.index("LOSS") == counted.index("0.22") == known.index("0.22")
+
+
+@pytest.mark.parametrize("run_id", ["20261121-021709-hc_small-3f9a", "20261121-021709-pretraining-long-3f9a"])
+def test_a_run_id_that_stands_whole_on_a_screen_stands_whole_on_a_wider_one(run_id: str) -> None:
+    table = RunsTable(id="runs", number=2)
+    run = RunSnapshot(run_id, "p", "failed", reason="oom_gpu", preset="hc_small")
+    table._longest = len(run_id)
+    first = next(width for width in range(78, 200) if run_id in table.line_of(run, width).plain)
+    assert first < 90
+    for width in range(first, 200):
+        row, header = table.line_of(run, width).plain, table.line_of(None, width).plain
+        assert run_id in row and "oom_gpu" in row[:width], width
+        assert ("PRESET" in header) == ("hc_small " in row), width

@@ -22,8 +22,14 @@ SORTS = ("newest", "queue", "state", "pod", "preset")
 #: A run's place in the list: `(project, run_id)`.
 RunKey = tuple[str, str]
 
-#: From this width on a run's numbers have columns of their own.
+#: From this width on a run's numbers have columns of their own, if its name still stands there whole.
 _WIDE = 110
+
+#: What a row needs beside the name: with all columns and a little of why; without the numbers; without the pod.
+_BESIDE_WIDE, _BESIDE, _BESIDE_NARROW = 89, 48, 26
+
+#: A name gets so many cells, if it needs them.
+_NAME_LEAST, _NAME_MOST = 18, 40
 
 #: Below this width a run's pod is left out.
 _NARROW = 64
@@ -106,10 +112,13 @@ class RunsTable(RowList[RunSnapshot]):
         row.append_text(cell(f"{mark} {clean(item.state)}", 11, style))
         row.append_text(cell(clean(item.run_id), _name_width(width, self._longest)))
         old = "" if item.ended else self._old(item.pod)
-        if not old:
-            return _rest(row, item, time.monotonic(), width, style)
-        _rest(row, item, item.received_at, width, style, old)
-        row.stylize("dim")
+        now = item.received_at if old else time.monotonic()
+        if _is_wide(width, self._longest):
+            _wide_rest(row, item, now, style).append(f" {old}" if old else "")
+        else:
+            _rest(row, item, now, width, style, old)
+        if old:
+            row.stylize("dim")
         return row
 
     def _old(self, pod: str) -> str:
@@ -131,13 +140,18 @@ def _queue_order(run: RunSnapshot) -> tuple[int, str, float]:
 
 def _name_width(width: int, longest: int) -> int:
     """What the longest name needs, as far as there is room for it."""
-    rest = 92 if width >= _WIDE else 48 if width >= _NARROW else 26
-    return max(18, min(40, longest, width - rest))
+    beside = _BESIDE_WIDE if _is_wide(width, longest) else _BESIDE if width >= _NARROW else _BESIDE_NARROW
+    return max(_NAME_LEAST, min(_NAME_MOST, longest, width - beside))
+
+
+def _is_wide(width: int, longest: int) -> bool:
+    """Whether there is room for a column of each number beside the whole of the longest name."""
+    return width >= max(_WIDE, _BESIDE_WIDE + min(_NAME_MOST, longest))
 
 
 def _header(width: int, longest: int) -> Text:
     row = Text.assemble(" ", cell("STATE", 11), cell("RUN", _name_width(width, longest)))
-    if width < _WIDE:
+    if not _is_wide(width, longest):
         if width >= _NARROW:
             row.append_text(cell("POD", 9))
         row.append_text(cell("TIME", 6, right=True)).append_text(cell("DONE", 4, right=True))
@@ -147,10 +161,8 @@ def _header(width: int, longest: int) -> Text:
     return row.append_text(cell("LOSS", 8, right=True)).append("WHY")
 
 
-def _rest(row: Text, run: RunSnapshot, now: float, width: int, style: str, old: str = "") -> Text:
-    """What follows the run's name; where there is little room, `old` instead of figures nobody can rely on."""
-    if width >= _WIDE:
-        return _wide_rest(row, run, now, style).append(f" {old}" if old else "")
+def _rest(row: Text, run: RunSnapshot, now: float, width: int, style: str, old: str) -> Text:
+    """What follows the run's name where there is little room: `old` instead of figures nobody can rely on."""
     if width >= _NARROW:
         row.append_text(cell(clean(run.pod), 9))
     row.append_text(_time(run, now))
