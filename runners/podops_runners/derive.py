@@ -23,8 +23,10 @@ class Evidence(NamedTuple):
     worked_on: bool = False
     #: It has a place in the queue of a pod.
     queued: bool = False
-    #: There is a spec; without one the directory was made by hand.
+    #: There is a spec that can be read.
     has_spec: bool = True
+    #: There is one that cannot; without any the directory was made by hand.
+    spec_broken: bool = False
     submitted_age_s: Optional[float] = None
 
 
@@ -83,6 +85,8 @@ def lost_because(seen: Evidence) -> str:
     """What shows that a run is lost, for a person."""
     if seen.summary_broken:
         return "its summary cannot be read, and nobody works on it any more"
+    if seen.claim is None and seen.spec_broken:
+        return "it was never started, and its spec cannot be read"
     if seen.claim is None:
         return "it was never started: its submit was cut off, or its directory was made by hand"
     if not seen.own_machine:

@@ -181,7 +181,7 @@ class Scanner:
         state, reason = derive_state(seen)
         if not spec and not os.access(run.path, os.R_OK | os.X_OK):
             raise PermissionError("Permission denied")
-        if not spec:
+        if spec is None and not seen.spec_broken:
             problems.append("it has no {}: made by hand, or its submit was cut off".format(SPEC))
         missing = texts((summary or {}).get("missing_artifacts"))
         problems.extend(texts((summary or metadata or {}).get("warnings")) or texts((metadata or {}).get("warnings")))
@@ -265,6 +265,7 @@ class Scanner:
             same_boot=claim is None or claim.get("boot_id") == self._boot,
             worked_on=own and self._is_worked_on(run, claim),
             has_spec=bool(spec),
+            spec_broken=spec is None and os.path.lexists(run.spec),
             submitted_age_s=_age(run.spec, now) if free else None,
         )
 

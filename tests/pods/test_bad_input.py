@@ -522,6 +522,9 @@ def test_directories_made_by_hand_are_shown_for_what_they_are(ops: Ops, pod: Rea
     assert any("made by hand" in problem for problem in runs["logonly"]["problems"])
     assert ops("run", "tail", "logonly").stdout == "just a log\n"
     assert "made by hand" in ops("run", "status", "logonly").stdout
+    nonsense = ops("run", "status", "nonsense").stdout
+    assert "run_spec.json is not valid JSON" in nonsense
+    assert "made by hand" not in nonsense and "preset" not in nonsense
     for run_id in runs:
         assert ops("run", "status", run_id, "--json").returncode == 0, run_id
     assert told(ops, 5, "run", "kill", "--yes", "logonly").message == "run logonly was never started by podops"

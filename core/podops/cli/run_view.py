@@ -132,8 +132,9 @@ def _row(run: RunSnapshot, age: str) -> tuple[str, ...]:
 def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str]) -> str:
     """The page of `run status`; `attempts` are those that have ended."""
     reason = f" · {run.reason}" if run.reason else ""
-    lines = [f"{run.run_id}  {run.state}{reason}", f"pod        {run.pod}", f"preset     {run.preset} ({run.kind})"]
+    lines = [f"{run.run_id}  {run.state}{reason}", f"pod        {run.pod}"]
     facts = {
+        "preset": f"{run.preset} ({run.kind})" if run.kind else run.preset,
         "why": run.detail,
         "queue": _place(run),
         "attempt": _attempts_told(run),

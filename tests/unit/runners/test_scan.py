@@ -35,6 +35,15 @@ def test_a_truncated_summary_is_told_and_the_run_is_not_called_finished(tmp_path
     assert "summary.json is not valid JSON (truncated or edited by hand?)" in run["problems"]
 
 
+def test_a_truncated_spec_is_told_as_what_it_is_and_not_as_missing(tmp_path: Path) -> None:
+    put(tmp_path, "cut", run_spec__json='{"preset": "p", "ki', stdout__log="")
+    put(tmp_path, "none", stdout__log="")
+    found = scanner(tmp_path).scan()
+    cut, none = (found[(tmp_path.name, run_id)]["problems"] for run_id in ("cut", "none"))
+    assert cut == ["run_spec.json is not valid JSON (truncated or edited by hand?)"]
+    assert none == ["it has no run_spec.json: made by hand, or its submit was cut off"]
+
+
 def test_a_directory_made_by_hand_is_listed_with_what_it_lacks(tmp_path: Path) -> None:
     put(tmp_path, "mine", stdout__log="hello\n", summary__json='{"ok": true}')
     run = scanner(tmp_path).scan()[(tmp_path.name, "mine")]
