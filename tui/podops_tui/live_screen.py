@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual.screen import Screen
-
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
+from podops_tui.dragging import Dragging
 from podops_tui.narrow_compositor import compositor
 
 if TYPE_CHECKING:
     from podops_tui.app import OpsApp
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(Dragging):
     """Subclasses draw in `show_snapshot` and say what is selected."""
 
     #: Names of the panes, by number from 1.
