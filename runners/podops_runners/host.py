@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from podops_runners.container import ContainerLimits
 from podops_runners.kernel_files import KernelFiles
 from podops_runners.network import traffic
-from podops_runners.outputs_root import may_be_made
+from podops_runners.outputs_root import cannot_be_made, may_be_made
 from podops_runners.patient import Patient
 
 #: How long a sample waits for a disk, seconds.
@@ -163,13 +163,21 @@ def _disk(path: str) -> Dict[str, Any]:
     try:
         info = os.statvfs(path)
     except FileNotFoundError as error:
-        return _no_disk(path, "{}{}".format(error.strerror, ": a submit makes it" if may_be_made(path) else ""))
+        return _no_disk(path, "{}{}".format(error.strerror, _becomes_of(path)))
     except OSError as error:
         return _no_disk(path, error.strerror or str(error))
     used = (info.f_blocks - info.f_bfree) * info.f_frsize
     total = used + info.f_bavail * info.f_frsize
     read_only = bool(info.f_flag & os.ST_RDONLY)
     return {"path": path, "used_bytes": used, "total_bytes": total, "read_only": read_only, "error": ""}
+
+
+def _becomes_of(root: str) -> str:
+    """What a submit does about a missing outputs root; empty where it is refused as long as no volume is mounted."""
+    if not may_be_made(root):
+        return ""
+    in_the_way = cannot_be_made(root)
+    return ", and it cannot be made: {}".format(in_the_way) if in_the_way else ": a submit makes it"
 
 
 def _no_disk(path: str, error: str) -> Dict[str, Any]:

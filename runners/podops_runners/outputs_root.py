@@ -8,6 +8,9 @@ user's home, or on a file system that is mounted.
 import os
 from typing import Optional
 
+#: For one that is not a directory, may not be written to or cannot be made.
+CURE_FOR_UNUSABLE = "make it a directory that this user can write to, or set remote_outputs_dir to one"
+
 
 def resolve(text: str) -> str:
     """The absolute path of an outputs root; `~/` is the user's home."""
@@ -36,15 +39,30 @@ def missing(root: str) -> Optional[str]:
     return "{} does not exist: its volume is not mounted, or it was never made".format(root)
 
 
+def cannot_be_made(root: str) -> Optional[str]:
+    """Why a missing `root` cannot be made by anybody but an administrator of the pod, as far as can be seen without
+    trying; `None` where nothing is in the way."""
+    place = root
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        return "{} is not a directory".format(place)
+    if os.access(place, os.W_OK | os.X_OK):
+        return None
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        return "{} is on a read-only file system".format(place)
+    return "this user may not write to {}".format(place)
+
+
 def cure_for_missing(root: str) -> str:
     return "mount the volume; on a new one: mkdir -p {} there, or let `ops doctor --fix` make it".format(root)
 
 
 def problem(root: str) -> Optional[str]:
     """Why no run can be written below `root`, as far as can be seen without writing; `None` when it looks well."""
-    told = missing(root)
-    if told or not os.path.lexists(root):
-        return told
+    if not os.path.lexists(root):
+        why = cannot_be_made(root)
+        return missing(root) or (why and "{} does not exist and cannot be made: {}".format(root, why))
     if not os.path.isdir(root):
         return "{} is not a directory".format(root)
     return None if os.access(root, os.W_OK | os.X_OK) else "{} is not writable".format(root)

@@ -90,10 +90,9 @@ def _outputs(root: str) -> List[Finding]:
     subject = "remote_outputs_dir"
     problem = outputs_root.problem(root)
     if problem:
-        if not os.path.lexists(root):
+        if outputs_root.missing(root):
             return [dict(_finding("fail", subject, problem, outputs_root.cure_for_missing(root)), fix="outputs_root")]
-        cure = "make it a directory that this user can write to, or set remote_outputs_dir to one"
-        return [_finding("fail", subject, problem, cure)]
+        return [_finding("fail", subject, problem, outputs_root.CURE_FOR_UNUSABLE)]
     findings = [_written(root) if os.path.isdir(root) else _unmade(root)]
     place = outputs_root.existing_part(root)
     return findings + [_space(place)] + _persistence(root, mount_of(os.path.realpath(place), _mounts()))

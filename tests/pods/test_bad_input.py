@@ -343,6 +343,25 @@ def test_a_read_only_outputs_root_is_told_and_its_runs_stay_readable(ops: Ops, p
         assert ops("run", "tail", "before").stdout == "hello\n"
 
 
+@LOCALLY
+def test_an_outputs_root_whose_volume_is_read_only_is_no_root_that_a_submit_makes(
+    ops: Ops, pod: Reached, project: MakeProject
+) -> None:
+    with small_volume(pod.runs, "ro") as volume:
+        root = volume / "mine/runs"
+        project("a100", project={"name": "demo", "remote_outputs_dir": str(root)}, presets=PRESETS)
+        why = f"cannot be made: {volume} is on a read-only file system"
+        checks = {check["what"]: check for check in ops("doctor", "--json").json["checks"]}
+        found = checks["remote_outputs_dir"]
+        assert found["level"] == "fail" and f"{root} does not exist and {why}" in found["message"], found
+        assert "set remote_outputs_dir" in found["hint"] and not found.get("fix"), found
+        for words in (("doctor",), ("status",), ("pod", "list")):
+            shown = ops(*words).stdout
+            assert why in shown and "submit makes it" not in shown, shown
+        error = told(ops, 1, *SUBMIT)
+        assert error.code == "unwritable" and "set remote_outputs_dir" in error.hint
+
+
 def test_a_submit_to_a_full_volume_is_refused_and_leaves_nothing(ops: Ops, pod: Reached) -> None:
     with small_volume(pod.runs) as volume:
         ballast = fill(volume)

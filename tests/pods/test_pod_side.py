@@ -68,9 +68,14 @@ def test_a_missing_outputs_root_is_told_unless_a_submit_would_make_it(
     sides.append(side)
     unmounted = "/podops-test-no-such-volume/runs"
     below_home = tmp_path / "new/runs"
-    problems = [side.hello(Path(root))["projects"][0]["problem"] for root in (unmounted, below_home)]
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "link").symlink_to("nothing")
+    below = (unmounted, below_home, tmp_path / "file/runs", tmp_path / "link/runs")
+    problems = [side.hello(Path(root))["projects"][0]["problem"] for root in below]
     assert unmounted in problems[0] and "not mounted" in problems[0]
     assert problems[1] is None
+    for name, problem in zip(("file", "link"), problems[2:], strict=True):
+        assert problem.endswith(f"cannot be made: {tmp_path / name} is not a directory")
     side.send(id=3, op="check", outputs_dir=unmounted, tmux=True)
     answer = side.wait_for(lambda frame: frame.header.get("id") == 3).header
     assert abs(answer["time"] - time.time()) < 60
