@@ -194,7 +194,7 @@ class LinkOps:
             name = os.path.basename(path)
             raise OpError(protocol.E_NOT_FOUND, "run {} has no {} yet".format(run.run_id, name))
         except OSError as error:
-            raise OpError(protocol.E_FAILED, "{} cannot be read: {}".format(path, error.strerror or error))
+            raise _unreadable(path, error)
 
     def search(self, request: Header) -> Tuple[Header, bytes]:
         """One step of a search. A thread that comes here again finds its search process still there."""
@@ -215,8 +215,7 @@ class LinkOps:
 
         project, run = self._locate(request)
         path = _file_of(run, request)
-        if os.path.exists(path) and not os.access(path, os.R_OK):
-            raise OpError(protocol.E_FAILED, "{} cannot be read: Permission denied".format(path))
+        _check_readable(path)
         place, owner, known = request.get("from"), _whose(run), request.get("log")
         # Bytes of a log in whose place there is another one now are no bytes of this one.
         anew = bool(owner and known) and owner != known
@@ -314,6 +313,21 @@ def _file_of(run: RunDir, request: Header) -> str:
         return run.readable(name if isinstance(name, str) else "stdout.log")
     except KeyError:
         raise OpError(protocol.E_USAGE, "{!r} is not a file of a run".format(name))
+
+
+def _check_readable(path: str) -> None:
+    """Raise `OpError` for what is there and cannot be read; a file that is not there yet may still come."""
+    try:
+        os.close(records.regular_file(path, os.O_RDONLY | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unreadable(path, error)
+
+
+def _unreadable(path: str, error: OSError) -> OpError:
+    told = "{} cannot be read: {}".format(os.path.basename(path), error.strerror or error)
+    return OpError(protocol.E_FAILED, told, "look there what it is: ls -l {}".format(path))
 
 
 def _whole(request: Header, name: str, default: int) -> int:

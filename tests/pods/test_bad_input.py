@@ -429,7 +429,7 @@ def test_what_may_not_be_read_is_named_and_hides_nothing_else(
         (state, ("run", "list"), 0, f"no history is kept: {state}: Permission denied"),
         (state / "history.db", ("run", "list"), 0, f"no history is kept: {state}/history.db: "),
         (run, ("run", "list"), 0, "its directory cannot be read: Permission denied"),
-        (run / "stdout.log", ("run", "tail", "r1"), 1, f"{run}/stdout.log cannot be read: Permission denied"),
+        (run / "stdout.log", ("run", "tail", "r1"), 1, "stdout.log cannot be read: Permission denied"),
         (run / "summary.json", ("run", "status", "r1"), 0, "summary.json cannot be read: Permission denied"),
         (world / "client-state", SUBMIT, 1, f"cannot write to {world}/client-state: Permission denied"),
     ):
@@ -547,8 +547,20 @@ def test_directories_made_by_hand_are_shown_for_what_they_are(ops: Ops, pod: Rea
     for run_id in runs:
         assert ops("run", "status", run_id, "--json").returncode == 0, run_id
     assert told(ops, 5, "run", "kill", "--yes", "logonly").message == "run logonly was never started by podops"
-    for run_id in ("shapes", "folder", "pipes"):
-        for follow in ((), ("-f",)):
-            empty = ops("run", "tail", *follow, run_id, timeout=20)
-            assert (empty.returncode, empty.stdout) == (0, ""), (follow, empty)
-    assert "shapes has printed nothing" in ops("run", "tail", "shapes").stderr
+    empty = ops("run", "tail", "shapes")
+    assert (empty.returncode, empty.stdout) == (0, "") and "shapes has printed nothing" in empty.stderr
+
+
+@LOCALLY
+def test_a_log_that_cannot_be_read_is_told_with_the_reason_and_not_as_empty(ops: Ops, pod: Reached) -> None:
+    for run_id in ("folder", "pipe", "link"):
+        hand_made_run(pod.runs, run_id).unlink()
+    (pod.runs / "folder/stdout.log").mkdir()
+    os.mkfifo(pod.runs / "pipe/stdout.log")
+    (pod.runs / "link/stdout.log").symlink_to("stdout.log")
+    no_file = "it is not a regular file"
+    for run_id, why in (("folder", no_file), ("pipe", no_file), ("link", "Too many levels of symbolic links")):
+        for options in ((), ("-f",), ("-n", "0")):
+            error = told(ops, 1, "run", "tail", *options, run_id, timeout=20)
+            assert error.message == f"stdout.log cannot be read: {why}", (options, error)
+            assert f"ls -l {pod.runs / run_id}/stdout.log" in error.hint

@@ -21,6 +21,7 @@ from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 from podops_tui.terminal_driver import TerminalOutput
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops, ops_environment
+from tests.pods.fleet_config import hand_made_run
 from tests.pods.loopback import processes_with_env, wait_for
 from tests.pods.ops_process import ops_words
 from tests.pods.test_log_marks import FLOOD
@@ -316,3 +317,13 @@ def test_what_is_written_to_a_terminal_that_is_gone_holds_up_nobody() -> None:
 
 def kill_session(socket: str, session: str) -> None:
     subprocess.run(["tmux", "-L", socket, "kill-session", "-t", f"={session}"], check=True)
+
+
+def test_a_log_that_cannot_be_read_is_told_with_the_reason_in_its_pane(
+    terminal: Terminal, project: MakeProject, client_home: Path
+) -> None:
+    log = hand_made_run(client_home / "runs", "pipe")
+    log.unlink()
+    os.mkfifo(log)
+    terminal.start_ops(80, 24, project("here").file, client_home)
+    assert "nothing printed yet" not in terminal.wait_for("stdout.log cannot be read: it is not a regular file")
