@@ -87,7 +87,7 @@ async def test_what_a_pod_said_that_is_not_live_is_shown_as_old() -> None:
         screen = await until_drawn(pilot, app, "no route to host")
         assert screen.count("as of 10m0") == 2 and "oom_gpu" in screen
         await pilot.press("4")
-        await until_drawn(pilot, app, "pod is unreachable: this is old")
+        await until_drawn(pilot, app, "pod is unreachable: as of 10m0")
 
 
 async def test_a_pod_opens_on_the_whole_screen_with_its_host_and_runs() -> None:
@@ -122,3 +122,31 @@ async def test_gpus_that_are_none_are_told_as_such_in_the_list_and_in_the_pane(
         assert re.search(in_the_list, await until_drawn(pilot, app, "● live"))
         await pilot.press("g")
         await until_drawn(pilot, app, in_the_pane)
+
+
+async def test_while_a_pod_is_away_its_log_and_its_heartbeat_say_so_and_how_old_they_are() -> None:
+    fleet, typed = recorded()
+    pod = fleet.snapshot.pods["h100-a"]
+    run = replace(pod.runs["train-small-20260101-aaaa"], heartbeat_age_s=1.0, log_age_s=2.0)
+    run = replace(run, received_at=time.monotonic() - 50)
+
+    def turn(told: PodSnapshot) -> None:
+        fleet.snapshot = FleetSnapshot({told.name: replace(told, runs={run.run_id: run})})
+        app._changed = True
+
+    app = OpsApp(CONFIG, fleet=typed)
+    async with app.run_test(size=(140, 40)) as pilot:
+        turn(pod)
+        assert "· pod is" not in await until_drawn(pilot, app, "beat 5")
+        turn(replace(pod, state="unreachable", last_seen=time.time() - 40))
+        assert "beat 11s ago · log 12s ago" in await until_drawn(pilot, app, "Log · following · pod is unreachable")
+        ages: set[str] = set()
+        for _ in range(100):
+            screen = await until_drawn(pilot, app, "pod is unreachable: as of ")
+            ages |= set(re.findall(r"pod is unreachable: as of (4\ds) ago", screen))
+            assert "beat 11s ago" in screen
+            if len(ages) > 1:
+                break
+        assert len(ages) > 1
+        turn(replace(pod, last_seen=time.time()))
+        assert "pod is" not in await until_drawn(pilot, app, "3 Log · following ─")

@@ -33,6 +33,8 @@ class LogPane(Vertical):
         super().__init__(id="log")
         self._number = number
         self._others = ""
+        # That the pod does not tell the log now, and why.
+        self._away = ""
         self._told = ("", "")
 
     def compose(self) -> ComposeResult:
@@ -48,6 +50,9 @@ class LogPane(Vertical):
 
     def show_run(self, fleet: Fleet, run: RunSnapshot | None) -> None:
         self.view.show_run(fleet, run)
+        pod = None if run is None else fleet.snapshot.pods.get(run.pod)
+        self._away = "" if pod is None or pod.state == "live" else f" · pod is {pod.state}"
+        self._title()
 
     def tell_others(self, text: str) -> None:
         """What else could stand here: told in the frame while there is no trouble to tell."""
@@ -77,7 +82,7 @@ class LogPane(Vertical):
 
     @on(LogView.Changed)
     def _title(self) -> None:
-        told = (f"{self._number} {clean(self.view.title)}", self.view.trouble[:200] or self._others)
+        told = (f"{self._number} {clean(self.view.title)}{self._away}", self.view.trouble[:200] or self._others)
         # To set the same again would draw the whole pane anew.
         if told != self._told:
             self._told = told

@@ -10,6 +10,7 @@ from textual.containers import Horizontal
 
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+from podops_tui.format import age
 from podops_tui.widgets.gpu_pane import gpus
 from podops_tui.widgets.heartbeat_pane import heartbeat
 from podops_tui.widgets.log_pane import LogPane
@@ -80,11 +81,15 @@ class RunPanes(Horizontal):
 
 
 def _beat(pod: PodSnapshot | None, run: RunSnapshot) -> Text:
-    """The heartbeat; that of a pod that is not live stands still, and says so."""
+    """The heartbeat; that of a pod that is not live stands as it was when the pod was last heard, and says so."""
+    now = time.monotonic()
     recalled = pod is not None and pod.as_of is not None
     if pod is None or pod.name != run.pod or (pod.state in ("live", "connecting") and not recalled):
-        return heartbeat(run, time.monotonic())
-    text = Text.assemble((f"pod is {pod.state}: this is old\n", "yellow"))
-    shown = heartbeat(run, run.received_at)
+        return heartbeat(run, now)
+    seen = pod.as_of or pod.last_seen
+    ago = None if seen is None else max(0.0, time.time() - seen)
+    heard = run.received_at if ago is None or recalled else max(run.received_at, now - ago)
+    told = "this is old" if ago is None else f"as of {age(ago)} ago"
+    shown = heartbeat(run, heard)
     shown.stylize("dim")
-    return text.append_text(shown)
+    return Text.assemble((f"pod is {pod.state}: {told}\n", "yellow")).append_text(shown)
