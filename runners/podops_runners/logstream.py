@@ -157,12 +157,11 @@ class LogFollower:
         return min([place for place in places if place > self._offset] or [self._offset + _CHUNK]) - self._offset
 
     def _skip_to(self, target: int, gaps: Gaps) -> None:
-        """Go forward to the first line start at or after `target`."""
+        """Go forward to the first line start at or after `target`; in a longer line, to where it is begun anew."""
         gap = gap_at(list(gaps), target)
         target = gap[1] if gap else target
         data = _read(self._path, target, _CHUNK)
-        newline = data.find(b"\n")
-        self._go_to(target + (newline + 1 if newline >= 0 else 0), gaps)
+        self._go_to(target + (data.find(b"\n") + 1 or data.find(b"\r") + 1), gaps)
 
     def _go_to(self, target: int, gaps: Gaps) -> None:
         freed = freed_bytes(list(gaps), self._offset, target)

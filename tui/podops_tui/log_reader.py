@@ -214,12 +214,18 @@ class LogReader:
             self._live.feed(known.data)
             self._changed()
 
-    def _begin(self, offset: int) -> None:
-        """The first bytes come from the pod: what was remembered gives way to them."""
+    def _begun_with(self, chunk: LogChunk) -> LogChunk:
+        """The first bytes come from the pod: what was remembered gives way to them.
+
+        What the pod passed over to come to them is not left out: like all that comes before, it is read by going up.
+        """
+        if chunk.skipped:
+            chunk = replace(chunk, skipped=0, gap=0)
         if self._recalled:
             self._recalled = False
             self._start_over()
-        self._live.start_at(offset)
+        self._live.start_at(chunk.offset - chunk.gap)
+        return chunk
 
     def _start_over(self) -> None:
         held, self._live, self._far = self._live.held, LogBuffer(), None
@@ -237,9 +243,8 @@ class LogReader:
                 if chunk.anew:
                     self._start_over()
                     self._acked = 0
-                if self._next is None:
-                    self._begin(chunk.offset - chunk.skipped - chunk.gap)
-                self._take(chunk)
+                first = self._next is None or chunk.anew
+                self._take(self._begun_with(chunk) if first else chunk)
                 self._next = chunk.offset + len(chunk.data)
                 self._changed()
 
@@ -271,11 +276,13 @@ class LogReader:
 
 
 def _from_a_line(piece: LogPiece, asked: int) -> LogPiece:
-    """The piece from its first line start on; a line longer than the piece is shown from where the piece begins.
+    """The piece from its first line start on; of a line longer than the piece, from where it was first begun anew.
 
-    A piece shorter than what was asked for begins where nothing stands before it.
+    Where a carriage return never begins it anew, it is shown from where the piece begins. A piece shorter than what was
+    asked for begins where nothing stands before it.
     """
-    cut = piece.data.find(b"\n") + 1 if piece.offset and len(piece.data) == asked else 0
-    if cut in (0, len(piece.data)):
+    if not piece.offset or len(piece.data) != asked:
         return piece
+    cuts = (piece.data.find(end) + 1 for end in (b"\n", b"\r"))
+    cut = next((cut for cut in cuts if 0 < cut < asked), 0)
     return replace(piece, offset=piece.offset + cut, data=piece.data[cut:])

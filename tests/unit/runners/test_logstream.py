@@ -19,12 +19,17 @@ class Following:
     """A follower of `log`; `said` is what it did, in order: the bytes it pushed, "asked" for each look at the run."""
 
     def __init__(
-        self, log: Path, ended: Callable[[], bool], window: int = 65536, whose: Callable[[], str] = str
+        self,
+        log: Path,
+        ended: Callable[[], bool],
+        window: int = 65536,
+        lossless: bool = True,
+        whose: Callable[[], str] = str,
     ) -> None:
         self.said: list[bytes | str] = []
         self._ended = ended
         marks = LogMarks(RunDir(str(log.parent)))
-        self.follower = LogFollower(1, str(log), 0, window, True, self._push, self._asked, marks, whose)
+        self.follower = LogFollower(1, str(log), 0, window, lossless, self._push, self._asked, marks, whose)
         self.follower.start()
 
     @property
@@ -123,3 +128,15 @@ def test_a_log_in_whose_place_there_is_another_is_sent_from_its_beginning(
     wait_for(lambda: "end" in following.said, "the end")
     assert following.sent == old + (new if replaced else b"more\n")
     assert ("anew" in following.said) is replaced
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\n"])
+def test_whoever_is_far_behind_goes_on_with_a_whole_line_or_a_whole_update_of_one(
+    tmp_path: Path, follow: Callable[..., Following], end: bytes
+) -> None:
+    updates = [b"step %d of 40000" % number + end for number in range(40_000)]
+    (tmp_path / "stdout.log").write_bytes(b"".join(updates))
+    following = follow(lambda: True, lossless=False)
+    wait_for(lambda: bool(following.sent), "what comes first")
+    first, _, _ = following.sent.partition(end)
+    assert first + end in updates[1:]

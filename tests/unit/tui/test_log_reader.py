@@ -109,6 +109,25 @@ async def test_what_was_passed_over_and_what_lies_before_is_told() -> None:
     work.cancel()
 
 
+async def test_what_the_pod_passed_over_to_come_to_the_end_is_read_by_going_up_and_no_update_is_cut_in_two() -> None:
+    fleet = OneLog()
+    updates = [b"%5d of 40000 steps are done, at 123.4 steps a second\r" % number for number in range(1, 40_001)]
+    fleet.whole = b"begun\n" + b"".join(updates)
+    place = fleet.whole.index(b"35000 of")
+    fleet.chunks.append(LogChunk(place, fleet.whole[place:], skipped=place))
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: len(log.buffer.lines()) == 2)
+    before, last = log.buffer.lines()
+    assert "before this" in before and last.startswith("40000 of 40000")
+    log.hold(True)
+    while await log.earlier():
+        pass
+    first, *read = log.buffer.lines()
+    assert first == "begun" and len(read) > 5 and all(f"{line}\r".encode() in updates for line in read)
+    work.cancel()
+
+
 async def test_what_is_gone_and_where_an_attempt_begins_is_told() -> None:
     begin = AttemptBegin(5000, 2, "nccl")
     fleet = OneLog(LogChunk(0, b"a\n"), LogChunk(5000, b"b\n", gap=4998, begin=begin))
