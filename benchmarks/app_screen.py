@@ -92,7 +92,7 @@ def _run(pod: str, number: int, tick: int) -> dict[str, Any]:
     if state == "running":
         run |= {"elapsed_s": 10.0 + tick, "step": tick, "total_steps": 5000, "metrics": {"loss": 1 / tick, "lr": 1e-3}}
         run |= {"gpus": [number % 8], "heartbeat_line": f"running step={tick}", "log_bytes": 1000 * tick}
-        run |= {"heartbeat_age_s": 1.0, "log_age_s": 0.1}
+        run |= {"heartbeat_age_s": 1.0, "log_age_s": 0.1, "left_s": 5000.0 - tick}
     elif state == "queued":
         run |= {"place": number - RUNNING + 1, "waits_s": 60.0, "detail": "waits for 4 GPUs: 0 of 8 free"}
     elif state == "failed":

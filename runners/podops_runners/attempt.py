@@ -305,6 +305,7 @@ class Attempt:
         self._next_beat = 0.0
 
     def _beat(self, state: str) -> None:
+        left = self._output.left_s
         facts = {
             "pid": self._child.pid,
             "elapsed": round(time.monotonic() - self._clock, 1),
@@ -313,6 +314,8 @@ class Attempt:
             "log_age": round(time.monotonic() - self._output.active_at, 1),
             "step": self._output.step,
             "total": self._output.total,
+            "part": 1 if self._output.total_is_part else None,
+            "left": None if left is None else round(left),
             "phase": self._phase or None,
             "health": self._unwell.replace(" ", "_") or None,
             "stalled": 1 if self._stalled else None,

@@ -336,7 +336,7 @@ def _same(run: Header, before: Optional[Header]) -> bool:
     if run is before or before is None:
         return run is before
     now, then = dict(run), dict(before)
-    for age in ("heartbeat_age_s", "log_age_s", "elapsed_s", "waits_s", "retry_in_s"):
+    for age in ("heartbeat_age_s", "log_age_s", "elapsed_s", "waits_s", "retry_in_s", "left_s"):
         now.pop(age, None)
         then.pop(age, None)
     return now == then

@@ -5,6 +5,8 @@ import math
 import re
 from typing import Any, Dict, List, Optional, Pattern
 
+from podops_runners.progress import Progress
+
 #: A longer line is cut before it is searched; metrics stand in short lines.
 MAX_LINE = 4096
 
@@ -12,6 +14,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
 _NANOGPT_ITER = re.compile(r"^iter (\d+): loss ({0})(?:, time ({0})ms)?(?:, mfu ({0})%)?".format(_NUMBER), re.I)
 _NANOGPT_EVAL = re.compile(r"^step (\d+): train loss ({0}), val loss ({0})".format(_NUMBER), re.I)
 _PROGRESS = re.compile(r"(\d+)/(\d+) \[(?:\d+:)?\d+:\d+<")
+#: `Epoch 3: 40%|…`, `[epoch 3/10] …`: before a bar, or before a step, it says that these are the steps of that epoch.
+_EPOCH = re.compile(r"epoch[ =:#\[]*\d+(?![\d%])", re.I)
 _PROGRESS_VALUE = re.compile(r"([A-Za-z_][\w/]*)=({0})(?=[,\s\]]|$)".format(_NUMBER))
 #: `step=10 loss=3.2`, `Step 10/500 | loss: 3.2, lr: 1e-4`, `epoch 2 step 10 loss 3.2`.
 _LOOP = re.compile(r"(?:epoch[ =:]+\d+(?:/\d+)?[\s,;|]+)?(?:global_)?step[ =:]+(\d+)(?:/(\d+))?(?=[\s,;:|])", re.I)
@@ -22,15 +26,14 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Scraper:
     """Takes raw output in pieces cut anywhere; gives the metrics of each complete line.
 
-    Remembers `step` and `total` for progress; a progress bar redrawn with carriage returns updates them but makes no
-    metric of its own unless it carries values.
+    Its `progress` is told of every step; a progress bar redrawn with carriage returns makes no metric of its own unless
+    it carries values.
     """
 
     def __init__(self, pattern: Optional[str] = None) -> None:
         self._pattern: Optional[Pattern[str]] = re.compile(pattern) if pattern else None
         self._rest = b""
-        self.step: Optional[int] = None
-        self.total: Optional[int] = None
+        self.progress = Progress()
         self.wandb_url = ""
         self.last_line = ""
 
@@ -57,9 +60,10 @@ class Scraper:
         if "wandb" in line:
             self._wandb(line)
         metrics = self._own(line) or _nanogpt(line) or _hugging_face(line)
-        metrics = metrics or self._loop(line) or self._progress(line)
-        if metrics and isinstance(metrics.get("step"), int):
-            self.step = metrics["step"]
+        if metrics is None:
+            return self._loop(line) or self._progress(line)
+        if isinstance(metrics.get("step"), int):
+            self.progress.see(metrics["step"])
         return metrics
 
     def _own(self, line: str) -> Optional[Dict[str, Any]]:
@@ -82,21 +86,24 @@ class Scraper:
             number = _number(text)
             if number is not None:
                 values[name or loss] = number
-        if values and match.group(2):
-            self.total = int(match.group(2))
-        return dict(values, step=int(match.group(1))) if values else None
+        if not values:
+            return None
+        step, total = int(match.group(1)), match.group(2)
+        self.progress.see(step, int(total) if total else None, bool(_EPOCH.match(line)))
+        return dict(values, step=step)
 
     def _progress(self, line: str) -> Optional[Dict[str, Any]]:
         match = _PROGRESS.search(line) if "<" in line else None
         if match is None:
             return None
-        self.step, self.total = int(match.group(1)), int(match.group(2))
+        step, total = int(match.group(1)), int(match.group(2))
+        self.progress.see(step, total, bool(_EPOCH.search(line, 0, match.start())))
         values: Dict[str, Any] = {}
         for name, text in _PROGRESS_VALUE.findall(line[match.end() :]):
             number = _number(text)
             if number is not None:
                 values[name] = number
-        return dict(values, step=self.step) if values else None
+        return dict(values, step=step) if values else None
 
     def _wandb(self, line: str) -> None:
         match = re.search(r"View run (?:.* )?at:? (https?://\S+/runs/\S+)", line)

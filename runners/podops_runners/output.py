@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 from podops_runners import records
 from podops_runners.log_reader import LogReader
@@ -71,11 +71,21 @@ class Output:
 
     @property
     def step(self) -> Any:
-        return self._scraper.step
+        return self._scraper.progress.step
 
     @property
     def total(self) -> Any:
-        return self._scraper.total or self._planned_steps
+        return self._scraper.progress.total or self._planned_steps
+
+    @property
+    def total_is_part(self) -> bool:
+        """Whether `total` is that of a part of the run only: of an epoch, say."""
+        return self._scraper.progress.is_part
+
+    @property
+    def left_s(self) -> Optional[float]:
+        """Seconds to the run's last step at its pace; `None` where that cannot be told."""
+        return self._scraper.progress.left_s(time.monotonic(), self._planned_steps)
 
     @property
     def wandb_url(self) -> str:
@@ -113,6 +123,8 @@ class Output:
         while time.process_time() - begun_cpu < seconds and time.monotonic() - begun < max(_SLOW_S, seconds):
             data, jumped = self._log.next()
             if not data:
+                # Here alone: behind the run, steps come as fast as they are read.
+                self._scraper.progress.look(time.monotonic())
                 return
             if jumped:
                 self._scraper.forget_line()

@@ -200,10 +200,14 @@ class Scanner:
             stalled=beat.get("stalled") == "1" and active,
             step=whole(beat.get("step")),
             total_steps=whole(beat.get("total")),
+            total_is_part=beat.get("part") == "1",
+            left_s=number(beat.get("left")) if active else None,
             problems=problems,
         )
         if active and wire["elapsed_s"] is None and wire["started_at"] is not None:
             wire["elapsed_s"] = max(0.0, now - wire["started_at"])
+        if wire["left_s"] is not None:
+            wire["left_s"] = max(0.0, wire["left_s"] - (wire["heartbeat_age_s"] or 0.0))
         if wire["phase"] in ("loading", "unhealthy") and beat.get("health"):
             wire["detail"] = "its health check says: " + beat["health"].replace("_", " ")
         if state not in states.ENDED:

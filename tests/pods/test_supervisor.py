@@ -20,6 +20,7 @@ from podops.link.pod_archive import pod_archive
 from podops_runners import agent_process, process
 from podops_runners.kill import request_kill
 from podops_runners.rundir import RunDir
+from podops_runners.runfiles import parse_heartbeat
 from podops_runners.submit import submit_run
 from tests.pods.loopback import end_leftovers, held, kill_tmux_server
 
@@ -221,6 +222,24 @@ def test_the_heartbeat_tells_how_far_a_run_is_whose_kind_knows_its_length(start:
     eventually(lambda: Path(run.heartbeat).exists() and " step=3 total=60" in Path(run.heartbeat).read_text())
     request_kill(run, 0.1, "a test")
     assert eventually(lambda: read(run.summary))["last_metrics"]["step"] == 3
+
+
+def test_the_heartbeat_tells_what_is_left_of_a_run_and_not_of_an_epoch(start: Start) -> None:
+    bar = "printf ' %d/%d [00:01<00:01, 1it/s]\\r' $step"
+    whole = start(f"for step in $(seq 1 400); do {bar} 400; sleep 0.1; done")
+    epochs = start(f"for epoch in 1 2; do for step in 1 5 10; do {bar} 10; done; done; sleep 60")
+    left = eventually(lambda: heartbeat_of(whole).get("left"))
+    assert 10 < int(left or 0) < 400, "a step takes a little more than 0.1 s"
+    eventually(lambda: heartbeat_of(epochs).get("part") == "1")
+    told = heartbeat_of(epochs)
+    assert (told["step"], told["total"], "left" in told) == ("10", "10", False)
+    request_kill(whole, 0.1, "a test")
+    request_kill(epochs, 0.1, "a test")
+    assert eventually(lambda: read(whole.summary) and read(epochs.summary))
+
+
+def heartbeat_of(run: RunDir) -> dict[str, str]:
+    return parse_heartbeat(Path(run.heartbeat).read_text()) if Path(run.heartbeat).exists() else {}
 
 
 def test_a_service_becomes_ready_when_it_answers(start: Start) -> None:

@@ -175,5 +175,6 @@ def _run(
         created_at=1767225600.0 - age, elapsed_s=age, session=f"run_{run_id}", command="python train.py --lr 0.001",
         run_dir=f"/data/outputs/{run_id}", gpus=gpus, heartbeat_age_s=2.0, log_age_s=1.0, log_bytes=81920,
         heartbeat_line="step 1200 loss 0.52", step=step, total_steps=5000 if step else None,
+        left_s=(5000 - step) * age / step if step else None,
         metrics={"loss": 0.5234, "lr": 0.001} if step else {}, received_at=time.monotonic(),
     )  # fmt: skip

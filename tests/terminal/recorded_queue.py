@@ -94,4 +94,6 @@ def _run(name: str, state: str, *, age: float = 0.0, **fields: object) -> RunSna
     )  # fmt: skip
     step = fields.get("step")
     numbers = {"total_steps": 5000, "metrics": {"loss": 0.5234, "lr": 0.001}} if step else {}
+    if isinstance(step, int):
+        numbers["left_s"] = (5000 - step) * age / step
     return replace(run, **numbers, **fields)  # type: ignore[arg-type]

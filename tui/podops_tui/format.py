@@ -71,11 +71,10 @@ def steps(run: RunSnapshot) -> str:
 
 
 def remaining(run: RunSnapshot, now: float) -> float | None:
-    """Seconds left at the pace so far; `None` when it cannot be told."""
-    taken = elapsed(run, now)
-    if run.ended or not run.step or not run.total_steps or taken is None:
+    """Seconds to the last step as they are at `now`; `None` when that cannot be told."""
+    if run.ended or run.state == "lost" or run.left_s is None:
         return None
-    return max(0.0, (run.total_steps - run.step) * taken / run.step)
+    return max(0.0, run.left_s - max(0.0, now - run.received_at))
 
 
 def loss(metrics: Mapping[str, float]) -> str:

@@ -13,7 +13,7 @@ from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 _PIECE = 1000
 
 #: Grow by themselves, or shrink, since they were received.
-_AGES = {"elapsed_s": 1, "heartbeat_age_s": 1, "log_age_s": 1, "waits_s": 1, "retry_in_s": -1}
+_AGES = {"elapsed_s": 1, "heartbeat_age_s": 1, "log_age_s": 1, "waits_s": 1, "retry_in_s": -1, "left_s": -1}
 
 
 def wire_run(run: RunSnapshot) -> dict[str, Any]:

@@ -190,6 +190,10 @@ class RunSnapshot:
     log_freed: int = 0
     step: int | None = None
     total_steps: int | None = None
+    #: `total_steps` is that of a part of the run only: of an epoch, of an evaluation.
+    total_is_part: bool = False
+    #: Seconds to the last step at the pace so far; `None` where that cannot be told.
+    left_s: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     exit_code: int | None = None
     signal: int | None = None

@@ -252,6 +252,7 @@ def run(value: object, pod: str, received_at: float) -> RunSnapshot | None:
         tracking={text(key): text(link, LONG) for key, link in _entries(wire.get("tracking")) if text(link)},
         problems=texts(wire.get("problems")),
         owned=wire.get("owned") is not False,
+        total_is_part=wire.get("total_is_part") is True,
         received_at=received_at,
         **_run_numbers(wire),
     )
@@ -269,6 +270,7 @@ def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
         "log_age_s",
         "waits_s",
         "retry_in_s",
+        "left_s",
     )
     integers = ("step", "total_steps", "exit_code", "signal")
     metrics = ((text(name), number(value)) for name, value in _entries(wire.get("metrics")))

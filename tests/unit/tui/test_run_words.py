@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from podops.fleet.snapshot import RunSnapshot
+from podops_tui.format import remaining
 from podops_tui.run_words import retry, waits_for, why
 from podops_tui.widgets.heartbeat_pane import heartbeat
 from podops_tui.widgets.runs_table import RunsTable
@@ -45,6 +46,16 @@ def test_the_step_of_a_run_stands_once_in_its_heartbeat() -> None:
     assert "pid=7 phase=ready" in shown
 
 
+def test_the_time_left_counts_down_and_is_not_told_of_a_run_whose_steps_are_those_of_a_part() -> None:
+    table, now = RunsTable(id="runs", number=2), time.monotonic()
+    run = RunSnapshot("r", "p", "running", step=133, total_steps=266, left_s=90.5, received_at=now - 30)
+    epoch = replace(run, total_is_part=True, left_s=None, elapsed_s=999.0, metrics={"loss": 0.22})
+    assert remaining(run, now) == 60.5 and "50%  1m00s" in table.line_of(run, 78).plain
+    for known in (replace(run, state="lost"), replace(run, state="failed"), replace(run, left_s=None)):
+        assert remaining(known, now) is None
+    assert "133/266 0.22" in table.line_of(epoch, 78).plain and "%" not in table.line_of(epoch, 78).plain
+
+
 def test_a_retry_counts_down_from_when_it_was_told() -> None:
     run = RunSnapshot("r", "p", "starting", phase="retrying", retry_in_s=40.0, attempts_max=3, last_failure="nccl")
     assert retry(run, run.received_at + 15) == "attempt 2/3 in 25s after nccl"
@@ -61,7 +72,7 @@ def test_on_a_narrow_screen_a_run_that_tells_no_total_shows_the_step_it_has_come
     table = RunsTable(id="runs", number=2)
     run = RunSnapshot("r", "p", "running", step=133, metrics={"loss": 0.22})
     header, counted, known = (
-        table.line_of(item, 78).plain for item in (None, run, replace(run, total_steps=266, elapsed_s=60.0))
+        table.line_of(item, 78).plain for item in (None, run, replace(run, total_steps=266, left_s=60.0))
     )
     assert "step 133 0.22" in counted and " 50% " in known
     assert header.index("LOSS") == counted.index("0.22") == known.index("0.22")

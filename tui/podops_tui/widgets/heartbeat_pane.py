@@ -11,7 +11,7 @@ from podops_tui.ansi import clean
 from podops_tui.format import age, bar, elapsed, ratio, size, steps, ticking
 from podops_tui.run_words import attempt_words, retry, run_mark, waited
 
-_STEPS = re.compile(r" (?:step|total)=\S+")
+_STEPS = re.compile(r" (?:step|total|part|left)=\S+")
 
 
 def heartbeat(run: RunSnapshot, now: float) -> Text:

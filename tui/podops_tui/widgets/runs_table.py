@@ -186,10 +186,11 @@ def _narrow_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
     told = why(run, now)
     if told or run.ended or run.waiting:
         return row.append(told, style)
-    done = ratio(run.step, run.total_steps)
+    done = None if run.total_is_part else ratio(run.step, run.total_steps)
     if done is None and run.step is not None:
-        # Nobody knows of how many; there is no time left to tell either, so it has the room of both.
-        return row.append_text(cell(f"step {run.step}", 11, right=True)).append(loss(run.metrics))
+        # Nobody knows of how many in all; there is no time left to tell either, so it has the room of both.
+        told = steps(run) if run.total_steps else f"step {run.step}"
+        return row.append_text(cell(told, 11, right=True)).append(loss(run.metrics))
     row.append_text(cell(DASH if done is None else f"{done:.0%}", 4, right=True))
     return row.append_text(cell(age(remaining(run, now)), 6, right=True)).append(loss(run.metrics))
 
