@@ -466,7 +466,8 @@ def test_a_python3_that_is_none_is_told_and_leaves_no_process(
     (world / "bin/python3").chmod(0o755)
     answer = ops("--timeout", "2", "run", "list", env={"PATH": f"{world / 'bin'}:{POD_PATH}"})
     assert answer.returncode == 4
-    assert answer.stderr.startswith("pod a100 is unreachable: ") and answer.stderr.count("\n") == 1, answer.stderr
+    said, hint = answer.stderr.splitlines()
+    assert said.startswith("pod a100 is unreachable: ") and hint.startswith("  hint: "), answer.stderr
     wait_for(lambda: processes_with_env(f"HOME={client_home}") == [], "everything to end")
 
 
