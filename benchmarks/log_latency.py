@@ -7,17 +7,12 @@ import shlex
 import sys
 import time
 from collections.abc import Coroutine
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.measure import Row, median_and_p99
 from benchmarks.world import FAR, World
 from podops.fleet.fleet import Fleet
 from podops.plan import plan_submit
-
-if TYPE_CHECKING:
-    from textual.geometry import Region
-    from textual.strip import Strip
 
 LINES = 400
 
@@ -35,29 +30,11 @@ PRESETS = {"stamps": {"kind": "command", "command": f"{shlex.quote(sys.executabl
 
 
 async def measure(world: World) -> list[Row]:
-    return [*await _client(world), *await _pane(world)]
-
-
-async def _client(world: World) -> list[Row]:
     async with Fleet(world.config, pods=[FAR]) as fleet:
         await fleet.settled(20)
         await fleet.submit(plan_submit(world.config, "stamps", FAR, run_id="stamps"))
         ours, theirs = await _both(world, "stamps", _through_podops(fleet))
     return median_and_p99("a line reaches the client", "`ssh pod tail -F`", ours, theirs, "ms")
-
-
-async def _pane(world: World) -> list[Row]:
-    """The app on a terminal that is not there; that it draws 120 times a second at most is a part of these figures."""
-    from podops_tui.app import OpsApp
-
-    config = replace(world.config, pods={FAR: world.config.pods[FAR]})
-    async with Fleet(config) as fleet:
-        await fleet.settled(20)
-        await fleet.submit(plan_submit(world.config, "stamps", FAR, run_id="stamps-drawn"))
-    # The newest run is the one whose log is shown.
-    async with OpsApp(config).run_test(size=(120, 40)):
-        ours, theirs = await _both(world, "stamps-drawn", _drawn("stamps-drawn"))
-    return median_and_p99("a line is drawn in the app's log pane", "`ssh pod tail -F`", ours, theirs, "ms")
 
 
 async def _both(world: World, run_id: str, ours: Coroutine[Any, Any, list[float]]) -> tuple[list[float], list[float]]:
@@ -68,29 +45,6 @@ async def _both(world: World, run_id: str, ours: Coroutine[Any, Any, list[float]
         await asyncio.sleep(2.0)
         (directory / "go").touch()
     return through_podops.result(), through_tail.result()
-
-
-async def _drawn(run_id: str) -> list[float]:
-    from podops_tui.widgets.log_view import LogView
-
-    ages: list[float] = []
-    all_drawn = asyncio.Event()
-    plain = LogView.render_lines
-
-    def timed(view: LogView, crop: Region) -> list[Strip]:
-        strips = plain(view, crop)
-        if view.run is not None and view.run[2] == run_id:
-            ages.extend(_age_ms(line.encode()) for line in view._lines[len(ages) :])
-        if len(ages) >= LINES:
-            all_drawn.set()
-        return strips
-
-    LogView.render_lines = timed  # type: ignore[assignment,method-assign]
-    try:
-        await all_drawn.wait()
-    finally:
-        LogView.render_lines = plain  # type: ignore[method-assign]
-    return ages
 
 
 async def _through_podops(fleet: Fleet) -> list[float]:

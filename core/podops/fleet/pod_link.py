@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 from podops import errors
 from podops.config.model import PodConfig, ProjectConfig
@@ -22,7 +23,7 @@ from podops.link.pulse import look_each_tick
 from podops.transport.base import Transport
 from podops.transport.choose import transport_for
 from podops.transport.security_keys import not_touched
-from podops_runners.frames import Frame
+from podops_runners.frames import Frame, encode_frame
 from podops_runners.protocol import DEAD_MAN_S, PROTOCOL_VERSION
 
 #: A live pod pushes once a second; after this long without a byte what it said is old, seconds.
@@ -43,6 +44,9 @@ _LEAST_SILENCE_S = 3.0
 #: How soon a link must show life after this machine's network changed or it slept for a moment, seconds.
 _PROBE_S = 3.0
 
+
+#: How long a pod side that has started may take to answer what was sent along, seconds.
+_GREETED_S = 2.0
 
 #: What is said of a pod that has let us in and is not live yet.
 _STARTING = "it answers, its side of the link is starting"
@@ -86,6 +90,8 @@ class PodLink:
         #: Who gets what belongs to one log or one connection.
         self.listeners = Listeners()
         self._connecting: asyncio.Task[LinkClient] | None = None
+        # Whether the first request is sent along with the command that starts the pod side.
+        self._greets = True
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
         # Whether the next attempt may well succeed: the first one, and the one after a link that had held.
@@ -272,20 +278,45 @@ class PodLink:
                 self._connecting = None
 
     async def _connect(self) -> LinkClient:
-        process, early, shared = await self._way.open(self.pod, self._answered)
-        client = LinkClient(process, self.pod.name, self._take_push, early, silence_s=self._silence_s, shared=shared)
+        fields = hello(self._config, self.pod, self._pace)
+        greeting = encode_frame({"id": 0, "op": "hello", **fields}) if self._greets else b""
+        opened = await self._way.open(self.pod, self._answered, greeting)
+        client = LinkClient(
+            opened.process,
+            self.pod.name,
+            self._take_push,
+            opened.early,
+            silence_s=self._silence_s,
+            shared=opened.shared,
+        )
         try:
             client.start()
-            await client.request(
-                "hello",
-                on_answer=lambda answer: self._take_hello(answer, client),
-                **hello(self._config, self.pod, self._pace),
-            )
-        except BaseException:
+            await self._say_hello(client, fields, opened.greeted)
+            return client
+        except BaseException as error:
+            not_understood = opened.greeted and client.lost and isinstance(error, errors.UnreachableError)
             with contextlib.suppress(Exception):
                 await client.close()
-            raise
-        return client
+            if not not_understood:
+                raise
+        # Start-up files of the pod's login have read a part of what was sent along.
+        self._greets = False
+        return await self._connect()
+
+    async def _say_hello(self, client: LinkClient, fields: dict[str, Any], greeted: bool) -> None:
+        """Wait for the answer where it was sent along; said again where a login's start-up files have read it."""
+
+        def take(answer: Frame) -> None:
+            self._take_hello(answer, client)
+
+        if greeted:
+            try:
+                await client.request("hello", on_answer=take, sent_as=0, within=_GREETED_S)
+                return
+            except errors.UnreachableError:
+                if client.lost:
+                    raise
+        await client.request("hello", on_answer=take, **fields)
 
     def _answered(self) -> None:
         """The pod has let us in: somebody who waits for it shall see that."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from podops.config.model import PodConfig
 from podops.link.bootstrap import start_link
@@ -16,6 +17,17 @@ _ALONE_S = 30.0
 Sharer = Callable[[PodConfig], Awaitable[tuple[PodProcess, bytes] | None]]
 
 
+class Opened(NamedTuple):
+    """What to speak with a pod through, and what it has said already."""
+
+    process: PodProcess
+    early: bytes
+    #: Whether it is a share of another process's link.
+    shared: bool = False
+    #: Whether the first request has been sent.
+    greeted: bool = False
+
+
 class Way:
     def __init__(self, sharer: Sharer | None, choose: Callable[[PodConfig], Transport]) -> None:
         self._sharer = sharer
@@ -23,19 +35,19 @@ class Way:
         self._transport: Transport | None = None
         self._alone_until = 0.0
 
-    async def open(self, pod: PodConfig, answered: Callable[[], None]) -> tuple[PodProcess, bytes, bool]:
-        """What to speak with, what it has said already, and whether it is another process's link.
+    async def open(self, pod: PodConfig, answered: Callable[[], None], greeting: bytes) -> Opened:
+        """Something to speak with. `answered` is called when the pod has let us in, before its side of the link runs.
 
-        `answered` is called when the pod has let us in, before its side of the link runs.
+        `greeting` is the first request, as a frame, to be sent as soon as may be; whether it was is told.
         Raises `UnreachableError` and its kinds.
         """
         if self._sharer is not None and time.monotonic() >= self._alone_until:
             found = await self._sharer(pod)
             if found is not None:
-                return *found, True
+                return Opened(*found, shared=True)
         self._transport = self._transport or self._choose(pod)
-        started = await start_link(self._transport, pod.name, answered)
-        return started.process, started.early, False
+        started = await start_link(self._transport, pod.name, answered, greeting)
+        return Opened(started.process, started.early, greeted=started.greeted)
 
     def lost_share(self) -> None:
         """The process whose link was shared may be gone, or have lost it."""

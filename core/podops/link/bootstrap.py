@@ -85,6 +85,7 @@ def receive(path):
         if not part:
             return "the upload ended early"
         data += part
+        data = data[max(0, data.find(b"PK\3\4")) :]  # before the archive comes a greeting, or what is left of one
     new = "%s.%d" % (path, os.getpid())
     try:
         with open(new, "wb") as f:
@@ -127,11 +128,12 @@ main()
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A link process ready for its hello. `early` is what it has said already."""
+    """A link process ready for its hello, or `greeted` with it. `early` is what it has said already."""
 
     process: PodProcess
     early: bytes
     uploaded: bool
+    greeted: bool
 
 
 class _Reports:
@@ -184,12 +186,16 @@ def bootstrap_command(sha256: str, size: int) -> str:
     return f"exec python3 -I -S -c 'import binascii;exec(binascii.a2b_base64(\"{code}\"))'"
 
 
-async def start_link(transport: Transport, pod: str, answered: Callable[[], None] = lambda: None) -> Started:
+async def start_link(
+    transport: Transport, pod: str, answered: Callable[[], None] = lambda: None, greeting: bytes = b""
+) -> Started:
     """Start the pod side. `answered` is called as soon as the pod has let us in.
 
+    `greeting`, a frame without payload, goes along with the command, so that the link process finds it when it is
+    there; a pod that has to be sent the pod side first drops it.
     Raises `UnreachableError` and its kinds; the connection is closed then.
     """
-    process = await _started(transport, answered)
+    process = await _started(transport, answered, greeting)
     try:
         reports = _Reports(process, pod)
         report = await reports.next()
@@ -198,22 +204,24 @@ async def start_link(transport: Transport, pod: str, answered: Callable[[], None
         if uploaded:
             await process.write(pod_archive()[0])
             _check(await reports.next(), pod)
-        return Started(process, reports.rest, uploaded)
+        return Started(process, reports.rest, uploaded, bool(greeting) and not uploaded)
     except BaseException:
         with contextlib.suppress(Exception):
             await process.close()
         raise
 
 
-async def _started(transport: Transport, answered: Callable[[], None]) -> PodProcess:
+async def _started(transport: Transport, answered: Callable[[], None], greeting: bytes) -> PodProcess:
     if not isinstance(transport, LogsIn):
         process = await transport.start(await _command())
         answered()
+        if greeting:
+            await process.write(greeting)
         return process
     # Made while the packets of the login are on their way.
     command = asyncio.create_task(_command())
     try:
-        return await transport.log_in_and_start(command, answered)
+        return await transport.log_in_and_start(command, answered, greeting)
     finally:
         command.cancel()
 

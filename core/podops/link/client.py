@@ -124,18 +124,20 @@ class LinkClient:
         *,
         within: float = REQUEST_S,
         on_answer: Callable[[Frame], None] | None = None,
+        sent_as: int | None = None,
         **fields: Any,
     ) -> Frame:
-        """Send one request and return its answer.
+        """Send one request and return its answer; one that was sent by other means has the number `sent_as`, below 1.
 
         Raises what the pod answered as a `PodopsError`, `UnreachableError` when the link is lost or no answer
         comes `within` so many seconds.
         """
         if self._lost.done():
             raise _again(self._lost.result())
-        number = next(self._ids)
+        number = next(self._ids) if sent_as is None else sent_as
         request = self._pending[number] = _Request(on_answer)
-        self._send({"id": number, "op": op, **fields})
+        if sent_as is None:
+            self._send({"id": number, "op": op, **fields})
         try:
             # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the answer.
             async with asyncio.timeout(within):

@@ -18,12 +18,14 @@ from podops.config.destination import Destination
 from podops.config.model import PodConfig
 from podops.errors import RefusedError, UnreachableError
 from podops.transport import locked_keys
+from podops.transport.greeted import start_greeted
 from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
 from podops.transport.login_places import Place, login_place
 from podops.transport.pod_key import check_key
 from podops.transport.prompt_acks import PromptAcks
 from podops.transport.security_keys import PATIENCE_S, WatchedAgent
+from podops.transport.signed_login import sign_at_once
 from podops.transport.sink import Sink
 from podops.transport.ssh_config import MAX_JUMPS, ResolvedHost, resolve
 from podops.transport.ssh_errors import explain, is_encrypted
@@ -46,6 +48,8 @@ _ANSWERS = (asyncssh.PermissionDenied, asyncssh.HostKeyNotVerifiable, asyncssh.K
 
 # What goes wrong is raised; without a handler of its own asyncssh would write over the terminal as well.
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
+
+sign_at_once()
 
 
 class SshProcess:
@@ -148,17 +152,20 @@ class SshTransport:
         given.set_result(command)
         return await self.log_in_and_start(given, lambda: None)
 
-    async def log_in_and_start(self, command: Awaitable[str], let_in: Callable[[], None]) -> SshProcess:
-        """The same; `let_in` is called when the pod has let us in, and `command` is waited for only then."""
+    async def log_in_and_start(
+        self, command: Awaitable[str], let_in: Callable[[], None], greeting: bytes = b""
+    ) -> SshProcess:
+        """The same; `let_in` is called when the pod has let us in, and `command` is waited for only then.
+
+        `greeting` follows the command in the same moment: no round trip lies between them.
+        """
         self._answered = self._queues = False
         host = self._last = await self.resolve()
         connections: list[asyncssh.SSHClientConnection] = []
         try:
             await self._connect_chain(host, connections, MAX_JUMPS)
             let_in()
-            process: Any = await connections[-1].create_process(
-                await command, encoding=None, request_pty=False, env=None, send_env=None
-            )
+            process = await start_greeted(connections[-1], await command, greeting)
             return SshProcess(process, connections, host)
         except (asyncssh.Error, OSError) as error:
             await close_connections(connections)
