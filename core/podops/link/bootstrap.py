@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from podops.errors import PodSetupError, ProtocolError
+from podops.errors import PodSetupError, ProtocolError, UnreachableError
 from podops.link.pod_archive import is_made, pod_archive
 from podops.transport.base import LogsIn, PodProcess, Transport
 from podops_runners.basics import FOR_LINKS
@@ -197,6 +197,9 @@ async def start_link(
     """
     process = await _started(transport, answered, greeting)
     try:
+        if greeting and not isinstance(transport, LogsIn):
+            with contextlib.suppress(UnreachableError):  # why it has ended already is told by what it said
+                await process.write(greeting)
         reports = _Reports(process, pod)
         report = await reports.next()
         _check(report, pod)
@@ -215,8 +218,6 @@ async def _started(transport: Transport, answered: Callable[[], None], greeting:
     if not isinstance(transport, LogsIn):
         process = await transport.start(await _command())
         answered()
-        if greeting:
-            await process.write(greeting)
         return process
     # Made while the packets of the login are on their way.
     command = asyncio.create_task(_command())
