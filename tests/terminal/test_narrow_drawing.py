@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -52,7 +53,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             return found
         console = apps[-1].console
         parts.append(found.render_segments(console))
-        assert parts[-1] == whole.render_segments(console)
+        assert _shown(parts[-1]) == _shown(whole.render_segments(console))
         return found
 
     apps: list[OpsApp] = []
@@ -123,6 +124,11 @@ def test_a_screen_is_drawn_as_often_as_a_user_says_else_120_times_a_second_at_mo
     monkeypatch.setenv("TEXTUAL_FPS", told)
     frames.shorten()
     assert vars(screen)["UPDATE_PERIOD"] == expected
+
+
+def _shown(sequences: str) -> str:
+    """Without the moves of the cursor to places where nothing is written."""
+    return re.sub(r"\x1b\[\d+;\d+H(?=\x1b\[\d+;\d+H|\n|$)", "", sequences)
 
 
 def _note(monkeypatch: pytest.MonkeyPatch, kind: type[Any], asked: list[Region]) -> None:

@@ -14,7 +14,7 @@ AS_READ = textual.__version__.startswith("8.2.")
 
 
 class NarrowCompositor(Compositor):
-    """Asks for the lines of those widgets only that lie in what is drawn anew, and for those rows only.
+    """Asks for the lines of those widgets only that can be seen in what is drawn anew, and for those rows only.
 
     Textual asks every widget of the screen for all of its lines, and leaves out most: with a line of a log that was two
     thirds of the work.
@@ -31,6 +31,8 @@ class NarrowCompositor(Compositor):
             if crop.overlaps(shown):
                 asked = shown.intersection(rows)
                 yield region, clip.intersection(rows), widget.render_lines(asked.translate((-region.x, -region.y)))
+                if shown.contains_region(crop):
+                    return  # the foremost comes first: it covers what lies behind
 
 
 def compositor() -> Compositor:

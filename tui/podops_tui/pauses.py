@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 #: New objects before the youngest are looked at, and how often that happens before older ones are. What a fleet tells
 #: lives for a second or more: Python's own 700 look at it again and again.
-_EVERY = (5000, 10, 20)
+_EVERY = (2000, 5, 100)
 
 
 @contextmanager
