@@ -44,7 +44,6 @@ _LEAST_SILENCE_S = 3.0
 #: How soon a link must show life after this machine's network changed or it slept for a moment, seconds.
 _PROBE_S = 3.0
 
-
 #: How long a pod side that has started may take to answer what was sent along, seconds.
 _GREETED_S = 2.0
 
