@@ -28,6 +28,7 @@ from podops_tui import frames, pauses
 from podops_tui.actions import ACTIONS, available, bindings
 from podops_tui.ansi import clean
 from podops_tui.attending import Attending
+from podops_tui.colours import ANSI
 from podops_tui.follows_project_file import FILE_S, FollowsProjectFile
 from podops_tui.keeping import Keeping
 from podops_tui.keys_in_turn import KeysInTurn
@@ -85,6 +86,7 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         super().__init__()
         self.register_theme(_THEME)
         self.theme = _THEME.name
+        self.ansi_theme_dark = ANSI
         self.config = config
         self.read_only = read_only
         self.fleet = fleet or Fleet(config, memory=keeping.history if keeping is not None else None)

@@ -45,6 +45,8 @@ class DrawnLines:
         #: Cells of the longest line that was drawn: measuring them all would cost more than drawing.
         self.widest = 0
         self._lines: list[str] = []
+        #: At how many cells lines are wrapped; `None` while they are cut.
+        self.wrap_at: int | None = None
         # Where the rows of each line end; nothing while lines are cut.
         self._ends: list[int] | None = None
         self._strips: dict[object, Strip] = {}
@@ -56,7 +58,7 @@ class DrawnLines:
 
     def take(self, lines: list[str], wrap_at: int | None) -> Size:
         """These lines from now on, wrapped at so many cells or cut; what they take, as far as it is known."""
-        self._lines = lines
+        self._lines, self.wrap_at = lines, wrap_at
         if wrap_at is None:
             self._ends = None
             return Size(self.widest, len(lines))
@@ -73,6 +75,10 @@ class DrawnLines:
         """The first row of a line."""
         return index if self._ends is None else self._ends[index - 1] if index else 0
 
+    def line_at(self, row: int) -> int:
+        """The line that a row belongs to."""
+        return row if self._ends is None else bisect_right(self._ends, row)
+
     def draw(
         self, rows: Iterable[int], sight: Sight, console: Console, marked: Callable[[int], Text] | None
     ) -> list[Strip]:
@@ -83,7 +89,7 @@ class DrawnLines:
         return [self._row(row, sight, console, marked) for row in rows]
 
     def _row(self, row: int, sight: Sight, console: Console, marked: Callable[[int], Text] | None) -> Strip:
-        index = row if self._ends is None else bisect_right(self._ends, row)
+        index = self.line_at(row)
         left = sight.left if self._ends is None else (row - self.row_of(index)) * sight.width
         below = index >= len(self._lines)
         if marked is not None and not below:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -58,6 +59,8 @@ class LogView(SearchedLog, can_focus=True):
         self.run: LogKey | None = None
         self._shown: RunSnapshot | None = None
         self._rows = DrawnLines()
+        # Whether it was scrolled sideways for a match.
+        self._shifted = False
         self._dirty = False
         self._jumping = False
         self._nothing = ""
@@ -114,6 +117,7 @@ class LogView(SearchedLog, can_focus=True):
     def toggle_wrap(self) -> None:
         self.wrap = not self.wrap
         self.tell()
+        self._flush()
 
     @property
     def title(self) -> str:
@@ -214,11 +218,42 @@ class LogView(SearchedLog, can_focus=True):
 
     def show_line(self, index: int) -> None:
         self._jump(self._rows.row_of(index) - self.size.height // 2)
+        self._show_column(index)
+
+    def _show_column(self, index: int) -> None:
+        """Where lines are cut, bring what is searched for in one into view."""
+        text = parse_line(self._lines[index])
+        at = text.plain.lower().find(self.search.lower()) if self.search and not self.wrap else -1
+        if at < 0:
+            return
+        width, left = self.scrollable_content_region.width, self.scroll_offset.x
+        begin, end = cell_len(text.plain[:at]), cell_len(text.plain[: at + len(self.search)])
+        if left <= begin and end <= left + width:
+            return
+        # Only lines that were drawn are measured, and nothing scrolls beyond the longest.
+        self._rows.widest = max(self._rows.widest, text.cell_len)
+        self.draw_now()
+        self._shift(0 if end <= width else begin - width // 2)
+
+    def _shift(self, column: int) -> None:
+        self._shifted = column > 0
+        self.scroll_to(x=max(0, column), animate=False, force=True, immediate=True)
+        self.refresh()
+
+    def _go_back_to(self, line: int) -> None:
+        """After another wrapping: the match, or the line that was uppermost."""
+        match = None if self._match is None else self._match - self._first
+        if match is not None and 0 <= match < len(self._lines):
+            self.show_line(match)
+        else:
+            self._jump(self._rows.row_of(line))
 
     def _set_follow(self, follow: bool) -> None:
         if follow != self.follow:
             self.follow = follow
             self.tell()
+            if follow and self._shifted:
+                self._shift(0)
         if self.reader is not None:
             if follow and self.reader.is_far:
                 self._match, self._dirty = None, True
@@ -257,9 +292,12 @@ class LogView(SearchedLog, can_focus=True):
         self._dirty = False
         self._lines = [] if self.reader is None else self.reader.buffer.lines()
         wrap_at = max(1, self.scrollable_content_region.width) if self.wrap else None
+        held = None if wrap_at == self._rows.wrap_at else self._rows.line_at(self.scroll_offset.y)
         extent = self._rows.take(self._lines, wrap_at)
         if not self._draw_end(extent):
             self._lay_out(extent)
+            if held is not None and not self.follow:
+                self._go_back_to(held)
         # Those that came late make up for it: a few may follow each other at once.
         interval = max(_DRAW_S, _APART * self._drawing_s)
         self._flush_at = max(self._flush_at, time.monotonic() - _AT_ONCE * interval) + interval
