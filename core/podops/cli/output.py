@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from podops.cli.columns import GAP, fit
 from podops.cli.streams import drop_stderr
 
 STATE_COLOURS = {
@@ -94,24 +95,22 @@ def table(
     state_column: int | None = None,
     dim: Sequence[bool] | None = None,
 ) -> str:
-    """Aligned columns. The last one is cut at the terminal's width, the others never; rows that are `dim` are old."""
+    """Aligned columns, no wider than the terminal; into a pipe everything stands whole. Rows that are `dim` are old."""
     cells = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
-    widths = [max([len(header), *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)]
-    room = _width() - sum(widths[:-1]) - 2 * (len(widths) - 1)
-    lines = ["  ".join(h.ljust(w) for h, w in zip(headers, widths, strict=True)).rstrip()]
+    widths = fit(headers, cells, _width())
+    lines = [GAP.join(_cut(headers[i], width).ljust(width) for i, width in widths.items()).rstrip()]
     for row, old in zip(cells, dim or [False] * len(cells), strict=True):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        padded[-1] = _cut(row[-1], max(10, room))
-        if state_column is not None and use_colour() and not old:
-            padded[state_column] = click.style(padded[state_column], fg=STATE_COLOURS.get(row[state_column]))
-        line = "  ".join(padded).rstrip()
+        shown = {i: _cut(row[i], width).ljust(width) for i, width in widths.items()}
+        if state_column in shown and use_colour() and not old:
+            shown[state_column] = click.style(shown[state_column], fg=STATE_COLOURS.get(row[state_column]))
+        line = GAP.join(shown.values()).rstrip()
         lines.append(click.style(line, dim=True) if old and use_colour() else line)
     return "\n".join(lines)
 
 
 def _width() -> int:
-    # Cut lines would spoil a pipe: only a terminal has a width.
-    return os.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    # Cut lines would spoil a pipe: only a terminal has a width, and not every one tells it.
+    return (os.get_terminal_size().columns if sys.stdout.isatty() else 0) or sys.maxsize
 
 
 def _cut(text: str, room: int) -> str:
