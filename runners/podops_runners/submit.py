@@ -299,9 +299,8 @@ def check_gpus(
         count = len(there) if request.get("all") else int(records.number(request.get("count")) or 0)
         lacking = []
     if lacking or count > len(there) or not count:
-        asked = (
-            "GPU {}".format(", ".join(str(index) for index in lacking)) if lacking else "{} GPUs".format(count or "all")
-        )
+        many = "1 GPU" if count == 1 else "{} GPUs".format(count or "all")
+        asked = "GPU {}".format(", ".join(str(index) for index in lacking)) if lacking else many
         have = "GPUs {}".format(", ".join(str(index) for index in sorted(there))) if there else "no GPU"
         raise SubmitError(
             protocol.E_NO_GPU,

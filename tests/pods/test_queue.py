@@ -126,6 +126,9 @@ def test_what_is_asked_for_can_never_be_is_refused_at_once(queue: Queue) -> None
     told = queue.ops("run", "submit", "--preset", "ok", "--gpus", "5", "--run-id", "r")
     assert (told.returncode, queue.file("r", ".").exists()) == (1, False)
     assert "5 GPUs asked for, but pod near has GPUs 0, 1, 2, 3" in told.stderr
+    queue.nvml.say("gpus 0")
+    told = queue.ops("run", "submit", "--preset", "ok", "--gpus", "1", "--run-id", "r")
+    assert "1 GPU asked for, but pod near has no GPU" in told.stderr
 
 
 def test_neither_a_failure_nor_a_hung_run_stops_what_comes_after_it(queue: Queue) -> None:
