@@ -121,9 +121,9 @@ class AfterScreen(ModalScreen[Parents | None]):
     ]
     CSS = """
     AfterScreen { align: center middle; }
-    AfterScreen #box { width: 76; max-width: 96%; height: auto; max-height: 80%; border: round $accent;
+    AfterScreen #box { width: 76; max-width: 96%; height: auto; max-height: 100%; border: round $accent;
         background: $surface; padding: 0 1; }
-    AfterScreen #parents { height: 12; }
+    AfterScreen #parents { height: 12; max-height: 70vh; }
     """
 
     def __init__(self, runs: Sequence[RunSnapshot], parents: Parents) -> None:

@@ -10,14 +10,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean
+from podops_tui.screens.low import LowScreen
+
+#: Below so many columns the button that ends runs has one word.
+_NARROW = 40
 
 
-class KillScreen(ModalScreen[bool]):
+class KillScreen(LowScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,n", "answer(False)", "No"),
         ("y", "answer(True)", "Yes"),
@@ -29,11 +32,14 @@ class KillScreen(ModalScreen[bool]):
     KillScreen { align: center middle; }
     KillScreen #box { width: 72; max-width: 96%; height: auto; max-height: 90%; border: round $error;
         background: $surface; padding: 1 2; }
-    KillScreen #names { height: auto; max-height: 12; }
+    KillScreen.low #box { max-height: 100%; padding: 0 1; }
+    KillScreen #body, KillScreen #names { height: auto; }
     KillScreen Static { height: auto; }
     KillScreen #how { margin: 1 0; }
+    KillScreen.low #how { margin: 1 0 0 0; }
     KillScreen Horizontal { height: auto; }
     KillScreen Button { margin-right: 2; }
+    KillScreen.low Button, KillScreen.narrow Button { min-width: 0; margin-right: 1; }
     """
 
     def __init__(self, runs: Sequence[RunSnapshot]) -> None:
@@ -45,14 +51,25 @@ class KillScreen(ModalScreen[bool]):
         box = Vertical(id="box")
         box.border_title = title
         with box:
-            yield VerticalScroll(Static(_names(self._runs)), id="names", can_focus=False)
-            yield Static(Text(how, "dim"), id="how")
+            with VerticalScroll(id="body", can_focus=False):
+                yield VerticalScroll(Static(_names(self._runs)), id="names", can_focus=False)
+                yield Static(Text(how, "dim"), id="how")
             with Horizontal():
                 yield Button("No (n)", id="no", variant="primary")
                 yield Button(f"{yes} (y)", id="yes", variant="error")
 
     def on_mount(self) -> None:
         self.query_one("#no").focus()
+
+    def fit(self, width: int, lines: int, low: bool) -> None:
+        body = max(0, lines - 1 if low else lines - 5)
+        self.query_one("#body").styles.max_height = body
+        self.query_one("#names").styles.max_height = max(min(body, 3), min(12, body - 4))
+        self.set_class(width < 2 * _NARROW, "narrow")
+        yes = _words(self._runs)[2]
+        self.query_one("#yes", Button).label = f"{yes if width >= _NARROW else yes.split()[0]} (y)"
+        for button in self.query(Button):
+            button.compact = low
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
@@ -62,7 +79,9 @@ class KillScreen(ModalScreen[bool]):
         self.query_one("#yes" if self.query_one("#no").has_focus else "#no").focus()
 
     def action_scroll(self, by: int) -> None:
-        self.query_one("#names").scroll_relative(y=by, animate=False)
+        names = self.query_one("#names")
+        at_edge = names.scroll_y >= names.max_scroll_y if by > 0 else names.scroll_y <= 0
+        (self.query_one("#body") if at_edge else names).scroll_relative(y=by, animate=False)
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)

@@ -10,25 +10,27 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from podops.config.model import ProjectConfig
 from podops.fleet.snapshot import FleetSnapshot, RunSnapshot
 from podops_tui.ansi import clean
+from podops_tui.screens.low import LowScreen
 from podops_tui.submission import room
 
 
-class MoveScreen(ModalScreen[str | None]):
+class MoveScreen(LowScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q", "dismiss", "Cancel")]
     CSS = """
     MoveScreen { align: center middle; }
     MoveScreen #box { width: 72; max-width: 96%; height: auto; max-height: 90%; border: round $accent;
         background: $surface; padding: 0 1; }
-    MoveScreen #names { height: auto; max-height: 8; margin-bottom: 1; }
+    MoveScreen.low #box { max-height: 100%; }
+    MoveScreen #names { height: auto; margin-bottom: 1; }
+    MoveScreen.low #names { margin-bottom: 0; }
     MoveScreen Static { height: auto; }
-    MoveScreen OptionList { height: auto; max-height: 12; border: none; padding: 0; }
+    MoveScreen OptionList { height: auto; border: none; padding: 0; }
     """
 
     def __init__(self, runs: Sequence[RunSnapshot], config: ProjectConfig, snapshot: FleetSnapshot) -> None:
@@ -48,6 +50,11 @@ class MoveScreen(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
+
+    def fit(self, width: int, lines: int, low: bool) -> None:
+        names = min(8, lines // 3)
+        self.query_one("#names").styles.max_height = names
+        self.query_one(OptionList).styles.max_height = max(1, min(12, lines - names - (not low)))
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:

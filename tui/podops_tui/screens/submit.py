@@ -22,6 +22,9 @@ from podops_tui.ansi import clean
 from podops_tui.screens.after import AfterField
 from podops_tui.submission import Prefilled, Submission, Typed, check, room, roomiest, told, typed_gpus
 
+#: Below so many columns the buttons leave out their keys, which the frame tells.
+_NARROW = 72
+
 
 class Tick(Checkbox):
     """Textual's own shows its cross also when off, in another colour; on few colours nobody could tell."""
@@ -43,8 +46,9 @@ class SubmitScreen(ModalScreen[Submission | None]):
     ]
     CSS = """
     SubmitScreen { align: center middle; }
-    SubmitScreen #box { width: 96%; max-width: 120; height: 96%; max-height: 36; border: round $accent;
+    SubmitScreen #box { width: 96%; max-width: 120; height: 96%; max-height: 36; min-height: 6; border: round $accent;
         background: $surface; padding: 0 1; }
+    SubmitScreen #form { height: 1fr; }
     SubmitScreen #choices { height: 2fr; min-height: 4; }
     SubmitScreen OptionList { width: 1fr; height: 1fr; border: round $surface-lighten-2; }
     SubmitScreen OptionList:focus { border: round $accent; }
@@ -57,7 +61,9 @@ class SubmitScreen(ModalScreen[Submission | None]):
     SubmitScreen #after { width: 1fr; }
     SubmitScreen #hold { width: auto; margin-left: 2; }
     SubmitScreen #buttons { height: 1; }
+    SubmitScreen #force { width: 1fr; }
     SubmitScreen Button { margin-right: 2; }
+    SubmitScreen.narrow Button { min-width: 0; margin-right: 1; }
     SubmitScreen Checkbox { border: none; padding: 0; background: transparent; }
     """
 
@@ -76,31 +82,32 @@ class SubmitScreen(ModalScreen[Submission | None]):
         box.border_title = "Submit a run"
         box.border_subtitle = "tab next field · ctrl+s submits · esc cancels"
         with box:
-            with Horizontal(id="choices"):
-                yield _titled(OptionList(*self._presets(), id="preset"), "Preset")
-                yield _titled(OptionList(*self._pods(), id="pod"), "Pod")
-            with Horizontal(classes="line"):
-                yield Label("overrides")
-                yield Input(given.overrides, id="overrides", placeholder="key=value key='two words'", compact=True)
-            with Horizontal(classes="line"):
-                yield Label("gpus")
-                yield Input(given.gpus, id="gpus", placeholder="preset", compact=True)
-                yield Label("priority")
-                yield Input(given.priority, id="priority", placeholder="preset", compact=True)
-                yield Label("start")
-                yield Input(id="start", placeholder="now; 2h or 22:30", compact=True)
-            with Horizontal(classes="line"):
-                yield Label("after")
-                yield AfterField(self._to_come_after, id="after")
-                yield Tick("hold in the queue", id="hold", compact=True)
-            with Horizontal(classes="line"):
-                yield Label("run id")
-                yield Input(id="run-id", placeholder="made from the time", compact=True)
-                yield Label("tags")
-                yield Input(given.tags, id="tags", placeholder="a b", compact=True)
-            plan = VerticalScroll(Static(id="plan"), id="plan-box", can_focus=False)
-            plan.border_title = "Will run"
-            yield plan
+            with VerticalScroll(id="form", can_focus=False):
+                with Horizontal(id="choices"):
+                    yield _titled(OptionList(*self._presets(), id="preset"), "Preset")
+                    yield _titled(OptionList(*self._pods(), id="pod"), "Pod")
+                with Horizontal(classes="line"):
+                    yield Label("overrides")
+                    yield Input(given.overrides, id="overrides", placeholder="key=value key='two words'", compact=True)
+                with Horizontal(classes="line"):
+                    yield Label("gpus")
+                    yield Input(given.gpus, id="gpus", placeholder="preset", compact=True)
+                    yield Label("priority")
+                    yield Input(given.priority, id="priority", placeholder="preset", compact=True)
+                    yield Label("start")
+                    yield Input(id="start", placeholder="now; 2h or 22:30", compact=True)
+                with Horizontal(classes="line"):
+                    yield Label("after")
+                    yield AfterField(self._to_come_after, id="after")
+                    yield Tick("hold in the queue", id="hold", compact=True)
+                with Horizontal(classes="line"):
+                    yield Label("run id")
+                    yield Input(id="run-id", placeholder="made from the time", compact=True)
+                    yield Label("tags")
+                    yield Input(given.tags, id="tags", placeholder="a b", compact=True)
+                plan = VerticalScroll(Static(id="plan"), id="plan-box", can_focus=False)
+                plan.border_title = "Will run"
+                yield plan
             with Horizontal(id="buttons"):
                 yield Button("Submit (ctrl+s)", id="submit", variant="success", compact=True)
                 yield Button("Cancel (esc)", id="cancel", compact=True)
@@ -111,6 +118,13 @@ class SubmitScreen(ModalScreen[Submission | None]):
         self._choose("pod", self._prefilled.pod or roomiest(self._snapshot()))
         self.query_one("#preset").focus()
         self._check()
+
+    def on_resize(self) -> None:
+        narrow = self.size.width < _NARROW
+        self.set_class(narrow, "narrow")
+        self.query_one("#submit", Button).label = "Submit" if narrow else "Submit (ctrl+s)"
+        self.query_one("#cancel", Button).label = "Cancel" if narrow else "Cancel (esc)"
+        self.query_one("#force", Checkbox).label = "force" if narrow else "force over an existing id"
 
     def show_snapshot(self, snapshot: FleetSnapshot) -> None:
         """Tell anew what is free."""

@@ -1,0 +1,84 @@
+"""The app on terminals with few lines and columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.widget import Widget
+from textual.widgets import Button, Input, OptionList
+
+from podops_tui.app import OpsApp
+from podops_tui.screens.passphrase import PassphraseScreen
+from tests.terminal.recorded_fleet import CONFIG, recorded
+from tests.terminal.recorded_queue import recorded_busy
+from tests.terminal.test_app_pilot import drawn, until_drawn
+
+SMALL = [(40, 6), (40, 10), (40, 12), (80, 12), (80, 24)]
+
+
+def whole(*widgets: Widget) -> bool:
+    return all(map(_is_whole, widgets))
+
+
+def _is_whole(widget: Widget) -> bool:
+    """Whether nothing of `widget` is cut off by the screen or by what it lies in."""
+    region = widget.region
+    around = [one.content_region for one in widget.ancestors if isinstance(one, Widget)]
+    return region.area > 0 and all(one.contains_region(region) for one in [*around, widget.screen.region])
+
+
+@pytest.mark.parametrize("size", [(30, 10), *SMALL])
+@pytest.mark.parametrize("marked", [0, 3])
+async def test_the_answers_to_whether_runs_shall_end_are_never_out_of_sight(size: tuple[int, int], marked: int) -> None:
+    fleet, typed = recorded()
+    app = OpsApp(CONFIG, fleet=typed)
+    async with app.run_test(size=size) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press(*["space"] * marked, "x")
+        shown = await until_drawn(pilot, app, "No (n)")
+        assert whole(*app.screen.query(Button)), shown
+        assert "(y)" in shown and app.screen.query_one("#no").has_focus
+        if marked and size[1] < 12:
+            await pilot.press(*["j"] * 20)
+            assert "SIGKILL" in await until_drawn(pilot, app, "SIGKILL") and "(y)" in drawn(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert not fleet.done
+
+
+async def test_at_40_columns_the_button_that_ends_a_run_says_so() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(40, 12)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("x")
+        await until_drawn(pilot, app, "End the run (y)")
+
+
+@pytest.mark.parametrize("size", SMALL)
+async def test_what_is_chosen_or_typed_in_a_question_is_in_sight(size: tuple[int, int]) -> None:
+    app = OpsApp(CONFIG, fleet=recorded_busy()[1])
+    async with app.run_test(size=size) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("home", "M")
+        await until_drawn(pilot, app, "Move this")
+        assert whole(app.screen.query_one(OptionList)), drawn(app)
+        await pilot.press("escape", "s")
+        await until_drawn(pilot, app, "Submit a run")
+        await pilot.pause()
+        assert whole(*app.screen.query("#submit, #cancel, #force")), drawn(app)
+        app.screen.query_one("#after").focus()
+        await pilot.press("enter")
+        await until_drawn(pilot, app, "AFTER ITS")
+        assert whole(app.screen.query_one("#parents")), drawn(app)
+
+
+@pytest.mark.parametrize("size", SMALL)
+async def test_a_passphrase_is_typed_where_one_sees_it(size: tuple[int, int]) -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=size) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        key = Path("/home/somebody/with/a/long/name/.ssh/keys/of/all/the/pods/id_ed25519")
+        await app.push_screen(PassphraseScreen(key, again=True))
+        await until_drawn(pilot, app, "That did not")
+        assert whole(app.screen.query_one(Input)), drawn(app)
