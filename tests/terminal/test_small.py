@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,34 @@ async def test_a_passphrase_is_typed_where_one_sees_it(size: tuple[int, int]) ->
         await app.push_screen(PassphraseScreen(key, again=True))
         await until_drawn(pilot, app, "That did not")
         assert whole(app.screen.query_one(Input)), drawn(app)
+
+
+@pytest.mark.parametrize("size", [(40, 8), (40, 10), (40, 12), (80, 12), (80, 14)])
+async def test_what_is_looked_for_is_in_sight_while_it_is_typed(size: tuple[int, int]) -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=size) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("slash", *"oom")
+        await until_drawn(pilot, app, "Runs 1/4")
+        assert whole(app.screen.query_one("#filter", Input), app.screen.query_one("#runs")), drawn(app)
+        assert not app.screen.max_scroll_y
+        await pilot.press("enter", "escape", "3")
+        await until_drawn(pilot, app, "loss 0.52")
+        await pilot.press("slash", *"loss")
+        await pilot.pause()
+        assert whole(app.screen.query_one("#search", Input)), drawn(app)
+        await pilot.press("enter")
+        await until_drawn(pilot, app, "held still")
+        await pilot.press("escape", "2")
+        await until_drawn(pilot, app, "2 Runs 4/4")
+        await pilot.press("enter", "slash", *"loss")
+        await pilot.pause()
+        assert whole(app.screen.query_one("#search", Input)), drawn(app)
+
+
+async def test_at_40_columns_a_run_tells_its_time() -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(40, 24)) as pilot:
+        rows = (await until_drawn(pilot, app, "2 Runs")).splitlines()
+        times = [row for row in rows if "succeeded" in row or "running" in row]
+        assert times and all(re.search(r" \d+[smhd]", row) for row in times), rows

@@ -18,12 +18,17 @@ from podops_tui.widgets.run_panes import RunPanes
 from podops_tui.widgets.runs_table import RunsTable, run_key
 from podops_tui.widgets.source_lines import SourceLines
 
+#: Below so many lines the runs and the panes of one have no room beside each other.
+_LOW = 15
+
 
 class FleetScreen(LiveScreen, LogActions):
     CSS = """
     PodsTable { height: auto; border: round $surface-lighten-2; }
-    RunsTable { min-height: 5; border: round $surface-lighten-2; }
+    RunsTable { border: round $surface-lighten-2; }
     PodsTable:focus, RunsTable:focus { border: round $accent; }
+    PodsTable.away, RunsTable.away { min-height: 0; border: none; }
+    RunPanes.away { height: 0; }
     #filter { display: none; height: 1; border: none; padding: 0 1; }
     #filter.open { display: block; }
     """
@@ -112,6 +117,7 @@ class FleetScreen(LiveScreen, LogActions):
         self.query_one(RunPanes).show_run(self.ops.fleet, self.selected_pod, self.selected_run)
 
     def on_descendant_focus(self) -> None:
+        self._fit()
         self._show_selected()
 
     @on(Input.Changed, "#filter")
@@ -129,6 +135,7 @@ class FleetScreen(LiveScreen, LogActions):
             return
         self.query_one("#filter").add_class("open")
         self.query_one("#filter").focus()
+        self._fit()
 
     def op_mark(self) -> None:
         self.query_one(RunsTable).mark()
@@ -163,12 +170,31 @@ class FleetScreen(LiveScreen, LogActions):
         box = self.query_one("#filter", Input)
         box.value = ""
         box.remove_class("open")
+        self._fit()
 
     def _fit(self) -> None:
         """Pods take what they need, up to a quarter of the screen, and runs up to half of what is left."""
         pods, runs = self.query_one(PodsTable), self.query_one(RunsTable)
+        if self._fit_low(pods, runs):
+            return
         height = min(max(1, len(pods.items)) + 3, max(5, self.size.height // 4))
         pods.styles.height = height
         pods.tell_hidden(height - 3)
         # One line is the footer's. A filter leaves the height as it is: nothing should jump while one types.
         runs.styles.height = max(5, min(runs.known + 3, (self.size.height - height - self._source_rows - 1) // 2))
+
+    def _fit_low(self, pods: PodsTable, runs: RunsTable) -> bool:
+        """Show either the lists or the pane that has the focus, if there are lines for no more."""
+        panes = self.query_one(RunPanes)
+        low = self.size.height < _LOW
+        away = low and panes.has_focus_within
+        panes.set_class(low and not away, "away")
+        left = self.size.height - 1 - self._source_rows - self.query_one("#filter").has_class("open")
+        no_pods = away or (low and left < 8 and not pods.has_focus)
+        pods.set_class(no_pods, "away")
+        runs.set_class(away, "away")
+        if low:
+            pods.styles.height = height = 0 if no_pods else 4
+            runs.styles.height = 0 if away else max(3, left - height)
+            pods.tell_hidden(1)
+        return low
