@@ -31,6 +31,9 @@ _BESIDE_WIDE, _BESIDE, _BESIDE_NARROW = 89, 48, 26
 #: A name gets so many cells, if it needs them.
 _NAME_LEAST, _NAME_MOST = 18, 40
 
+#: What a row needs beside the name at least: state and time, and a cell that says when more follows.
+_BESIDE_LEAST = 22
+
 #: Below this width a run's pod is left out.
 _NARROW = 64
 
@@ -141,7 +144,8 @@ def _queue_order(run: RunSnapshot) -> tuple[int, str, float]:
 def _name_width(width: int, longest: int) -> int:
     """What the longest name needs, as far as there is room for it."""
     beside = _BESIDE_WIDE if _is_wide(width, longest) else _BESIDE if width >= _NARROW else _BESIDE_NARROW
-    return max(_NAME_LEAST, min(_NAME_MOST, longest, width - beside))
+    least = min(_NAME_LEAST, max(8, width - _BESIDE_LEAST))
+    return max(least, min(_NAME_MOST, longest, width - beside))
 
 
 def _is_wide(width: int, longest: int) -> bool:
