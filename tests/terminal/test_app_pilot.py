@@ -182,6 +182,21 @@ async def test_every_pane_of_a_run_shows_what_its_pod_has_recorded() -> None:
             await until_drawn(pilot, app, text)
 
 
+async def test_of_a_run_that_has_ended_nothing_more_is_waited_for() -> None:
+    fleet, typed = recorded()
+    del fleet.files["metrics.jsonl"]
+    app = OpsApp(CONFIG, fleet=typed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_drawn(pilot, app, "3 Log · following ─")
+        await pilot.press("m")
+        await until_drawn(pilot, app, "no metrics yet")
+        await pilot.press("escape", "slash", *"succeeded", "enter")
+        await until_drawn(pilot, app, "3 Log ─")
+        await pilot.press("m")
+        shown = await until_drawn(pilot, app, "the run has written no metrics ")
+        assert "metrics yet" not in shown
+
+
 async def test_a_run_opens_on_the_whole_screen_with_its_command() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(160, 40)) as pilot:

@@ -197,7 +197,7 @@ class RunScreen(LiveScreen, LogActions):
     async def _read_metrics(self) -> None:
         if self._metrics is not None:
             self._series.feed(await self._metrics.more())
-        self.query_one(MetricsPane).show_series(self._series)
+        self.query_one(MetricsPane).show_series(self._series, ended=self._run.ended)
 
     async def _read_config(self) -> None:
         run = self._run

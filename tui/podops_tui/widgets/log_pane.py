@@ -36,6 +36,7 @@ class LogPane(Vertical):
         # That the pod does not tell the log now, and why.
         self._away = ""
         self._told = ("", "")
+        self._ended = False
 
     def compose(self) -> ComposeResult:
         yield LogView(id="log-view")
@@ -50,6 +51,7 @@ class LogPane(Vertical):
 
     def show_run(self, fleet: Fleet, run: RunSnapshot | None) -> None:
         self.view.show_run(fleet, run)
+        self._ended = run is not None and run.ended
         pod = None if run is None else fleet.snapshot.pods.get(run.pod)
         self._away = "" if pod is None or pod.state == "live" else f" · pod is {pod.state}"
         self._title()
@@ -82,7 +84,11 @@ class LogPane(Vertical):
 
     @on(LogView.Changed)
     def _title(self) -> None:
-        told = (f"{self._number} {clean(self.view.title)}{self._away}", self.view.trouble[:200] or self._others)
+        title = self.view.title
+        if self._ended and self.view.follow:
+            # Nothing comes any more.
+            title = title.replace(" · following", "", 1)
+        told = (f"{self._number} {clean(title)}{self._away}", self.view.trouble[:200] or self._others)
         # To set the same again would draw the whole pane anew.
         if told != self._told:
             self._told = told

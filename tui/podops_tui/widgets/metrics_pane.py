@@ -51,9 +51,9 @@ class MetricsPane(Vertical):
         yield MetricsTable(id="metric-list")
         yield Static(id="plot")
 
-    def show_series(self, series: MetricsSeries) -> None:
+    def show_series(self, series: MetricsSeries, *, ended: bool) -> None:
         """Draw what there is, the loss selected first."""
-        self._said = "the run has written no metrics yet"
+        self._said = "the run has written no metrics" + ("" if ended else " yet")
         table = self.query_one(MetricsTable)
         names = sorted(series.points, key=lambda name: (name != "loss", "loss" not in name, name))
         table.show([(name, series.points[name]) for name in names])
