@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import os
 import pty
 import re
@@ -35,10 +34,10 @@ _STAMP = re.compile(rb"(?<!\d)\d{19}(?!\d)")
 
 async def measure(world: World) -> list[Row]:
     in_pane, ours, theirs = list[float](), list[float](), list[float]()
-    noted = world.root / "in-pane.json"
+    noted = world.root / "in-pane"
     for turn in range(_TURNS):
         ours += await _ages(world, f"stamps-app-{turn}", _app(world, noted))
-        in_pane += json.loads(noted.read_text())
+        in_pane += map(float, noted.read_text().split())
         run_id = f"stamps-tail-{turn}"
         theirs += await _ages(world, run_id, _tail(world, run_id))
     instead = "`ssh pod tail -F`, on the terminal"
