@@ -193,27 +193,17 @@ class Scanner:
             state=state,
             reason=reason,
             owned=seen.own_machine,
-            heartbeat_line=line,
-            heartbeat_time=beat_time,
-            heartbeat_age_s=None if beat_time is None else max(0.0, now - beat_time),
-            phase=beat.get("phase", "") if active else "",
-            stalled=beat.get("stalled") == "1" and active,
-            step=whole(beat.get("step")),
-            total_steps=whole(beat.get("total")),
-            total_is_part=beat.get("part") == "1",
-            left_s=number(beat.get("left")) if active else None,
             problems=problems,
+            **_told_by(line, beat, None if beat_time is None else max(0.0, now - beat_time), active),
         )
+        wire["heartbeat_time"] = beat_time
         if active and wire["elapsed_s"] is None and wire["started_at"] is not None:
             wire["elapsed_s"] = max(0.0, now - wire["started_at"])
-        if wire["left_s"] is not None:
-            wire["left_s"] = max(0.0, wire["left_s"] - (wire["heartbeat_age_s"] or 0.0))
         if wire["phase"] in ("loading", "unhealthy") and beat.get("health"):
             wire["detail"] = "its health check says: " + beat["health"].replace("_", " ")
         if state not in states.ENDED:
-            age = 0.0 if beat_time is None else max(0.0, now - beat_time)
-            told = queue_view.attempts(run, facts.attempts_max, wire["attempt"], beat if active else {}, age)
-            wire.update(told)
+            age = wire["heartbeat_age_s"] or 0.0
+            wire.update(queue_view.attempts(run, facts.attempts_max, wire["attempt"], beat if active else {}, age))
         if state in (states.QUEUED, states.HELD):
             wire.update(self._queue.of(run, spec or {}, state, self._machine, now))
         elif state == states.LOST:
@@ -312,6 +302,21 @@ def _looks_like_a_run(path: str) -> bool:
 def _taken_heartbeat(descriptor: int, _size: int, _before: Optional[Heartbeat]) -> Heartbeat:
     line = os.pread(descriptor, 2000, 0).decode("utf-8", "replace").strip()
     return line, parse_heartbeat(line)
+
+
+def _told_by(line: str, beat: Dict[str, str], age_s: Optional[float], active: bool) -> Dict[str, Any]:
+    """What the heartbeat says of a run: `beat` is its `line` in parts, of an age in seconds."""
+    left = number(beat.get("left")) if active else None
+    return {
+        "heartbeat_line": line,
+        "heartbeat_age_s": age_s,
+        "phase": beat.get("phase", "") if active else "",
+        "stalled": beat.get("stalled") == "1" and active,
+        "step": whole(beat.get("step")),
+        "total_steps": whole(beat.get("total")),
+        "total_is_part": beat.get("part") == "1",
+        "left_s": None if left is None else max(0.0, left - (age_s or 0.0)),
+    }
 
 
 def _log(path: str, now: float) -> Dict[str, Any]:
