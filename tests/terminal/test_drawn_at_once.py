@@ -22,7 +22,7 @@ from tests.pods.loopback import wait_for
 from tests.terminal.recorded_fleet import CONFIG
 from tests.terminal.terminal import Terminal
 from tests.terminal.test_app_pilot import drawn, until_drawn
-from tests.terminal.typed_log import TypedLog, fleet_with
+from tests.terminal.typed_log import TypedLog
 
 SIZES = [(80, 24), (200, 60)]
 
@@ -30,16 +30,6 @@ Written = list[tuple[Region, str]]
 
 #: Writes what stands in a file that a test appends to, each piece the moment it comes.
 COPY = "import sys\nfor line in iter(sys.stdin.readline, ''): sys.stdout.write(line); sys.stdout.flush()"
-
-
-@pytest.fixture
-def log() -> TypedLog:
-    return TypedLog()
-
-
-@pytest.fixture
-def fleet(log: TypedLog, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    return fleet_with(log, monkeypatch)
 
 
 @pytest.fixture

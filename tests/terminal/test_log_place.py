@@ -9,7 +9,7 @@ from podops_tui.app import OpsApp
 from podops_tui.colours import ANSI
 from tests.terminal.recorded_fleet import CONFIG
 from tests.terminal.test_app_pilot import drawn, until_drawn
-from tests.terminal.typed_log import TypedLog, fleet_with
+from tests.terminal.typed_log import TypedLog
 
 
 @pytest.fixture
@@ -19,11 +19,6 @@ def log() -> TypedLog:
         # As wide as two or three rows.
         found.type(f"line {number:03} " + "x" * (100 + number % 3 * 60) + f" end {number:03}")
     return found
-
-
-@pytest.fixture
-def fleet(log: TypedLog, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    return fleet_with(log, monkeypatch)
 
 
 async def test_a_log_that_is_held_still_keeps_its_first_line_when_lines_are_wrapped_and_cut_again(fleet: Fleet) -> None:

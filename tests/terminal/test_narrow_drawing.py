@@ -22,17 +22,7 @@ from podops_tui.widgets.log_view import LogView
 from podops_tui.widgets.row_list import RowList
 from tests.terminal.recorded_fleet import CONFIG
 from tests.terminal.test_app_pilot import drawn, until_drawn
-from tests.terminal.typed_log import TypedLog, fleet_with
-
-
-@pytest.fixture
-def log() -> TypedLog:
-    return TypedLog()
-
-
-@pytest.fixture
-def fleet(log: TypedLog, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    return fleet_with(log, monkeypatch)
+from tests.terminal.typed_log import TypedLog
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ async def test_at_40_columns_the_button_that_ends_a_run_says_so() -> None:
     async with app.run_test(size=(40, 12)) as pilot:
         await until_drawn(pilot, app, "2 Runs")
         await pilot.press("x")
-        await until_drawn(pilot, app, "End the run (y)")
+        assert "No (n)" in await until_drawn(pilot, app, "End the run (y)")
 
 
 @pytest.mark.parametrize("size", SMALL)
