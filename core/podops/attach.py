@@ -28,7 +28,10 @@ def attach_argv(pod: PodConfig, session: str | None, socket: str, *, nested: boo
     # The status line belongs to the session: a `set-option` that follows `attach-session` means the one attached to.
     status = ["set-option", "status-right", f" {leave_keys(nested)} comes back to ops "]
     length = ["set-option", "status-right-length", "60"]
-    tmux = ["tmux", "-u", "-L", socket, "attach-session", "-t", f"={session}", ";", *length, ";", *status]
+    # tmux shows ten columns of a name, the same ones for every run; with more, how to come back needs 80 beside it.
+    name = ["set-option", "status-left-length", "40"]
+    options = [";", *name, ";", *length, ";", *status]
+    tmux = ["tmux", "-u", "-L", socket, "attach-session", "-t", f"={session}", *options]
     if pod.local:
         return ["env", "-u", "TMUX", *tmux]
     shell = ["sh", "-c", _KNOWN_TERM + shlex.join(tmux)]

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+from podops.fleet.snapshot import GpuReport, PodSnapshot, RunSnapshot
 from podops.plan import SubmitPlan
 from podops_runners.order import Gpus, Want, decide
 
@@ -22,10 +22,10 @@ class Forecast:
 
 def forecast(plan: SubmitPlan, pod: PodSnapshot, busy_memory_bytes: int) -> Forecast:
     """What would become of `plan` on `pod`, which is live."""
+    if why := lacking(plan, pod.gpus):
+        return Forecast("refused", why)
     wanted = _asked(plan.run_id, plan.spec.get("gpus"))
     gpus = _seen(pod, busy_memory_bytes)
-    if lacking := _lacking(wanted, gpus):
-        return Forecast("refused", lacking)
     place = plan.spec.get("queue") or {}
     if place.get("hold"):
         return Forecast("wait", "held until it is released")
@@ -42,9 +42,11 @@ def forecast(plan: SubmitPlan, pod: PodSnapshot, busy_memory_bytes: int) -> Fore
     return Forecast("now") if decision.gpus is not None else Forecast("wait", decision.why)
 
 
-def _lacking(wanted: Want, gpus: Gpus) -> str:
+def lacking(plan: SubmitPlan, there: GpuReport) -> str:
+    """Which of the GPUs of `plan` a pod with these can never give; empty when it has them."""
+    wanted = _asked(plan.run_id, plan.spec.get("gpus"))
     if wanted.number or wanted.every or wanted.indices:
-        alone = decide([wanted], Gpus(gpus.every))[0]
+        alone = decide([wanted], Gpus(frozenset(gpu.index for gpu in there.gpus)))[0]
         return alone.why if alone.gpus is None else ""
     return ""
 

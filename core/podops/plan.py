@@ -7,13 +7,15 @@ import posixpath
 import shlex
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from podops.config.model import GpuRequest, PodConfig, PresetConfig, ProjectConfig, ServiceConfig
 from podops.config.reader import nearest
 from podops.errors import NotFoundError, PodopsError, UsageError
+from podops.kinds.epochs import epochs_in
+from podops.kinds.near_miss import near_miss
 from podops.kinds.overrides import parse_overrides
 from podops.kinds.registry import KindInput, KindOutput, kind_of
 from podops_runners.command_script import python_literal, torchrun
@@ -89,7 +91,18 @@ def plan_submit(
         command=shown_command(output.parts, run_dir, name, spec["gpus"]),
         workdir=output.workdir,
         spec=spec,
+        warnings=_mistyped(chosen, parsed),
     )
+
+
+def _mistyped(preset: PresetConfig, typed: Collection[str]) -> tuple[str, ...]:
+    """What is probably not meant as it was typed; it is passed on all the same."""
+    args = preset.options.get("args")
+    known = [*preset.overrides, *(args if isinstance(args, dict) else ())]
+    # Where the kind has `args`, a dash and an underscore are the same.
+    same = "args" in kind_of(preset.kind).options
+    meant = [(key, near_miss(key.replace("-", "_") if same else key, known)) for key in typed if key not in known]
+    return tuple(f"preset {preset.name} has no {key!r}; did you mean {name!r}?" for key, name in meant if name)
 
 
 def override_fault(config: ProjectConfig, preset: str, text: str) -> str | None:
@@ -188,7 +201,7 @@ def _spec(
         "workdir": output.workdir,
         "env": _environment(config) | dict(preset.env),
         "config": output.config,
-        "derived": dict(output.derived or {}),
+        "derived": _derived(output),
         "policies": _policies(preset, service),
         "env_files": [*config.storage.env_files, *preset.env_files],
         "resume": preset.resume,
@@ -207,6 +220,12 @@ def _spec(
         "client": socket.gethostname(),
         "created_at": _now(),
     }
+
+
+def _derived(output: KindOutput) -> dict[str, Any]:
+    """What the kind made of the preset, and what stands in the command."""
+    epochs = epochs_in(output.parts)
+    return dict(output.derived or {}) | ({} if epochs is None else {"total_epochs": epochs})
 
 
 def _now() -> str:

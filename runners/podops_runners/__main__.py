@@ -1,7 +1,8 @@
 """`python3 podops.pyz link | search | agent | supervise DIR [TOKEN] | kill DIR`: the pod side's entry points."""
 
 import sys
-from typing import List
+
+from podops_runners.typed import List
 
 
 def main(arguments: List[str]) -> int:

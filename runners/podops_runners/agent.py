@@ -9,12 +9,12 @@ to a process for each outputs root, as one that hangs must hold up no other.
 import os
 import signal
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
 
 from podops_runners import agent_process, apart, machine, process, program, queue_gate, records, run_queue
 from podops_runners.gpu import GpuSource
 from podops_runners.inotify import FileWatch
 from podops_runners.root_keeper import RootKeeper
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional
 
 #: Between two looks while anything runs or waits, and while nothing does, seconds.
 _LOOK_S, _IDLE_LOOK_S = 2.0, 10.0
@@ -126,6 +126,7 @@ class Agent:
             deadline = time.monotonic() + (_LOOK_S if busy_at > time.monotonic() - _LOOK_S else _IDLE_LOOK_S)
             while time.monotonic() < deadline and _mark(path) == mark:
                 watch.wait(deadline - time.monotonic())
+                watch.forget()
 
     def look(self) -> bool:
         """One look at every root, and the start of what can start; whether there is anything to look after.

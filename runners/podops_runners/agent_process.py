@@ -4,9 +4,9 @@ import os
 import signal
 import time
 import zlib
-from typing import Any, Dict, List, Optional
 
 from podops_runners import machine, process, program, queue_gate, records
+from podops_runners.typed import Any, Dict, List, Optional
 
 LOCK = "agent"
 RECORD = "agent.json"

@@ -9,9 +9,9 @@ import json
 import os
 import re
 import time
-from typing import Any, Callable, Dict, Optional
 
 from podops_runners import machine
+from podops_runners.typed import Any, Callable, Dict, Optional
 
 #: An answer older than this is forgotten, seconds; a client asks again within a minute.
 KEEP_S = 86400.0

@@ -7,7 +7,8 @@ import json
 import os
 import select
 import time
-from typing import Any, Callable, Dict, List, Optional
+
+from podops_runners.typed import Any, Callable, Dict, List, Optional
 
 #: Descriptors above this are not looked for when a new process closes what is not its own.
 _MOST_DESCRIPTORS = 4096

@@ -3,11 +3,11 @@
 import os
 import signal
 import time
-from typing import List, Optional
 
 from podops_runners import end_facts
 from podops_runners.rundir import RunDir
 from podops_runners.signal_inbox import SignalInbox
+from podops_runners.typed import List, Optional
 from podops_runners.verdict import Verdict, cancelled
 
 SENT_SIGTERM = "the supervisor was sent SIGTERM"

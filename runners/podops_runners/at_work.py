@@ -8,10 +8,10 @@ import os
 import signal
 import time
 import zlib
-from typing import Any, Dict, List, Optional, Tuple
 
 from podops_runners import gpu_claims, machine, process, records, states
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, List, Optional, Tuple
 
 _PREFIX, _KILL = "at-work-", "end-of-"
 

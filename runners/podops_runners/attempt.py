@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
 from podops_runners import at_work, cgroup, end_facts, log_limit, process, states
 from podops_runners.asked_to_stop import CTRL_C, SENT_SIGTERM, with_the_child
@@ -20,6 +19,7 @@ from podops_runners.service import HealthProbe
 from podops_runners.shim import AdoptedChild, Beginning, Child
 from podops_runners.signal_inbox import SignalInbox
 from podops_runners.stop import GracefulStop
+from podops_runners.typed import Any, Callable, Dict, List, NamedTuple, Optional, Set, Union
 
 #: How long we sleep at most between two looks at log, kill request and clock, seconds.
 _TICK_S, _KILL_LOOK_S, _SERVICE_LOOK_S = 0.25, 1.0, 1.0
@@ -34,6 +34,9 @@ _WARN_AT = 0.8
 
 #: How long the end of an attempt waits for a volume that has gone, seconds.
 _VOLUME_S = 24 * 3600.0
+
+#: The pace of a run is none before that, seconds.
+_SETTLED_S = 5.0
 
 
 class Ended(NamedTuple):
@@ -77,12 +80,14 @@ class Attempt:
         # What ran before an adoption counts towards the timeout. The clock on the wall could be set meanwhile.
         before = process.age_s(child.identity) if child.adopted and child.identity else 0.0
         self._clock = time.monotonic() - before
-        self._output = Output(run, spec, child.beginning.log_start, journal.keep_here, child.adopted)
+        told = _last_beat(run) if child.adopted else None
+        self._output = Output(run, spec, child.beginning.log_start, journal.keep_here, told)
         self._stop: Optional[GracefulStop] = None
         self._cause: Optional[str] = None
         self._detail = ""
         self._stalled = False
         self._nan_told = False
+        self._progress_told: Set[str] = set()
         self._breaker = breaker
         frees = policies.max_log_bytes and not breaker
         self._guard = LogGuard(run.stdout_log, policies.max_log_bytes or 0) if frees else None
@@ -90,7 +95,7 @@ class Attempt:
         self._freed_to = 0
         self._phase = ""
         if spec.get("service"):
-            self._phase = (_last_phase(run) if child.adopted else "") or "loading"
+            self._phase = _last_phase(told or {}) or "loading"
         self._probe: Optional[HealthProbe] = None
         self._bad_probes, self._unwell = 0, ""
         self._interval = number(spec.get("watch_interval_s")) or 20.0
@@ -167,6 +172,7 @@ class Attempt:
             self._journal.catch_up()
         self._enforce_time(now)
         self._watch_loss(now)
+        self._watch_progress(now)
         if self._phase and not self._stop:
             self._probe_service(now)
         if now >= self._next_beat:
@@ -232,6 +238,17 @@ class Attempt:
         self._next_beat = 0.0
         if self._policies.on_nan == "stop":
             self._begin_stop("nan_loss", self._policies.grace_s, now, self._output.nan_loss)
+
+    def _watch_progress(self, now: float) -> None:
+        """Tell at once, and once, of how many steps it has, that these are a part of it, and when its end is known."""
+        output = self._output
+        ends = now - self._clock > _SETTLED_S and output.left_s is not None
+        news = {
+            name for name, is_so in (("total", output.total), ("part", output.total_is_part), ("end", ends)) if is_so
+        }
+        if not news <= self._progress_told:
+            self._progress_told |= news
+            self._next_beat = 0.0
 
     def _watch_log_size(self, guard: LogGuard, now: float) -> None:
         """Free the middle of a log that takes more space than it may; where that cannot be, the run ends."""
@@ -312,15 +329,12 @@ class Attempt:
             "interval": self._interval,
             "log_bytes": self._output.offset,
             "log_age": round(time.monotonic() - self._output.active_at, 1),
-            "step": self._output.step,
-            "total": self._output.total,
-            "part": 1 if self._output.total_is_part else None,
-            "left": None if left is None else round(left),
             "phase": self._phase or None,
             "health": self._unwell.replace(" ", "_") or None,
             "stalled": 1 if self._stalled else None,
             "nan": 1 if self._nan_told else None,
         }  # type: Dict[str, Any]
+        facts.update(self._output.steps, left=None if left is None else round(left))
         self._journal.beat(state, dict(facts, **self._facts()))
 
 
@@ -332,13 +346,18 @@ def _asked_by(request: Dict[str, Any]) -> str:
     return "asked for by {}".format(request.get("by") or "a user")
 
 
-def _last_phase(run: RunDir) -> str:
-    """The phase of a service as the supervisor before us told it."""
+def _last_beat(run: RunDir) -> Dict[str, str]:
+    """What the supervisor before us told last."""
     try:
         with open(run.heartbeat, encoding="utf-8", errors="replace") as stream:
-            phase = parse_heartbeat(stream.read(2000)).get("phase", "")
+            return parse_heartbeat(stream.read(2000))
     except OSError:
-        return ""
+        return {}
+
+
+def _last_phase(beat: Dict[str, str]) -> str:
+    """That of a service."""
+    phase = beat.get("phase", "")
     return phase if phase in _PHASES else ""
 
 

@@ -6,7 +6,8 @@ does not match.
 """
 
 import re
-from typing import NamedTuple, Optional, Pattern
+
+from podops_runners.typed import NamedTuple, Optional, Pattern
 
 #: Below this much room a failed write is taken for a full disk, bytes.
 NO_ROOM_BYTES = 64 * 1024 * 1024

@@ -6,7 +6,8 @@ stands in these files, nothing here raises.
 """
 
 import os
-from typing import List, NamedTuple, Optional
+
+from podops_runners.typed import List, NamedTuple, Optional
 
 #: Version 1 writes "no limit" as a number just below 2^63, rounded to pages.
 _NO_LIMIT = 1 << 60

@@ -5,13 +5,13 @@ Nothing is guessed: what the evidence does not tell is `nonzero_exit`, `signal` 
 
 import re
 import signal as signals
-from typing import Any, Dict, List, Optional, Tuple
 
 from podops_runners import log_tail, states, tracebacks
 from podops_runners.causes import MESSENGER
 from podops_runners.failure import Conditions, Sign, find_failure
 from podops_runners.log_tail import Line
 from podops_runners.process import signal_name
+from podops_runners.typed import Any, Dict, List, Optional, Tuple
 from podops_runners.verdict import Ending, Verdict
 
 _DETAIL = 300
@@ -19,6 +19,8 @@ _EVIDENCE_LINE = 1000
 _CANCELLING = ("user_kill", "preempted")
 #: What torchrun says of a worker that a signal ended: `exitcode  : -11 (pid: 5)`.
 _WORKER_SIGNAL = re.compile(r"exitcode\s*: -(\d{1,2})\b|\(exitcode: -(\d{1,2})\)|return code = -(\d{1,2})\b")
+#: What argparse says of `lr=0.1` where it takes `--lr 0.1`.
+_NO_FLAG = re.compile(r": error: unrecognized arguments: (?!-)\S+=")
 
 
 def classify(ending: Ending) -> Verdict:
@@ -82,6 +84,8 @@ def _without_cause(
         if lines:
             evidence.update(_at("exit", lines[-1]))
             detail += ", its last line: " + lines[-1].text
+            if _NO_FLAG.search(lines[-1].text):
+                detail += " (argparse takes what `override_style: flags` of the preset makes)"
     return _verdict(ending, states.FAILED, "nonzero_exit", detail, evidence, own)
 
 

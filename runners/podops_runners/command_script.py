@@ -1,11 +1,11 @@
 """The exact shell line of a run, and `command.sh` around it."""
 
 import shlex
-from typing import Any, Dict, List, Tuple
 
 from podops_runners import protocol
 from podops_runners.rundir import RunDir
 from podops_runners.submit_error import SubmitError
+from podops_runners.typed import Any, Dict, List, Tuple
 
 
 def render_command(parts: List[Any], run: RunDir, have_creds: bool, *, gpus: int = 0) -> Tuple[List[str], str]:

@@ -7,10 +7,10 @@ service sends is read only as far as the client has made room for it.
 import selectors
 import socket
 import threading
-from typing import Any, Callable, Dict, Optional
 
 from podops_runners import protocol
 from podops_runners.frames import Frame
+from podops_runners.typed import Any, Callable, Dict, Optional
 
 #: Most bytes in one frame: small enough that samples and answers get their turn in between.
 _PIECE = 128 * 1024

@@ -4,9 +4,9 @@ Version 1 and 2, with or without a cgroup namespace. Everything here is `None` w
 """
 
 import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from podops_runners.kernel_files import KernelFiles
+from podops_runners.typed import Dict, List, NamedTuple, Optional, Tuple
 
 #: Version 1 writes "no limit" as a number near 2^63.
 _UNLIMITED = 1 << 60

@@ -2,10 +2,10 @@
 
 import os
 import time
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from podops_runners import machine, records
 from podops_runners.netrc_file import WANDB_HOSTS, NetrcError, is_broken, is_key, passwords, standard_path, store
+from podops_runners.typed import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 _LOCK = "netrc"
 

@@ -10,9 +10,9 @@ import shlex
 import signal
 import subprocess
 import time
-from typing import Dict, List, NamedTuple, Optional
 
 from podops_runners import records
+from podops_runners.typed import Dict, List, NamedTuple, Optional
 
 #: A script that takes longer waits for something that never comes, seconds.
 _LIMIT_S = 60.0

@@ -1,8 +1,7 @@
 """The state of a run from what stands on the volume, and from nothing else."""
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
-
 from podops_runners import states
+from podops_runners.typed import Any, Dict, NamedTuple, Optional, Tuple
 
 
 class Evidence(NamedTuple):

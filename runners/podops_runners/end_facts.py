@@ -2,10 +2,10 @@
 
 import os
 import signal
-from typing import Any, Dict, List, Optional
 
 from podops_runners import records, states
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, List, Optional
 
 
 def outcome(status: Optional[int]) -> "tuple[Optional[int], Optional[int]]":

@@ -2,12 +2,12 @@
 
 import os
 import re
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 from podops_runners import creds
 from podops_runners.basics import FOR_RUNS
 from podops_runners.gpu_claims import visible_devices
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, Iterable, List, NamedTuple, Optional
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)\Z", re.DOTALL)
 

@@ -1,12 +1,12 @@
 """Which of the things a log tells was the failure that ended the run: the first cause at its end, not what followed."""
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Set
 
 from podops_runners import tracebacks
 from podops_runners.causes import CAUSES, MESSENGER, NO_ROOM_BYTES, Cause
 from podops_runners.log_tail import Line
 from podops_runners.tracebacks import Traceback
+from podops_runners.typed import Dict, List, NamedTuple, Optional, Set
 
 #: Ordinary lines after the last sign of a failure: more, and the program had got over it. Fewer for a death by signal,
 #: which no Python error brings about by itself.

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from typing import Any, Dict, Optional
+
+from podops_runners.typed import Any, Dict, Optional
 
 
 def read(directory: str) -> Dict[str, Any]:

@@ -7,12 +7,12 @@ the volume its directory is on.
 import os
 import time
 from functools import partial
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence
 
 from podops_runners import apart, machine, process, records
 from podops_runners.order import Gpus
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import layout_of
+from podops_runners.typed import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence
 
 _LOCK = "gpus"
 

@@ -1,10 +1,9 @@
 """What a client says of itself and its projects in its first request, whatever it sends there."""
 
-from typing import Any, Dict, List, Tuple
-
 from podops_runners import machine, outputs_root, records
 from podops_runners.runfiles import layout_of
 from podops_runners.scan import Project
+from podops_runners.typed import Any, Dict, List, Tuple
 
 Header = Dict[str, Any]
 

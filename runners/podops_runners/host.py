@@ -2,13 +2,13 @@
 
 import os
 import time
-from typing import Any, Dict, List, Optional, Set, Tuple
 
 from podops_runners.container import ContainerLimits
 from podops_runners.kernel_files import KernelFiles
 from podops_runners.network import traffic
 from podops_runners.outputs_root import cannot_be_made, may_be_made
 from podops_runners.patient import Patient
+from podops_runners.typed import Any, Dict, List, Optional, Set, Tuple
 
 #: How long a sample waits for a disk, seconds.
 _DISK_WAIT_S = 1.0

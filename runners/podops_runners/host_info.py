@@ -2,9 +2,9 @@
 
 import os
 import sys
-from typing import Any, Dict
 
 from podops_runners import process, tmux
+from podops_runners.typed import Any, Dict
 
 
 def host_info() -> Dict[str, Any]:

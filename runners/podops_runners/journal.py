@@ -3,11 +3,11 @@
 import errno
 import sys
 import time
-from typing import Any, Callable, Dict, List
 
 from podops_runners import records
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import heartbeat_line
+from podops_runners.typed import Any, Callable, Dict, List
 
 #: Trouble is told in the heartbeat for so long after it was last met, seconds.
 _TELL_S = 60.0

@@ -1,7 +1,8 @@
 """Files of `/proc` and `/sys` that are read again and again."""
 
 import os
-from typing import Dict
+
+from podops_runners.typed import Dict
 
 #: Most files that the kernel writes for us are far smaller.
 _CHUNK = 1 << 16

@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Dict, Optional
 
 from podops_runners import agent_process, machine, process, queue_ops, records, states
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
+from podops_runners.typed import Any, Dict, Optional
 
 
 def request_kill(run: RunDir, grace_s: Optional[float], by: str) -> Dict[str, Any]:

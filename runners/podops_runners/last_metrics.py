@@ -2,7 +2,9 @@
 
 import json
 import os
-from typing import Any, Dict, Optional, Tuple
+
+from podops_runners.metric_value import value_of
+from podops_runners.typed import Any, Dict, Optional, Tuple
 
 #: What counts as the end: so many lines, and not more than so many bytes.
 _LINES, _BYTES = 50, 16 * 1024
@@ -70,14 +72,12 @@ class LastMetrics:
 
 
 def numbers(record: Any) -> Dict[str, float]:
-    """What a record tells besides its time."""
+    """What a record tells besides its time; a NaN is told, too, as it hides no number before it."""
     found = {}
-    for name, value in record.items() if isinstance(record, dict) else ():
-        if name != "time" and isinstance(value, (int, float)) and not isinstance(value, bool):
-            try:
-                found[str(name)] = float(value)
-            except OverflowError:
-                continue
+    for name, told in record.items() if isinstance(record, dict) else ():
+        value = value_of(told) if name != "time" else None
+        if value is not None:
+            found[str(name)] = value
     return found
 
 

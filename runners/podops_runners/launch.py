@@ -3,13 +3,13 @@
 import os
 import time
 import zlib
-from typing import Any, Dict, List, Optional, Sequence
 
 from podops_runners import at_work, end_facts, gpu_claims, machine, program, protocol, records, run_claim, states, tmux
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event, iso
 from podops_runners.runid import session_name
 from podops_runners.submit_error import SubmitError
+from podops_runners.typed import Any, Dict, List, Optional, Sequence
 
 #: What tmux says while the session of a supervisor that has just died is still there, or its server is just ending,
 #: and how long that lasts at most, seconds.

@@ -7,9 +7,9 @@ itself, and only the lines found so are tried. Colours and other escape sequence
 import itertools
 import operator
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from podops_runners.required_text import Texts, compiled, required_texts
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional, Tuple
 
 #: A longer pattern is refused, characters.
 MAX_PATTERN = 4096

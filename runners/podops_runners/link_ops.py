@@ -7,7 +7,6 @@ import itertools
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from podops_runners import answers, at_work, protocol, records, states
 from podops_runners.frames import Frame
@@ -15,10 +14,11 @@ from podops_runners.log_marks import LogMarks
 from podops_runners.rundir import RunDir
 from podops_runners.runid import is_valid_run_id
 from podops_runners.scan import Project, Scanner
+from podops_runners.typed import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 if TYPE_CHECKING:
     from podops_runners.connections import Connections
-    from podops_runners.logstream import LogFollower, Push
+    from podops_runners.logstream import LogFollower
 
 _MAX_READ = 4 * 1024 * 1024
 _MAX_WINDOW = 16 * 1024 * 1024
@@ -43,7 +43,11 @@ class LinkOps:
     """The requests that concern runs. Each takes the request and returns the answer, or an answer and a payload."""
 
     def __init__(
-        self, projects: List[Project], gpus: Callable[[], List[Header]], send: "Push", simulated: int = 0
+        self,
+        projects: List[Project],
+        gpus: Callable[[], List[Header]],
+        send: Callable[[Header, bytes], None],
+        simulated: int = 0,
     ) -> None:
         self._projects = projects
         self._send = send
@@ -210,7 +214,8 @@ class LinkOps:
             raise OpError(error.code, told, error.hint)
         return answer
 
-    def follow(self, request: Header, push: "Push") -> "Tuple[Header, LogFollower]":
+    def follow(self, request: Header, send: Callable[[bytes], None]) -> "Tuple[Header, LogFollower]":
+        """The answer, and what is to be started once it is sent: it gives the log to `send`, a frame at a time."""
         from podops_runners.logstream import LogFollower, start_offset
 
         project, run = self._locate(request)
@@ -230,7 +235,7 @@ class LinkOps:
             offset,
             min(_whole(request, "window", 262144), _MAX_WINDOW),
             request.get("lossless") is True,
-            push,
+            send,
             _end_of(run, lambda: _may_grow(scanner.one(project, run.run_id))),
             marks,
             lambda: _whose(run),
@@ -326,8 +331,7 @@ def _check_readable(path: str) -> None:
 
 
 def _unreadable(path: str, error: OSError) -> OpError:
-    told = "{} cannot be read: {}".format(os.path.basename(path), error.strerror or error)
-    return OpError(protocol.E_FAILED, told, "look there what it is: ls -l {}".format(path))
+    return OpError(protocol.E_FAILED, *records.unreadable(path, error))
 
 
 def _whole(request: Header, name: str, default: int) -> int:

@@ -6,17 +6,18 @@ outlive its client: it ends with its stdin, at the first write that fails, or wh
 `DEAD_MAN_S`, but first completes what it was asked to change.
 """
 
+import binascii
 import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from podops_runners import __version__, hello_fields, machine, protocol
 from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
 from podops_runners.host_info import host_info
 from podops_runners.link_ops import CHANGING, LinkOps, OpError
 from podops_runners.scan import Scanner
+from podops_runners.typed import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 from podops_runners.workers import Workers
 
 if TYPE_CHECKING:
@@ -49,11 +50,15 @@ Header = Dict[str, Any]
 
 
 def main(arguments: List[str]) -> int:
-    """Serve one client until it goes. `--dead-man SECONDS` changes how long silence is borne."""
+    """Serve one client until it goes. `--dead-man SECONDS` changes how long silence is borne.
+
+    What the client says first comes from the bootstrap, in the environment, which nothing started from here shall have.
+    """
+    greeting = binascii.a2b_base64(os.environ.pop("PODOPS_GREETING", ""))
     dead_man = protocol.DEAD_MAN_S
     if len(arguments) == 2 and arguments[0] == "--dead-man":
         dead_man = float(arguments[1])
-    LinkServer(dead_man).serve()
+    LinkServer(dead_man).serve(greeting)
     return 0
 
 
@@ -83,17 +88,14 @@ class LinkServer:
         self._rescan = threading.Event()
         self._ops: Optional[LinkOps] = None
 
-    def serve(self) -> None:
-        """Read frames until stdin ends, then end the process at once, whatever its threads are doing."""
+    def serve(self, greeting: bytes) -> None:
+        """Read frames, `greeting` first, until stdin ends, then end the process at once, whatever its threads do."""
         # A line of a log does not wait for a sample to be put together.
         sys.setswitchinterval(_TURN_S)
         self._start(self._watch_silence)
         decoder = FrameDecoder()
+        data = greeting
         while True:
-            data = os.read(0, 262144)
-            if not data:
-                self._end()
-            self._heard = time.monotonic()
             try:
                 frames = decoder.feed(data)
             except FrameError as error:
@@ -101,6 +103,10 @@ class LinkServer:
                 self._end()
             for frame in frames:
                 self._take(frame)
+            data = os.read(0, 262144)
+            if not data:
+                self._end()
+            self._heard = time.monotonic()
 
     def _take(self, frame: Frame) -> None:
         request = frame.header
@@ -166,7 +172,7 @@ class LinkServer:
     def _follow(self, number: Any, request: Header) -> None:
         def work(asked: Header) -> Header:
             assert self._ops is not None
-            answer, follower = self._ops.follow(asked, self._send)
+            answer, follower = self._ops.follow(asked, self._send_frame)
             # The answer goes first: the client must know the subscription before its first bytes.
             starting.append(follower)
             return answer
@@ -297,7 +303,10 @@ class LinkServer:
             self._send(push)
 
     def _send(self, header: Header, payload: bytes = b"") -> None:
-        data = memoryview(encode_frame(header, payload))
+        self._send_frame(encode_frame(header, payload))
+
+    def _send_frame(self, frame: bytes) -> None:
+        data = memoryview(frame)
         try:
             with self._write_lock:
                 while data:

@@ -2,7 +2,8 @@
 
 import errno
 import os
-from typing import Iterator, List, NamedTuple, Sequence, Tuple
+
+from podops_runners.typed import Iterator, List, NamedTuple, Sequence, Tuple
 
 #: So much is read at once: it fits a processor's cache.
 BLOCK = 256 * 1024

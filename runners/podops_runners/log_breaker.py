@@ -9,10 +9,10 @@ import select
 import signal
 import threading
 import time
-from typing import Any
 
 from podops_runners import process
 from podops_runners.log_guard import LogGuard
+from podops_runners.typed import Any
 
 #: A run that goes on printing while it is being ended is ended without grace at this share of the limit.
 _PATIENT_UNTIL = 1.1

@@ -6,7 +6,8 @@ before it can reach its limit at the rate it grows at now.
 
 import ctypes
 import os
-from typing import Optional
+
+from podops_runners.typed import Optional
 
 #: Linux: inotify(7).
 _IN_MODIFY, _IN_ONESHOT = 0x2, 0x80000000

@@ -2,7 +2,8 @@
 
 import ctypes
 import os
-from typing import Optional, Tuple
+
+from podops_runners.typed import Optional, Tuple
 
 #: Linux: fallocate(2) flags. The space is given back, the size stays.
 _PUNCH_HOLE, _KEEP_SIZE = 0x02, 0x01

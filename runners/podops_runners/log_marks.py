@@ -2,10 +2,10 @@
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from podops_runners import records
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional, Tuple
 
 _PIECE = 1024 * 1024
 
@@ -49,6 +49,14 @@ class LogMarks:
                 self._gaps.append((start, end))
         return self._gaps
 
+    def none_begins_from(self, offset: int) -> bool:
+        """Whether no attempt begins at `offset` or later; also false where there are records that were not read yet."""
+        return not self._attempts.have_grown() and all(end < offset for end, _, _ in self._ends)
+
+    def ends(self) -> List[int]:
+        """Where attempts have ended, as far as that was read."""
+        return [end for end, _, _ in self._ends]
+
     def begins(self) -> List[Begin]:
         """Where attempts after the first begin, in order."""
         for line in self._attempts.new():
@@ -78,11 +86,16 @@ class _GrowingLines:
         self._word = word
         self.offset = 0
 
+    def have_grown(self) -> bool:
+        """Whether anything has been added since it was read."""
+        # As a rule there is none: to be told so by an exception takes longer.
+        return os.access(self._path, os.F_OK) and _size(self._path) > self.offset
+
     def new(self) -> List[Dict[str, Any]]:
         """What has been added since the last call."""
+        if not self.have_grown():
+            return []
         try:
-            if os.stat(self._path).st_size <= self.offset:
-                return []
             with open(self._path, "rb", opener=records.regular_file) as stream:
                 stream.seek(self.offset)
                 return self._read(stream)

@@ -1,11 +1,11 @@
 """One piece of a run's log for somebody who reads it by range, forwards or backwards; what was freed is never sent."""
 
 import os
-from typing import Any, Dict, Optional, Tuple
 
 from podops_runners import records
 from podops_runners.log_marks import LogMarks, gap_at
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, Optional, Tuple
 
 
 def read_piece(run: RunDir, offset: int, length: int, before: Optional[int]) -> Tuple[Dict[str, Any], bytes]:

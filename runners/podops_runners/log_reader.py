@@ -1,7 +1,8 @@
 """Reading a run's log behind the run, without ever falling far behind it."""
 
 import os
-from typing import Tuple
+
+from podops_runners.typed import Tuple
 
 #: More unread bytes than this are not read: only the end of them is.
 _MOST_BEHIND = 16 * 1024 * 1024

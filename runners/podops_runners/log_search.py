@@ -2,13 +2,13 @@
 
 import os
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from podops_runners import records
 from podops_runners.line_pattern import Hit, LinePattern
 from podops_runners.log_blocks import Piece, backward, forward, readable
 from podops_runners.log_marks import LogMarks
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 #: A step ends after so long, or so long after it has found something, seconds.
 STEP_S, FOUND_S = 0.5, 0.05

@@ -1,7 +1,8 @@
 """The end of a log as lines a classifier can read: terminal codes, launcher prefixes and log headers taken off."""
 
 import re
-from typing import List, NamedTuple, Optional, Pattern, Tuple
+
+from podops_runners.typed import List, NamedTuple, Optional, Pattern, Tuple
 
 TAIL_BYTES = 256 * 1024
 MAX_LINE = 4096

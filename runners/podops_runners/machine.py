@@ -5,11 +5,11 @@ import os
 import time
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from podops_runners import apart, records
 from podops_runners.rundir import Layout
 from podops_runners.runfiles import layout_of
+from podops_runners.typed import Any, Dict, Iterator, List, NamedTuple, Optional
 
 #: Where it lies instead of `/tmp/podops-<uid>`.
 STATE_DIR_VARIABLE = "PODOPS_STATE_DIR"

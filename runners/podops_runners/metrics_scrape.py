@@ -1,48 +1,63 @@
-"""Metrics found in what a run prints: nanoGPT, Hugging Face, Lightning and tqdm, lines of a loop somebody wrote
-(`step=10 loss=3.2`), and a pattern of the preset."""
+"""Metrics found in what a run prints: nanoGPT, Hugging Face, Lightning and tqdm, lines of a loop somebody wrote, and a
+pattern of the preset."""
 
-import math
 import re
-from typing import Any, Dict, List, Optional, Pattern
 
+from podops_runners.bars import find_bar, read_bar
+from podops_runners.column_bars import ColumnBars
+from podops_runners.loss_lines import names_loss, read
 from podops_runners.progress import Progress
+from podops_runners.trainer_lines import number_of, read_trainer
+from podops_runners.typed import Any, Dict, List, Match, Optional, Pattern, Tuple
+from podops_runners.validation import as_validation, named_in
 
 #: A longer line is cut before it is searched; metrics stand in short lines.
 MAX_LINE = 4096
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
-_NANOGPT_ITER = re.compile(r"^iter (\d+): loss ({0})(?:, time ({0})ms)?(?:, mfu ({0})%)?".format(_NUMBER), re.I)
-_NANOGPT_EVAL = re.compile(r"^step (\d+): train loss ({0}), val loss ({0})".format(_NUMBER), re.I)
-_PROGRESS = re.compile(r"(\d+)/(\d+) \[(?:\d+:)?\d+:\d+<")
-#: `Epoch 3: 40%|…`, `[epoch 3/10] …`: before a bar, or before a step, it says that these are the steps of that epoch.
-_EPOCH = re.compile(r"epoch[ =:#\[]*\d+(?![\d%])", re.I)
-_PROGRESS_VALUE = re.compile(r"([A-Za-z_][\w/]*)=({0})(?=[,\s\]]|$)".format(_NUMBER))
-#: `step=10 loss=3.2`, `Step 10/500 | loss: 3.2, lr: 1e-4`, `epoch 2 step 10 loss 3.2`.
-_LOOP = re.compile(r"(?:epoch[ =:]+\d+(?:/\d+)?[\s,;|]+)?(?:global_)?step[ =:]+(\d+)(?:/(\d+))?(?=[\s,;:|])", re.I)
-_LOOP_VALUE = re.compile(r"(?<![\w/])(?:([A-Za-z_][\w/]*)\s*[=:]\s*|(loss)\s+)({0})(?=[,;|\s]|$)".format(_NUMBER))
+#: How lines begin that tell a step, also without a loss.
+_STEPS = frozenset(("step", "Step", "epoc", "Epoc", "glob"))
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Scraper:
     """Takes raw output in pieces cut anywhere; gives the metrics of each complete line.
 
-    Its `progress` is told of every step; a progress bar redrawn with carriage returns makes no metric of its own unless
+    Its `progress` is told of every step. A progress bar redrawn with carriage returns makes no metric of its own unless
     it carries values.
     """
 
-    def __init__(self, pattern: Optional[str] = None) -> None:
+    def __init__(self, pattern: Optional[str] = None, planned_epochs: Optional[int] = None) -> None:
         self._pattern: Optional[Pattern[str]] = re.compile(pattern) if pattern else None
         self._rest = b""
-        self.progress = Progress()
+        self._lossy = False
+        self._work = Progress(planned_epochs)
+        self._checks = Progress()
+        # Whether a training has told values, and whether a validation is all the work that there is.
+        self._trains = self._only_checks = False
+        # The length of the last bar that has no name, as that of a training often has none, or that name.
+        self._nameless = 0
+        # The length of the bar at whose steps metrics without one were told.
+        self._metered: Optional[int] = None
+        self._columns = ColumnBars()
+        # The last epoch, where these are counted for lack of steps.
+        self._epoch = self._first_epoch = None  # type: Optional[int]
         self.wandb_url = ""
         self.last_line = ""
+
+    @property
+    def progress(self) -> Progress:
+        """That of the training; that of a validation where there is nothing else."""
+        return self._checks if self._only_checks else self._work
 
     def feed(self, data: bytes) -> List[Dict[str, Any]]:
         data = self._rest + data
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         self._rest = data[end : end + MAX_LINE]
         found = []
-        for line in data[:end].decode("utf-8", "replace").replace("\r", "\n").split("\n"):
+        text = data[:end].decode("utf-8", "replace").replace("\r", "\n").replace("\b", "")
+        self._lossy = names_loss(text)
+        for line in text.split("\n"):
             short = line[:MAX_LINE]
             metrics = self._line((_ANSI.sub("", short) if "\x1b" in short else short).strip())
             if metrics:
@@ -59,12 +74,27 @@ class Scraper:
         self.last_line = line
         if "wandb" in line:
             self._wandb(line)
-        metrics = self._own(line) or _nanogpt(line) or _hugging_face(line)
+        metrics = (self._own(line) if self._pattern else None) or read_trainer(line)
         if metrics is None:
-            return self._loop(line) or self._progress(line)
+            bar = find_bar(line) if "<" in line or "━" in line else None
+            if bar is not None:
+                return self._bar(line, bar)
+            # No pattern and no call: of most lines this is all the work.
+            return self._loop(line) if line[:4] in _STEPS or (self._lossy and names_loss(line)) else None
+        self._trains = True
         if isinstance(metrics.get("step"), int):
-            self.progress.see(metrics["step"])
-        return metrics
+            self._only_checks = False
+            self._work.see(metrics["step"])
+            return metrics
+        step = self._step_of_bar()
+        return metrics if step is None else dict(metrics, step=step)
+
+    def _step_of_bar(self) -> Optional[int]:
+        """The step of metrics that are told without one, below a bar that counts those of the whole run."""
+        if self._work.is_busy:
+            self._metered = self._work.total
+        is_it = self._work.is_busy or (self._metered is not None and self._metered == self._work.total)
+        return self._work.step if is_it and not self._work.is_part else None
 
     def _own(self, line: str) -> Optional[Dict[str, Any]]:
         match = self._pattern.search(line) if self._pattern else None
@@ -72,95 +102,84 @@ class Scraper:
             return None
         values: Dict[str, Any] = {}
         for name, text in match.groupdict().items():
-            number = _number(text)
+            number = number_of(text)
             if number is not None:
                 values[name] = int(number) if name == "step" else number
         return values or None
 
     def _loop(self, line: str) -> Optional[Dict[str, Any]]:
-        match = _LOOP.match(line) if line[0] in "eEgGsS" else None
-        if match is None:
+        told = None if self._columns.see(line) else read(line)
+        if told is None:
             return None
-        values: Dict[str, Any] = {}
-        for name, loss, text in _LOOP_VALUE.findall(line[match.end() :]):
-            number = _number(text)
-            if number is not None:
-                values[name or loss] = number
+        values: Dict[str, Any] = told.values
+        step, steps = told.counts.get("step", (None, None))
+        epoch, epochs = told.counts.get("epoch", (None, None))
+        if told.validates:
+            own = (epoch, epochs) if step is None else (step, steps)
+            return self._validation(values, own, epoch, step is not None)
+        if epoch is not None and (step is not None or not values):
+            # Else it may be told of what has ended.
+            self._work.see_epoch(epoch, epochs)
         if not values:
             return None
-        step, total = int(match.group(1)), match.group(2)
-        self.progress.see(step, int(total) if total else None, bool(_EPOCH.match(line)))
+        self._trains, self._only_checks = True, False
+        if step is not None:
+            self._work.see(step, steps, epoch is not None)
+        elif self._work.step != self._epoch:
+            # Something else tells the steps.
+            step = None if self._work.is_part else self._work.step
+        elif epoch is not None:
+            self._epoch, self._first_epoch = epoch, epoch if self._first_epoch is None else self._first_epoch
+            self._work.see(epoch, epochs or (self._work.planned(epoch, 1) if self._first_epoch == 1 else None))
+        if epoch is not None:
+            values["epoch"] = epoch
+        return values if step is None else self._at(step, values)
+
+    def _at(self, step: int, values: Dict[str, Any]) -> Dict[str, Any]:
+        """With its step, and with the epoch that lines before have told."""
+        if self._work.epochs is not None:
+            values.setdefault("epoch", self._work.epoch)
         return dict(values, step=step)
 
-    def _progress(self, line: str) -> Optional[Dict[str, Any]]:
-        match = _PROGRESS.search(line) if "<" in line else None
-        if match is None:
-            return None
+    def _bar(self, line: str, match: "Match[str]") -> Dict[str, Any]:
         step, total = int(match.group(1)), int(match.group(2))
-        self.progress.see(step, total, bool(_EPOCH.search(line, 0, match.start())))
-        values: Dict[str, Any] = {}
-        for name, text in _PROGRESS_VALUE.findall(line[match.end() :]):
-            number = _number(text)
-            if number is not None:
-                values[name] = number
-        return dict(values, step=step) if values else None
+        said = line[: match.start()]
+        values, epoch, epochs = read_bar(self._columns, said, line[match.end() :])
+        which = named_in(said)
+        if which:
+            return self._validation(as_validation(values, which), (step, total), epoch, True)
+        if self._only_checks and not values and epoch is None and self._checks.is_within(total):
+            return {}
+        self._trains, self._only_checks = self._trains or bool(values), False
+        self._nameless = total if said[:1] not in _LETTERS or said[:5].lower() == "train" else 0
+        if epoch is not None:
+            self._work.see_epoch(epoch, epochs)
+        self._work.see(step, total, epoch is not None, bool(values))
+        if values and epoch is not None:
+            values["epoch"] = epoch
+        # The bar of a validation stands where the training does.
+        whose = step if self._work.total == total else self._work.step
+        return self._at(step if whose is None else whose, values) if values else {}
+
+    def _validation(
+        self, values: Dict[str, Any], own: Tuple[Optional[int], Optional[int]], epoch: Optional[int], in_epoch: bool
+    ) -> Dict[str, Any]:
+        """At the step of the training, which it does not move. Its `own` steps count where there is no training."""
+        self._work.see_beside()
+        step, steps = own
+        trains = self._trains or self._work.is_busy or (steps is not None and steps < self._nameless)
+        self._only_checks = self._only_checks or not trains
+        if step is not None:
+            self._checks.see(step, steps, in_epoch and epoch is not None, bool(values))
+        if not values:
+            return {}
+        if epoch is not None:
+            values["epoch"] = epoch
+        if self._work.step is not None and not self._only_checks:
+            step = max(step or 0, self._work.step) if steps is None else self._work.step
+        return values if step is None else self._at(step, values)
 
     def _wandb(self, line: str) -> None:
         match = re.search(r"View run (?:.* )?at:? (https?://\S+/runs/\S+)", line)
         if match:
             self.wandb_url = match.group(1)
-
-
-def _nanogpt(line: str) -> Optional[Dict[str, Any]]:
-    if line[0] not in "iIsS":
-        return None  # a run may print so much that patterns would be most of the work
-    match = _NANOGPT_ITER.match(line)
-    if match:
-        values: Dict[str, Any] = {"step": int(match.group(1)), "loss": _number(match.group(2))}
-        if match.group(3):
-            values["time_ms"] = _number(match.group(3))
-        if match.group(4):
-            values["mfu_percent"] = _number(match.group(4))
-        return values
-    match = _NANOGPT_EVAL.match(line)
-    if match:
-        return {
-            "step": int(match.group(1)),
-            "train_loss": _number(match.group(2)),
-            "val_loss": _number(match.group(3)),
-        }
-    return None
-
-
-def _hugging_face(line: str) -> Optional[Dict[str, Any]]:
-    # The Trainer prints a Python dict, since version 5 with its numbers as strings.
-    if not (line.startswith("{'") and line.endswith("}")):
-        return None
-    import ast  # here, because few runs print such lines, and all would wait for it
-
-    try:
-        printed = ast.literal_eval(line)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    values: Dict[str, Any] = {}
-    for name, value in printed.items() if isinstance(printed, dict) else ():
-        number = _number(str(value)) if isinstance(value, (int, float, str)) else None
-        if isinstance(name, str) and number is not None:
-            values[name] = int(number) if name == "step" else number
-    return values or None
-
-
-def _number(text: Optional[str]) -> Optional[float]:
-    """A float, infinities and NaN included; `None` for what is not one."""
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
-
-
-def json_safe(metrics: Dict[str, Any]) -> Dict[str, Any]:
-    """NaN and infinities as strings: JSON has none, and a reader must not choke on them."""
-    return {
-        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in metrics.items()
-    }

@@ -6,10 +6,10 @@ and the same move done again finishes it.
 """
 
 import os
-from typing import Any, Dict, Optional
 
 from podops_runners import answers, records
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, Optional
 
 _GRAVE = ".moved-"
 

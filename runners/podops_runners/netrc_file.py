@@ -3,11 +3,13 @@
 It needs nothing but the standard library: as it is, it stands in the scripts that `ops doctor --fix` upgrades.
 """
 
+from __future__ import annotations
+
 import netrc
 import os
 import re
 import stat
-from typing import Dict, Iterable, List
+from collections.abc import Iterable
 
 #: Where wandb looks: its default host since 0.31, and the one from before, which newer ones fall back on.
 WANDB_HOSTS = ("api.forge.coreweave.com", "api.wandb.ai")
@@ -21,7 +23,7 @@ def standard_path() -> str:
     return os.path.expanduser("~/.netrc")
 
 
-def passwords(path: str) -> Dict[str, str]:
+def passwords(path: str) -> dict[str, str]:
     """Password by host, as far as there are any; empty for a file that is missing or broken."""
     try:
         hosts = netrc.netrc(path).hosts
@@ -75,7 +77,7 @@ def _with_entry(text: str, host: str, password: str) -> str:
     return "\n".join(kept[:place] + entry + kept[place:]) + "\n"
 
 
-def _without_entry(lines: List[str], host: str) -> List[str]:
+def _without_entry(lines: list[str], host: str) -> list[str]:
     """The lines but for those of the host's own entry; comments inside it stay."""
     kept, inside = [], False
     for line in lines:
@@ -87,7 +89,7 @@ def _without_entry(lines: List[str], host: str) -> List[str]:
     return kept
 
 
-def _is_inside_a_macro(lines: List[str]) -> bool:
+def _is_inside_a_macro(lines: list[str]) -> bool:
     """Whether the next line would belong to a macro, which takes in everything up to an empty line."""
     inside = False
     for line in lines:
@@ -95,7 +97,7 @@ def _is_inside_a_macro(lines: List[str]) -> bool:
     return inside
 
 
-def _replace(target: str, text: str, password: str, hosts: List[str], known: Dict[str, str]) -> None:
+def _replace(target: str, text: str, password: str, hosts: list[str], known: dict[str, str]) -> None:
     """Put `text` in the file's place once it has been parsed and says what it should."""
     import tempfile
 

@@ -1,9 +1,9 @@
 """Bytes this machine sends and receives."""
 
 import os
-from typing import List, NamedTuple, Optional, Tuple
 
 from podops_runners.kernel_files import KernelFiles
+from podops_runners.typed import List, NamedTuple, Optional, Tuple
 
 
 class Traffic(NamedTuple):

@@ -1,7 +1,8 @@
 """Programs by their name. `shutil.which` brings every compression library along."""
 
 import os
-from typing import Optional
+
+from podops_runners.typed import Optional
 
 
 def find(name: str) -> Optional[str]:

@@ -1,10 +1,10 @@
 """What stands in files that others write to, taken from them again only when they have changed."""
 
 import os
-from typing import Callable, Dict, Generic, Optional, Tuple
 
 from podops_runners import records
 from podops_runners.record_cache import Kept, Mark
+from podops_runners.typed import Callable, Dict, Generic, Optional, Tuple
 
 #: What to keep of an open file, by its size and what was kept of it before; may raise `OSError`.
 Take = Callable[[int, int, Optional[Kept]], Kept]

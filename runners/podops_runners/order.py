@@ -6,7 +6,8 @@ at all: GPUs in use by processes of others are not ours to wait for, and nothing
 """
 
 import os
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+
+from podops_runners.typed import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 
 class Want(NamedTuple):

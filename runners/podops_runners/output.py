@@ -1,16 +1,17 @@
 """A run's output as its supervisor sees it: shown in the pane, searched for metrics, indexed, its age known."""
 
-import json
 import math
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional
 
 from podops_runners import records
 from podops_runners.log_reader import LogReader
-from podops_runners.metrics_scrape import Scraper, json_safe
+from podops_runners.metric_value import json_safe
+from podops_runners.metrics_scrape import Scraper
 from podops_runners.pane import Pane
 from podops_runners.rundir import RunDir
+from podops_runners.told_before import ToldBefore, last_indexed
+from podops_runners.typed import Any, Callable, Dict, List, Optional
 
 #: How long the log is read before everything else is looked at again, and once it is complete, seconds of processor
 #: time: what a run that prints as fast as it can must share with us.
@@ -38,40 +39,34 @@ class Output:
         spec: Dict[str, Any],
         start: int,
         keep: Callable[[Callable[[], object]], bool],
-        adopted: bool = False,
+        beat: Optional[Dict[str, str]] = None,
     ) -> None:
-        """`start` is where the attempt's output begins; with `adopted` another supervisor has read some of it."""
+        """`start` is where the attempt's output begins; `beat` is the last of another supervisor, which read some."""
         self._run = run
         self._keep = keep
         self._pane = Pane(1)
-        self._scraper = Scraper(spec.get("metrics_pattern"))
-        planned = (spec.get("derived") or {}).get("total_steps")
-        self._planned_steps = planned if isinstance(planned, int) else None
+        derived = spec.get("derived") or {}
+        steps, epochs = derived.get("total_steps"), derived.get("total_epochs")
+        self._planned_steps = steps if isinstance(steps, int) else None
+        self._scraper = Scraper(spec.get("metrics_pattern"), epochs if isinstance(epochs, int) else None)
         self._metrics_size = _size(run.metrics)
         # Lines of ours in the metrics file end here; 0: none yet. A longer file is the run's own.
         self._own_metrics = self._metrics_size if os.path.exists(run.scraped) else 0
-        self._known_step = -1
         self._next_index = 0.0
-        self._indexed = start
         self._next_checkpoint_look = 0.0
         self._checkpoint_mark = 0.0
-        if adopted:
-            start = max(start, _last_indexed(run.stdout_index))
+        self._before = ToldBefore()
+        if beat is not None:
+            since, read = last_indexed(run.stdout_index, run.stdout_log)
+            start, self._before = max(start, read), ToldBefore(run.metrics, since)
+            self._scraper.progress.go_on(beat)
+        self._indexed = start
         self._log = LogReader(run.stdout_log, start)
         #: Monotonic time of the last sign of life: output, a metric, a checkpoint.
         self.active_at = time.monotonic()
-        self.last_metrics: Dict[str, Any] = {}
+        self.last_metrics: Dict[str, Any] = self._before.last
         #: The first loss that was not a finite number, as a line for a person.
         self.nan_loss = ""
-        if adopted:
-            self._indexed = start
-            self.last_metrics = _last_record(run.metrics)
-            step = self.last_metrics.get("step")
-            self._known_step = step if isinstance(step, int) else -1
-
-    @property
-    def step(self) -> Any:
-        return self._scraper.progress.step
 
     @property
     def total(self) -> Any:
@@ -79,8 +74,20 @@ class Output:
 
     @property
     def total_is_part(self) -> bool:
-        """Whether `total` is that of a part of the run only: of an epoch, say."""
         return self._scraper.progress.is_part
+
+    @property
+    def steps(self) -> Dict[str, Any]:
+        """How far the run is, as a heartbeat has it; `part`: `total` is that of a part of it only, of an epoch, say."""
+        progress = self._scraper.progress
+        return {
+            "step": progress.step,
+            "total": self.total,
+            "part": 1 if progress.is_part else None,
+            "epoch": progress.epoch_from_1 if progress.epochs else None,
+            "epochs": progress.epochs,
+            "epoch_from": 0 if progress.epochs and progress.from_0 else None,
+        }
 
     @property
     def left_s(self) -> Optional[float]:
@@ -128,6 +135,7 @@ class Output:
                 return
             if jumped:
                 self._scraper.forget_line()
+                self._before.forget()
             self.active_at = time.monotonic()
             self._pane.show(data)
             self._take(self._scraper.feed(data))
@@ -141,12 +149,11 @@ class Output:
         lines, now = [], round(time.time(), 3)
         for metrics in found:
             safe = json_safe(metrics)
+            safe.pop("time", None)  # a record has its own
             self.last_metrics.update(safe)
             self._look_at_loss(metrics)
-            step = metrics.get("step")
-            # A smaller step was told before the run was taken over.
-            if not isinstance(step, int) or step > self._known_step:
-                lines.append(dict({"step": step, "time": now}, **safe))
+            if not self._before.has(safe):
+                lines.append(dict({"step": metrics.get("step"), "time": now}, **safe))
         # A run that writes the file itself is the better source; two sources would tell each value twice.
         if not lines or _size(self._run.metrics) != self._own_metrics:
             return
@@ -170,27 +177,6 @@ class Output:
         if size != self._metrics_size or mark != self._checkpoint_mark:
             self.active_at = now
         self._metrics_size, self._checkpoint_mark = size, mark
-
-
-def _last_indexed(path: str) -> int:
-    """The offset in the last whole line of an index; 0 when there is none."""
-    try:
-        with open(path, "rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 256))
-            return int(stream.read().split(b"\n")[-2].split()[-1])
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-def _last_record(path: str) -> Dict[str, Any]:
-    """The last whole line of a file of JSON objects, without its time; empty when there is none."""
-    try:
-        with open(path, "rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
-            found = json.loads(stream.read().split(b"\n")[-2].decode("utf-8", "replace"))
-    except (OSError, ValueError, IndexError):
-        return {}
-    return {name: value for name, value in found.items() if name != "time"} if isinstance(found, dict) else {}
 
 
 def _newest(directory: str) -> float:

@@ -6,7 +6,8 @@ user's home, or on a file system that is mounted.
 """
 
 import os
-from typing import Optional
+
+from podops_runners.typed import Optional
 
 #: For one that is not a directory, may not be written to or cannot be made.
 CURE_FOR_UNUSABLE = "make it a directory that this user can write to, or set remote_outputs_dir to one"

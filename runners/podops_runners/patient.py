@@ -3,7 +3,8 @@
 import threading
 import time
 from queue import Empty, SimpleQueue
-from typing import Callable, Generic, Optional, TypeVar
+
+from podops_runners.typed import Callable, Generic, Optional, TypeVar
 
 Answer = TypeVar("Answer")
 

@@ -8,9 +8,9 @@ import os
 import subprocess
 import tempfile
 import time
-from typing import Any, Dict, List, Optional, Tuple
 
 from podops_runners import agent_process, creds, creds_script, environment, netrc_file, outputs_root, tmux
+from podops_runners.typed import Any, Dict, List, Optional, Tuple
 
 #: Less free space than this is a fault, less than the second worth a warning, bytes.
 _LEAST_FREE, _LITTLE_FREE = 100 * 2**20, 2**30

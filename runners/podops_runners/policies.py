@@ -1,9 +1,9 @@
 """What a spec allows a run, and what is to be done when it goes beyond: `policies` of `run_spec.json`."""
 
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from podops_runners import records
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional, Tuple
 
 #: Reasons worth another attempt unless the preset names its own: trouble that may pass by itself.
 TRANSIENT = ("nonzero_exit", "signal", "nccl", "gpu_fault", "oom_host", "stalled", "pod_lost", "unknown")

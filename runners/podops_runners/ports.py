@@ -4,10 +4,10 @@ import errno
 import os
 import time
 import zlib
-from typing import Any, Dict, List, Optional, Tuple, Union
 
 from podops_runners import machine, process, records
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, List, Optional, Tuple, Union
 
 #: Where a free port is looked for: above what people choose by hand, below what the kernel gives to clients.
 _FIRST, _LAST = 20000, 32000

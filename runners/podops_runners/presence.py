@@ -2,9 +2,9 @@
 
 import errno
 import os
-from typing import Optional
 
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Optional
 
 #: What a volume says that is full, read-only, cut off or gone: all of it may pass.
 _PASSING = (

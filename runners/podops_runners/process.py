@@ -7,7 +7,8 @@ import os
 import signal
 import time
 from functools import lru_cache
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional, Set
 
 #: Linux's fixed inode number of the first process id namespace (`PROC_PID_INIT_INO`).
 _INITIAL_PID_NAMESPACE = "4026531836"

@@ -5,7 +5,8 @@ Compiling them anew would be most of the time between a submit and its run's fir
 
 import os
 import sys
-from typing import List
+
+from podops_runners.typed import List
 
 _SUFFIX = ".pyz"
 

@@ -4,13 +4,13 @@ import os
 import shutil
 import tempfile
 import time
-from typing import Any, Dict, Optional
 
 from podops_runners import records, submit_records, ticket
 from podops_runners.command_script import render_script
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 from podops_runners.ticket import Ticket
+from podops_runners.typed import Any, Dict, Optional
 
 #: What a rerun over an old directory leaves where it is.
 _KEPT_IN_PLACE = ("checkpoints", "wandb")

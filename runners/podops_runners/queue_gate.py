@@ -2,9 +2,9 @@
 
 import os
 from contextlib import contextmanager
-from typing import Iterator
 
 from podops_runners import machine, records
+from podops_runners.typed import Iterator
 
 #: While this file is there, no run is taken into the queue. Whoever takes one shares the lock.
 _CLOSED = "queue.closed"

@@ -1,12 +1,12 @@
 """What a user may do to a waiting run: hold it, release it, cancel it, move it forward or to another pod."""
 
 import os
-from typing import Any, Callable, Dict, Optional
 
 from podops_runners import launch, machine, moving, protocol, records, run_queue, states, ticket, waiting
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 from podops_runners.submit_error import SubmitError
+from podops_runners.typed import Any, Callable, Dict, Optional
 
 
 def change(run: RunDir, action: str, by: str, value: Any = None) -> Dict[str, Any]:

@@ -1,11 +1,11 @@
 """What the run list tells of a run that waits: for its turn in the queue, or for another attempt."""
 
 import json
-from typing import Any, Dict, Optional
 
 from podops_runners import moving, records, run_queue, states, ticket
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, Optional
 
 _TAIL_BYTES = 16 * 1024
 

@@ -1,9 +1,9 @@
 """Records read again only when their file has changed."""
 
 import os
-from typing import Any, Callable, Dict, Generic, Optional, Tuple, TypeVar
 
 from podops_runners import records
+from podops_runners.typed import Any, Callable, Dict, Generic, Optional, Tuple, TypeVar
 
 #: modification time in ns, size, inode
 Mark = Tuple[int, int, int]

@@ -1,11 +1,11 @@
 """What the records of a run tell of it, in the wire form: the same as long as none of them is written anew."""
 
 import re
-from typing import Any, Dict, List, NamedTuple, Optional
 
 from podops_runners import queue_view
 from podops_runners.policies import read_policies
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional
 
 #: Longest command or detail in a run list, characters; the records hold them whole.
 _LONG = 4000

@@ -5,7 +5,8 @@ import json
 import math
 import os
 import stat
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from podops_runners.typed import Any, Dict, List, Optional, Sequence, Tuple
 
 SCHEMA = 1
 
@@ -118,6 +119,12 @@ def regular_file(path: str, flags: int) -> int:
     return descriptor
 
 
+def unreadable(path: str, error: OSError) -> Tuple[str, str]:
+    """What to say of a file that is there and cannot be read, and what to do about it."""
+    told = "{} cannot be read: {}".format(os.path.basename(path), error.strerror or error)
+    return told, "look there what it is: ls -l {}".format(path)
+
+
 def read_record(path: str) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:
     """Read one JSON object as `(record, problem)`.
 
@@ -187,8 +194,13 @@ def last_lines(path: str) -> List[Dict[str, Any]]:
             lines = stream.read(_TAIL_BYTES).split(b"\n")
     except OSError:
         return []
+    return objects_in(lines[-50:])
+
+
+def objects_in(lines: Sequence[bytes]) -> List[Dict[str, Any]]:
+    """Those of the lines that are JSON objects."""
     found = []
-    for line in lines[-50:]:
+    for line in lines:
         try:
             record = json.loads(line.decode("utf-8", "replace"))
         except (ValueError, RecursionError):

@@ -2,7 +2,6 @@
 
 import os
 import time
-from typing import Any, Dict, List, Optional
 
 from podops_runners import end_facts, launch, process, records, run_claim, states, ticket
 from podops_runners.machine import Root
@@ -11,6 +10,7 @@ from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 from podops_runners.shim import left_behind
+from podops_runners.typed import Any, Dict, List, Optional
 from podops_runners.waiting import runs_under
 
 #: A started supervisor may take this long to take its claim; when whoever starts it has gone, perhaps before it did,

@@ -1,7 +1,8 @@
 """What every match of a regular expression must hold, so that a search can look for plain text first, which is fast."""
 
 import re
-from typing import Any, Iterable, List, Optional, Union
+
+from podops_runners.typed import Any, Iterable, List, Optional, Union
 
 try:
     from re import _parser  # type: ignore[attr-defined]

@@ -4,9 +4,9 @@ import glob
 import json
 import os
 import re
-from typing import List, Optional
 
 from podops_runners.rundir import RunDir
+from podops_runners.typed import List, Optional
 
 #: What training programs leave behind: files of torch and Lightning, directories of Hugging Face.
 _USUAL = ("checkpoints/**/*.pt", "checkpoints/**/*.pth", "checkpoints/**/*.ckpt", "checkpoints/checkpoint-*")

@@ -2,13 +2,13 @@
 
 import os
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from podops_runners import gpu_claims, machine, moving, process, run_queue
 from podops_runners.apart import Apart
 from podops_runners.machine import Root
 from podops_runners.recover import Recovery
 from podops_runners.rundir import Layout, RunDir
+from podops_runners.typed import Any, Dict, List, Mapping, Optional, Sequence
 from podops_runners.waiting import Waiting, WaitingRuns
 
 #: A root that has not answered for so long is said to hang, seconds.

@@ -7,10 +7,10 @@ stands there. So of two supervisors started for one run by a slow and a quick ag
 import os
 import time
 import zlib
-from typing import Any, Dict, List, Optional, Sequence
 
 from podops_runners import machine, process, records
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, List, Optional, Sequence
 
 
 def _lock_of(run: RunDir) -> str:

@@ -10,7 +10,6 @@ import os
 import time
 import zlib
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from podops_runners import gpu_claims, machine, process, protocol, queue_gate, records, ticket
 from podops_runners.apart import Apart
@@ -19,6 +18,7 @@ from podops_runners.order import Gpus, Want, decide
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import RunDir
 from podops_runners.submit_error import SubmitError
+from podops_runners.typed import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from podops_runners.waiting import Waiting, WaitingRuns, is_held
 
 #: The lock under which GPUs are given out.

@@ -1,11 +1,10 @@
 """What `summary.json` tells of a run that a supervisor has brought to its end."""
 
-from typing import Any, Dict
-
 from podops_runners import end_facts, records, states
 from podops_runners.attempt import Ended
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import iso
+from podops_runners.typed import Any, Dict
 from podops_runners.verdict import Verdict
 
 

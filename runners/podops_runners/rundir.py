@@ -1,7 +1,8 @@
 """The run directory: the one place that knows the names of its files."""
 
 import os
-from typing import NamedTuple
+
+from podops_runners.typed import NamedTuple
 
 SPEC = "run_spec.json"
 COMMAND = "command.sh"

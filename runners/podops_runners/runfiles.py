@@ -2,10 +2,10 @@
 
 import os
 import time
-from typing import Any, Dict, Optional
 
 from podops_runners import process, records
 from podops_runners.rundir import Layout, RunDir
+from podops_runners.typed import Any, Dict, Optional
 
 
 def iso(moment: Optional[float] = None) -> str:

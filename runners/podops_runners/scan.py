@@ -3,17 +3,18 @@
 import os
 import stat
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from podops_runners import at_work, last_metrics, machine, process, queue_view, record_facts, states, waiting
 from podops_runners.derive import Evidence, derive_state, lost_because
 from podops_runners.last_metrics import LastMetrics
+from podops_runners.metric_value import json_safe
 from podops_runners.open_cache import OpenCache
 from podops_runners.record_cache import RecordCache
 from podops_runners.record_facts import Record, RecordFacts, number, texts, whole
 from podops_runners.rundir import COMMAND, PRIVATE, SPEC, STDOUT_LOG, Layout, RunDir
 from podops_runners.runfiles import parse_heartbeat
 from podops_runners.runid import is_valid_run_id
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional, Tuple
 from podops_runners.wire_cache import Key, WireCache
 
 #: Ended runs are looked at again this often, seconds: nothing in them changes, but a person may delete one. Whoever
@@ -212,9 +213,10 @@ class Scanner:
             gpus = claim.get("gpus")
             wire.update(gpus=[index for index in gpus if isinstance(index, int)] if isinstance(gpus, list) else [])
         wire.update(_log(run.stdout_log, now))
-        wire["metrics"] = self._metrics_of(run, summary)
-        if wire["step"] is None:  # the last heartbeat of a run that has ended tells none
-            wire["step"] = whole(wire["metrics"].get("step"))
+        metrics = self._metrics_of(run, summary)
+        wire["metrics"] = json_safe(metrics)
+        if wire["step"] is None or self._is_newer(run, beat_time):
+            wire.update(_step_of(metrics, wire["total_steps"], 0 if beat.get("epoch_from") == "0" else 1))
         return wire
 
     def _facts_of(self, run: RunDir, spec: Record, metadata: Record, summary: Record) -> RecordFacts:
@@ -229,6 +231,11 @@ class Scanner:
         stored = last_metrics.numbers((summary or {}).get("last_metrics"))
         stored.update(last.values if last is not None else {})
         return stored
+
+    def _is_newer(self, run: RunDir, beat_time: Optional[float]) -> bool:
+        """Whether the metrics tell of a step after the heartbeat did: those that a run writes may count others."""
+        written = self._metrics.moment(run.metrics)
+        return written is not None and written > (beat_time or 0.0) and os.path.exists(run.scraped)
 
     def _evidence(
         self,
@@ -315,8 +322,21 @@ def _told_by(line: str, beat: Dict[str, str], age_s: Optional[float], active: bo
         "step": whole(beat.get("step")),
         "total_steps": whole(beat.get("total")),
         "total_is_part": beat.get("part") == "1",
+        "epoch": whole(beat.get("epoch")),
+        "epochs": whole(beat.get("epochs")),
         "left_s": None if left is None else max(0.0, left - (age_s or 0.0)),
     }
+
+
+def _step_of(metrics: Dict[str, float], total: Optional[int], epoch_from: int) -> Dict[str, Any]:
+    """The step, and the epoch it is one of; nothing where it is none of those the heartbeat has the total of.
+
+    `epoch_from`: what the first epoch is called in the metrics.
+    """
+    step, epoch = whole(metrics.get("step")), whole(metrics.get("epoch"))
+    if step is None or (total is not None and step > total):
+        return {}
+    return {"step": step} if epoch is None else {"step": step, "epoch": epoch + 1 - epoch_from}
 
 
 def _log(path: str, now: float) -> Dict[str, Any]:

@@ -12,13 +12,13 @@ import subprocess
 import threading
 import time
 import warnings
-from typing import Any, Dict, NoReturn, Optional, Tuple
 
-from podops_runners import program, protocol
+from podops_runners import program, protocol, records
 from podops_runners.frames import Frame, FrameDecoder, FrameError, encode_frame
 from podops_runners.line_pattern import PatternError
 from podops_runners.log_search import SearchStep, query_of
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, NoReturn, Optional, Tuple
 
 #: A process without work ends after so long, seconds.
 _IDLE_S = 20.0
@@ -81,13 +81,14 @@ def _give_up(_signal: int, _frame: Any) -> NoReturn:
 
 def _answer(request: Header) -> Tuple[Header, bytes]:
     step: Optional[SearchStep] = None
+    run = RunDir(str(request.get("run_dir")))
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, _STEP_CPU_S)
         # Within a single repetition Python looks for no signal: this one ends the process.
         signal.setitimer(signal.ITIMER_PROF, _STEP_CPU_S + 1)
         try:
             step = SearchStep(query_of(request))
-            return step.run(RunDir(str(request.get("run_dir"))))
+            return step.run(run)
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             signal.setitimer(signal.ITIMER_PROF, 0)
@@ -97,7 +98,7 @@ def _answer(request: Header) -> Tuple[Header, bytes]:
         where = " for the lines from byte {} on".format(step.at) if step is not None else ""
         return _failure(protocol.E_USAGE, _too_much(isinstance(error, MemoryError)) + where, _PLAINER)
     except OSError as error:
-        return _failure(protocol.E_FAILED, "the log cannot be read: {}".format(error.strerror or error))
+        return _failure(protocol.E_FAILED, *records.unreadable(run.stdout_log, error))
 
 
 def _too_much(memory: bool) -> str:

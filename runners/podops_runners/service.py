@@ -2,7 +2,8 @@
 
 import errno
 import os
-from typing import Optional
+
+from podops_runners.typed import Optional
 
 #: A service under full load may take this long to say that it is well, seconds.
 ANSWER_S = 5.0

@@ -1,9 +1,8 @@
 """What a supervisor does for a run that serves: a port for it before each attempt, its address in the records."""
 
-from typing import Any, Dict, Optional
-
 from podops_runners import states
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, Optional
 from podops_runners.verdict import Verdict
 
 #: The port of an attempt before may be let go of within this time, seconds.

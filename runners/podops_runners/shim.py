@@ -12,11 +12,11 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
 
 from podops_runners import agent_process, end_facts, process, records
 from podops_runners.presence import Presence
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional
 
 #: How long the shim goes on trying to store the exit status on a volume that does not take it, seconds.
 _KEEP_TRYING_S = 24 * 3600.0

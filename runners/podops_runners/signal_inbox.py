@@ -3,7 +3,8 @@
 import os
 import select
 import signal
-from typing import List, Optional
+
+from podops_runners.typed import List, Optional
 
 _TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGHUP)
 

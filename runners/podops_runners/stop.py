@@ -1,9 +1,9 @@
 """Ending a run: SIGINT to its group, SIGTERM after a grace period, SIGKILL to the whole tree after another."""
 
 import signal
-from typing import Optional
 
 from podops_runners import process
+from podops_runners.typed import Optional
 
 
 class GracefulStop:

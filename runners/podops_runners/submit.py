@@ -4,7 +4,6 @@ import errno
 import os
 import tempfile
 import time
-from typing import Any, Callable, Dict, List, Optional
 
 from podops_runners import (
     agent_process,
@@ -30,6 +29,7 @@ from podops_runners.runfiles import layout_of
 from podops_runners.runid import is_valid_run_id, session_name
 from podops_runners.submit_error import SubmitError
 from podops_runners.ticket import Ticket
+from podops_runners.typed import Any, Callable, Dict, List, Optional
 
 #: Kept from submit to submit of one process: what waits need not be read again.
 _queue = run_queue.Queue()

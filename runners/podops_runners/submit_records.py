@@ -1,10 +1,10 @@
 """The records a run has from its submit on."""
 
 import os
-from typing import Any, Dict, Optional
 
 from podops_runners import git_state, process
 from podops_runners.runfiles import iso
+from podops_runners.typed import Any, Dict, Optional
 
 
 def metadata(spec: Dict[str, Any], session: Optional[str]) -> Dict[str, Any]:

@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from typing import Any, Dict, List, Optional, Union
 
 from podops_runners import (
     agent_process,
@@ -31,6 +30,7 @@ from podops_runners.rundir import RunDir
 from podops_runners.runfiles import iso, layout_of
 from podops_runners.shim import AdoptedChild, Beginning, Child, ShimError, left_behind, start_child
 from podops_runners.signal_inbox import SignalInbox
+from podops_runners.typed import Any, Dict, List, Optional, Union
 from podops_runners.verdict import Ending, Verdict, failed
 
 #: How often a supervisor looks whether the agent still lives, seconds.
@@ -76,6 +76,8 @@ class Supervisor:
         self._started_boot = records.number(claim.get("started_boot")) or process.since_boot()
         self._gpus = [index for index in claim.get("gpus") or [] if isinstance(index, int)]
         self._output_facts: Dict[str, Any] = {}
+        #: How far the last attempt came.
+        self._steps: Dict[str, Any] = {}
         #: What went wrong without ending the run.
         self._warnings: List[str] = []
         self._next_agent_look = 0.0
@@ -126,6 +128,7 @@ class Supervisor:
         )
         ended = attempt.watch()
         self._output_facts = {"last_metrics": attempt.output.last_metrics, "wandb": attempt.output.wandb_url}
+        self._steps = attempt.output.steps
         return self._judge(ended), ended
 
     def _breaker(self, child: Union[Child, AdoptedChild]) -> Optional[LogBreaker]:
@@ -309,7 +312,7 @@ class Supervisor:
     def _end(self, verdict: Verdict, ended: Ended) -> str:
         if not end_facts.tells_end(self._run.events):
             self._journal.event("ended", state=verdict.state, reason=verdict.reason, attempt=self._number)
-        self._journal.beat(verdict.state, {"reason": verdict.reason, "log_bytes": ended.log_end})
+        self._journal.beat(verdict.state, dict(self._steps, reason=verdict.reason, log_bytes=ended.log_end))
         self._write_summary(
             run_summary.summary(
                 self._run,
@@ -340,7 +343,7 @@ class Supervisor:
         while not self._journal.keep_here(lambda: records.write_record(self._run.summary, summary)):
             if time.monotonic() > deadline or self._presence.is_deleted():
                 return
-            self._journal.beat(str(summary["state"]), {"reason": summary["reason"]})
+            self._journal.beat(str(summary["state"]), dict(self._steps, reason=summary["reason"]))
             self._inbox.wait(2.0)
             self._inbox.take()
         self._journal.catch_up()

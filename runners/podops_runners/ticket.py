@@ -1,10 +1,10 @@
 """A run's place in the queue: `.ops/queue.json`, written at the submit, changed only while the run is unclaimed."""
 
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from podops_runners import process, records
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, List, NamedTuple, Optional, Tuple
 
 #: Priorities a user may give; higher goes first.
 LOWEST, HIGHEST = -1000, 1000

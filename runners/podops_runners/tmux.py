@@ -2,9 +2,9 @@
 
 import os
 import time
-from typing import Dict, List, Optional
 
 from podops_runners import machine, on_path, records
+from podops_runners.typed import Dict, List, Optional
 
 _STATE_DIR = "PODOPS_STATE_DIR"
 

@@ -1,9 +1,9 @@
 """Python tracebacks in a log: plain, chained, quoted by worker processes, grouped, and drawn by rich."""
 
 import re
-from typing import Dict, List, NamedTuple, Optional
 
 from podops_runners.log_tail import Line
+from podops_runners.typed import Dict, List, NamedTuple, Optional
 
 _HEADER = re.compile(r"\s*(?:Original |Exception Group )?Traceback \(most recent call last\):?\s*$")
 _RICH_HEADER = re.compile(r"\s*[╭+][─-]+ Traceback \(most recent call last\)")

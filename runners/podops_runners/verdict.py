@@ -1,8 +1,7 @@
 """What is known of an attempt that has ended, and what is concluded from it."""
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
-
 from podops_runners.states import CANCELLED, FAILED
+from podops_runners.typed import Any, Dict, NamedTuple, Optional, Tuple
 
 
 class Ending(NamedTuple):

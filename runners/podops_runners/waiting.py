@@ -2,7 +2,6 @@
 
 import os
 import time
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 from podops_runners import moving, process, records, states, ticket
 from podops_runners.machine import Root
@@ -11,6 +10,7 @@ from podops_runners.rundir import RunDir
 from podops_runners.runfiles import event
 from podops_runners.runid import is_valid_run_id
 from podops_runners.ticket import Ticket
+from podops_runners.typed import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 
 class Waiting(NamedTuple):

@@ -2,9 +2,9 @@
 
 import os
 import time
-from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from podops_runners.rundir import RunDir
+from podops_runners.typed import Any, Dict, NamedTuple, Optional, Tuple
 
 #: No volume tells the time of a change more coarsely, seconds.
 _TICK_S = 2.0

@@ -2,7 +2,8 @@
 
 import threading
 from queue import SimpleQueue
-from typing import Any, Callable, Tuple
+
+from podops_runners.typed import Any, Callable, Tuple
 
 
 class Workers:

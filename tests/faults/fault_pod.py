@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from podops.link.pod_archive import pod_archive
 from podops_runners import agent_process, machine, process, states
 from podops_runners.gpu import GpuSource
 from podops_runners.kill import request_kill
@@ -25,6 +24,7 @@ from podops_runners.rundir import Layout, RunDir
 from podops_runners.scan import Project, Scanner
 from podops_runners.submit import submit_run
 from tests.pods.loopback import end_leftovers, kill_tmux_server
+from tests.pods.used_before import put_beside
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ class FaultPod:
         for folder in (self.volume, self.witness, self.root / "home"):
             folder.mkdir(parents=True, exist_ok=True)
         self.outputs.mkdir(exist_ok=True)
-        self.pyz.write_bytes(pod_archive()[0])
+        put_beside(self.pyz)
 
     def end(self) -> None:
         """Kill whatever was started with this pod in its environment."""

@@ -35,13 +35,23 @@ class Held:
 
     @classmethod
     async def least(cls, seconds: float = 3.0) -> Held:
-        """The least of so long: what was lost a moment ago is still being closed, and an answer may be on its way."""
+        """Of each the least in so long, which is what is kept: at any moment an answer is on its way, what was lost a
+        moment ago is still being closed, or what was told is being written to the history."""
         end = time.monotonic() + seconds
         least = cls.now()
         while time.monotonic() < end:
             await asyncio.sleep(0.1)
-            least = min(least, cls.now(), key=lambda one: (one.tasks.total(), one.descriptors, one.objects.total()))
+            least = least._and_less(cls.now())
         return least
+
+    def _and_less(self, other: Held) -> Held:
+        return Held(
+            min(self.rss_mib, other.rss_mib),
+            self.tasks & other.tasks,
+            min(self.descriptors, other.descriptors),
+            min(self.blocks, other.blocks),
+            self.objects & other.objects,
+        )
 
     def more_than(self, before: Held) -> Counter[str]:
         """The tasks and objects there are more of now than there were."""

@@ -87,8 +87,8 @@ def no_log_byte_is_missing(run: RunDir, told: list[Told]) -> None:
 
 
 def no_process_is_left(run: RunDir) -> None:
-    eventually(lambda: not process.run_tree(None, run.path), f"the end of every process of {run.run_id}", 10)
-    eventually(lambda: not _supervisors_of(run), f"the end of every supervisor and shim of {run.run_id}", 10)
+    eventually(lambda: not process.run_tree(None, run.path), f"the end of every process of {run.run_id}")
+    eventually(lambda: not _supervisors_of(run), f"the end of every supervisor and shim of {run.run_id}")
 
 
 def every_record_parses(run: RunDir) -> None:

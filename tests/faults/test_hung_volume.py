@@ -96,7 +96,7 @@ def test_a_start_that_hangs_in_the_kernel_happens_once_and_leaves_the_agent_its_
     with mounts.disk(pod.volume, pod.root / "image"):
         pod.outputs.mkdir()
         assert ends_well(pod, elsewhere(pod, "before"))
-        late = pod.submit("--lines 3", gpus={"count": 2}, queue={"delay_s": 1.0})
+        late = pod.submit("--lines 3", gpus={"count": 2}, queue={"delay_s": 2.0})
         with mounts.hanging(pod.volume):
             agent = pod.agent()
             eventually(lambda: gpus_held(pod, late) == 2, "the claim of what is to start")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -281,6 +282,7 @@ def test_a_tmux_that_refuses_keeps_no_run_from_starting(pod: FaultPod, monkeypat
 
 
 def test_an_agent_keeps_no_memory_of_having_compiled_itself_and_is_there_all_the_while(pod: FaultPod) -> None:
+    shutil.rmtree(pod.pyz.with_suffix(""))
     run = pod.started()
     first = pod.agent()
 

@@ -111,13 +111,14 @@ def test_a_supervisor_killed_during_the_trouble_is_replaced_after_it(volume: Fau
 
 @pytest.mark.parametrize("trouble", [read_only, away, replaced])
 def test_a_retry_waits_for_the_volume(volume: FaultPod, trouble: Trouble) -> None:
-    retries = {"max": 1, "on": ["nonzero_exit"], "backoff_s": 0.5}
+    # Long enough to make the trouble meanwhile.
+    retries = {"max": 1, "on": ["nonzero_exit"], "backoff_s": 2.0}
     run = volume.started(
         "--every 0.05 --fail-at 5 --fail-attempts 1", policies={"grace_s": 0.5, "retries": retries}, gpus={"count": 1}
     )
     eventually(lambda: "retrying" in volume.events(run))
     with trouble(volume):
-        time.sleep(1.5)  # the retry is due now, and must not come
+        time.sleep(2.5)  # the retry is due now, and must not come
         assert len(volume.told(run)) == 1
     volume.finish(run)
     summary_with(volume, run, ok=True, attempts=2)

@@ -17,10 +17,11 @@ import yaml
 from podops.config.model import PodConfig
 from podops.link.pod_archive import pod_archive
 from tests.pods.gpu_pod import GpuPod, StartGpuPod
-from tests.pods.loopback import POD_PATH, SshPod, end_leftovers, free_port, kill_tmux_server
+from tests.pods.loopback import POD_PATH, POD_PYTHON, SshPod, end_leftovers, free_port, kill_tmux_server
 from tests.pods.ops_process import OpsOnTerminal, PipedOps, ops_words
 from tests.pods.pod_side import PodSide
 from tests.pods.stand_in_gpus import StandInNvml
+from tests.pods.used_before import put_on_client, put_on_pod
 
 
 class MakeSshPod(Protocol):
@@ -94,10 +95,22 @@ def tmux_socket(world: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def client_home(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def used_before() -> bool:
+    """Whether this machine and the pods have the pod side already; what is about the first time says that they do not.
+
+    Building, uploading and compiling it anew for every test would be a good part of the time they take.
+    """
+    return True
+
+
+@pytest.fixture
+def client_home(world: Path, monkeypatch: pytest.MonkeyPatch, used_before: bool) -> Path:
     """An empty HOME for this process and its children, local pods too; no SSH agent, no tmux around."""
     home = world / "client-home"
     home.mkdir()
+    if used_before:
+        put_on_client(home)
+        put_on_pod(home, POD_PYTHON)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PODOPS_STATE_DIR", str(world / "client-state"))
     for name in ("SSH_AUTH_SOCK", "TMUX", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "REMOTE_OUTPUTS_DIR"):
@@ -106,13 +119,15 @@ def client_home(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def ssh_pod(world: Path, client_home: Path, tmux_socket: str) -> Iterator[MakeSshPod]:
+def ssh_pod(world: Path, client_home: Path, tmux_socket: str, used_before: bool) -> Iterator[MakeSshPod]:
     """Make a pod behind a real sshd: `ssh_pod("a")`; `path=`, `env=`, `options=` (sshd lines) as needed."""
     pods: list[SshPod] = []
 
     def make(name: str = "pod", **options: Any) -> SshPod:
         pod = SshPod(name=name, root=world / f"pod-{name}", port=free_port(), **options)
         pod.create()
+        if used_before:
+            put_on_pod(pod.home, POD_PYTHON)
         pods.append(pod)
         pod.start()
         return pod

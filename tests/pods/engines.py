@@ -110,7 +110,7 @@ class RealEngine:
                 made.append(docker.APIClient(self.host, version="auto", timeout=60))
             return bool(made)
 
-        wait_for(answers, "the engine", 30)
+        wait_for(answers, "the engine")
         return made[0]
 
     def said(self) -> str:

@@ -31,8 +31,8 @@ def fleet_config(*pods: SshPod | str | PodConfig, tmux_socket: str = "podops-tes
 
 
 async def shows(fleet: Fleet, pod: str, condition: Callable[[PodSnapshot], bool], what: str) -> PodSnapshot:
-    """Wait until `condition` holds for `pod`; fail, naming `what`, after 20 seconds."""
-    shown = await fleet.until(lambda: condition(fleet.snapshot.pods[pod]), 20)
+    """Wait until `condition` holds for `pod`; fail, naming `what`, after a minute."""
+    shown = await fleet.until(lambda: condition(fleet.snapshot.pods[pod]), 60)
     assert shown, f"waited for {what}: {fleet.snapshot.pods[pod]}"
     return fleet.snapshot.pods[pod]
 

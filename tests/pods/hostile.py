@@ -13,7 +13,8 @@ STEERING = (
 )
 
 
-_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+#: And the clearing of the line that says who is waited for, where a machine is slow enough for one.
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m|\r\x1b\[K")
 
 
 def stray(data: bytes) -> bytes:

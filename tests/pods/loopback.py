@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -21,9 +22,10 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/l
 
 #: What a pod has on its PATH unless a test says else.
 POD_PATH = "/usr/local/bin:/usr/bin:/bin"
+POD_PYTHON = shutil.which("python3", path=POD_PATH) or "/usr/bin/python3"
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
     """Return as soon as `condition()` is true; fail the test, naming `what`, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -31,10 +33,31 @@ def wait_for(condition: Callable[[], bool], what: str, timeout: float = 10.0) ->
         time.sleep(0.02)
 
 
+#: Ports that neither the kernel gives to anybody who asks for any, nor podops to a service; shared out among the
+#: processes that run tests at once.
+_FREE_PORTS = range(10_000, 20_000)
+_PORTS_EACH = 250
+
+
 def free_port() -> int:
+    """A port of loopback that is nobody's, and that nobody else is given before it is used."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = _FREE_PORTS[worker * _PORTS_EACH :][:_PORTS_EACH]
+    return next(port for port in (mine[next(_turns) % len(mine)] for _ in mine) if _is_free(port))
+
+
+_turns = itertools.count(os.getpid())
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        # As a server does: what a former one has left of its connections is in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+            return True
+    return False
 
 
 def make_key(path: Path) -> Path:
@@ -154,7 +177,7 @@ class SshPod:
             return
         self.kill_sessions()
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process = None
 
 
@@ -202,7 +225,7 @@ def held(*pids: int) -> Iterator[None]:
 
 def end_leftovers(root: Path) -> None:
     """Kill what still runs with an environment that names `root`; links among it fail the test."""
-    wait = 8.0
+    wait = 20.0
 
     def links() -> list[int]:
         return [pid for pid in processes_with_env(str(root)) if is_link(command_line(pid))]

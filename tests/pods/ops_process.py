@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 #: How long a test waits for anything `ops` should say or do, seconds.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def ops_words(*words: str) -> list[str]:

@@ -59,7 +59,7 @@ class PodSide:
         self.send(id=1, op="hello", protocol=PROTOCOL_VERSION, projects=projects, sample_interval_s=0.2, **fields)
         return self.wait_for(lambda frame: frame.header.get("id") == 1).header
 
-    def wait_for(self, wanted: Callable[[Frame], bool], seconds: float = 20) -> Frame:
+    def wait_for(self, wanted: Callable[[Frame], bool], seconds: float = 60) -> Frame:
         """The first frame that fits, from now on."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + seconds

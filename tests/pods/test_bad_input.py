@@ -216,12 +216,12 @@ def test_a_pod_that_cannot_be_reached_is_told_within_the_time_limit(
         "nowhere": {"ssh": "root@no-such-pod.invalid"},
     }
     project(presets=PRESETS, pods=pods)
-    expected = {"closed": "refused the connection", "silent": "within 2 s", "nowhere": "cannot be resolved"}
+    expected = {"closed": "refused the connection", "silent": "within [12] s", "nowhere": "cannot be resolved"}
     for name, reason in expected.items():
         # Without the limit podops would wait for 15 s; the others answer at once.
         limit = ("--timeout", "2") if name == "silent" else ()
         error = told(ops, 4, *limit, *SUBMIT, "--pod", name, timeout=12)
-        assert error.code == "unreachable" and reason in error.message and f"pod {name}" in error.message
+        assert error.code == "unreachable" and re.search(reason, error.message) and f"pod {name}" in error.message
         assert error.hint
     listed = ops("--timeout", "2", "run", "list", "--json")
     assert listed.returncode == 4
@@ -298,7 +298,7 @@ def test_a_tmux_that_hangs_keeps_no_run_from_its_start_and_nobody_waits_for_it_t
     pod = ssh_pod("hung", path=path)
     project(pod, presets=PRESETS)
     for run_id in ("first", "second"):
-        assert ops(*SUBMIT, "--run-id", run_id, timeout=30).returncode == 0
+        assert ops(*SUBMIT, "--run-id", run_id, timeout=60).returncode == 0
         assert ops("run", "wait", run_id).returncode == 0
     why = [events_of(pod.outputs_dir / run_id)["no_session"]["detail"] for run_id in ("first", "second")]
     assert re.match(r"tmux did not answer (within \d s|a moment ago)", why[0])
@@ -429,7 +429,7 @@ def test_what_may_not_be_read_is_named_and_hides_nothing_else(
         (state, ("run", "list"), 0, f"no history is kept: {state}: Permission denied"),
         (state / "history.db", ("run", "list"), 0, f"no history is kept: {state}/history.db: "),
         (run, ("run", "list"), 0, "its directory cannot be read: Permission denied"),
-        (run / "stdout.log", ("run", "tail", "r1"), 1, "stdout.log cannot be read: Permission denied"),
+        (run / "stdout.log", ("run", "tail", "r1"), 4, "stdout.log cannot be read: Permission denied"),
         (run / "summary.json", ("run", "status", "r1"), 0, "summary.json cannot be read: Permission denied"),
         (world / "client-state", SUBMIT, 1, f"cannot write to {world}/client-state: Permission denied"),
     ):
@@ -561,7 +561,7 @@ def test_a_log_that_cannot_be_read_is_told_with_the_reason_and_not_as_empty(ops:
     (pod.runs / "link/stdout.log").symlink_to("stdout.log")
     no_file = "it is not a regular file"
     for run_id, why in (("folder", no_file), ("pipe", no_file), ("link", "Too many levels of symbolic links")):
-        for options in ((), ("-f",), ("-n", "0")):
-            error = told(ops, 1, "run", "tail", *options, run_id, timeout=20)
-            assert error.message == f"stdout.log cannot be read: {why}", (options, error)
+        for words in (f"tail {run_id}", f"tail -f {run_id}", f"tail -n 0 {run_id}", f"search {run_id} x"):
+            error = told(ops, 4, "run", *words.split())
+            assert error.message.endswith(f"stdout.log cannot be read: {why}"), (words, error)
             assert f"ls -l {pod.runs / run_id}/stdout.log" in error.hint

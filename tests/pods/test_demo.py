@@ -21,6 +21,11 @@ from tests.pods.ops_process import ops_words
 
 
 @pytest.fixture
+def used_before() -> bool:
+    return False
+
+
+@pytest.fixture
 def sockets() -> Iterator[Path]:
     """A folder for tmux, whose sockets must not lie as deep as a test's own folder does."""
     with tempfile.TemporaryDirectory(prefix="podops-test-") as folder:
@@ -89,7 +94,7 @@ def test_a_submit_that_is_under_way_while_the_demo_ends_starts_nothing(
     (demo.directory / "project.yaml").write_text(yaml.safe_dump(project))
     words = ops_words("--config", str(demo.directory / "project.yaml"), "run", "submit", "--preset", "train")
     with subprocess.Popen([*words, "--pod", "alder", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as late:
-        wait_for((tmp_path / "under-way").exists, "the submit", 30)
+        wait_for((tmp_path / "under-way").exists, "the submit")
         demo.close()
         (tmp_path / "go").touch()
         told, _ = late.communicate(timeout=60)

@@ -127,9 +127,9 @@ def test_the_pod_side_ends_when_the_client_is_killed(
 ) -> None:
     project(container, presets=PRESETS)
     client = start_ops("run", "wait", "nothing-yet", "--json")
-    wait_for(lambda: len(engine.links(container.name)) == 1, "the link process", 20)
+    wait_for(lambda: len(engine.links(container.name)) == 1, "the link process")
     os.kill(client.process.pid, signal.SIGKILL)
-    assert client.process.wait(10) == -signal.SIGKILL
+    assert client.process.wait(60) == -signal.SIGKILL
     wait_for(lambda: not engine.links(container.name), "the link process to end")
 
 
@@ -312,7 +312,7 @@ async def test_an_engine_on_another_machine_is_reached_through_its_ssh(
     there = replace(container, docker_host=f"ssh://{machine.alias}", ssh_config=str(machine.ssh_config))
     async with started(there) as link:
         assert link.uploaded
-        assert len(engine.links(container.name)) == 1
+        wait_for(lambda: len(engine.links(container.name)) == 1, "the link process")
     wait_for(lambda: not engine.links(container.name), "the link process to end")
     assert f"container no-such at ssh://{machine.alias}" in (await failure(replace(there, docker="no-such"))).message
 

@@ -85,7 +85,7 @@ def certificates(tmp_path: Path) -> Path:
 
 async def linked_and_ended(pod: PodConfig, engine: StandIn) -> None:
     async with started(pod):
-        assert len(engine.links("box")) == 1
+        wait_for(lambda: len(engine.links("box")) == 1, "the link process")
     wait_for(lambda: not engine.links("box"), "the link process to end")
 
 

@@ -16,6 +16,7 @@ import pytest
 from podops.doctor.pods import clock_check, findings
 from podops_runners.pod_check import mount_of
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops
+from tests.pods.loopback import wait_for
 
 Found = dict[tuple[str, str], tuple[str, str, str]]
 
@@ -119,7 +120,9 @@ def test_a_missing_outputs_root_is_made_once_a_person_has_said_that_no_volume_is
     root = Path(f"/podops-test-{uuid.uuid4().hex[:8]}")
     project(ssh_pod("p"), project={"name": "demo", "remote_outputs_dir": str(root / "runs")})
     try:
-        assert ops("doctor", "--fix", "--yes").returncode == 1 and not root.exists()
+        unasked = ops("doctor", "--fix", "--yes")
+        assert unasked.returncode == 1 and not root.exists()
+        assert f"left out, as --yes is no answer to this: Make {root}/runs" in unasked.stderr
         for answer, made in (("n", False), ("y", True)):
             terminal = open_ops("doctor", "--fix")
             terminal.wait_for(rf"Make {root}/runs on pod p\? .* volume .* \[y/N\]")
@@ -176,8 +179,9 @@ def test_a_pod_that_cannot_be_reached_or_trusted_is_a_fault_with_the_line_to_run
     assert checks["pod unknown", "link"][0] == "fail"
     assert checks["pod open", "link"][0] == "fail"
     assert f"ssh ignores {open_to_all.user_key}, which others can read" in checks["pod open", "link"][1]
+    assert ("this machine", "known_hosts") not in checks or checks["this machine", "known_hosts"][0] == "ok"
     text = ops("doctor").stdout
-    assert f"ssh-keyscan -p {unknown.port}" in text
+    assert text.count(f"ssh-keyscan -p {unknown.port}") == 1, "one fault, one cure"
     assert text.count(f"chmod 600 {open_to_all.user_key}") == 2
 
 
@@ -188,9 +192,8 @@ def test_an_agent_is_counted_and_a_dead_one_is_told(ops: Ops, ssh_pod: MakeSshPo
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
     try:
         environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
-        for _ in range(200):
-            if subprocess.run(["ssh-add", "-q", pod.user_key], env=environment, capture_output=True).returncode == 0:
-                break
+        add = ["ssh-add", "-q", str(pod.user_key)]
+        wait_for(lambda: subprocess.run(add, env=environment, capture_output=True).returncode == 0, "the agent")
         told = found(ops("doctor", "--json", env={"SSH_AUTH_SOCK": str(socket)}))
         assert told["this machine", "ssh agent"][:2] == ("ok", "holds 1 key")
     finally:

@@ -56,7 +56,7 @@ def test_a_run_finds_exactly_what_is_declared(
     submitted = ops("run", "submit", "--preset", "show", "--pod", "here", "--run-id", "r", env=STRAYS)
     assert submitted.returncode == 0, submitted
     run = home / "runs/r"
-    wait_for((run / "summary.json").exists, "the run to end", timeout=30)
+    wait_for((run / "summary.json").exists, "the run to end")
     lines = (run / "seen").read_text().split("\0")[:-1]
     seen = dict(line.split("=", 1) for line in lines)
     spec = json.loads((run / "run_spec.json").read_text())
@@ -95,7 +95,7 @@ def test_an_environment_file_that_cannot_be_used_fails_the_run_and_says_which(
     project("here", storage={"env_files": ["~/x.env"]})
     assert ops("run", "submit", "--preset", "hello", "--pod", "here", "--run-id", "r").returncode == 0
     summary = client_home / "runs/r/summary.json"
-    wait_for(summary.exists, "the run to end", timeout=30)
+    wait_for(summary.exists, "the run to end")
     told = json.loads(summary.read_text())
     assert (told["state"], told["reason"]) == ("failed", "setup_failed")
     assert "~/x.env" in told["detail"] and "secret" not in summary.read_text()

@@ -60,7 +60,8 @@ QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 def side(tmp_path: Path) -> Iterator[PodSide]:
     pyz = tmp_path / "podops.pyz"
     pyz.write_bytes(pod_archive()[0])
-    found = PodSide(sys.executable, pyz, env={"PODOPS_STATE_DIR": str(tmp_path / "state")})
+    # Its patience with a silent client is no matter here; what is asked may take long to be thought of.
+    found = PodSide(sys.executable, pyz, "--dead-man", "600", env={"PODOPS_STATE_DIR": str(tmp_path / "state")})
     found.hello(tmp_path / "runs", tmux={"enabled": False})
     yield found
     found.process.kill()
@@ -91,7 +92,7 @@ def test_what_is_no_frame_ends_the_pod_side_with_a_word(side: PodSide, garbage: 
     side.process.stdin.write(garbage)
     side.process.stdin.flush()
     assert "frame" in side.push("problem").header["message"]
-    assert side.process.wait(10) == 0
+    assert side.process.wait(60) == 0
 
 
 @QUICK

@@ -299,7 +299,7 @@ def test_a_runs_gpu_is_known_by_its_claim_and_better_by_its_process(
 
 def _claimed(ops: Ops, nvml: StandInNvml, run_id: str) -> dict[str, Any]:
     """The GPU that the run claims, once it does."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         gpus: list[dict[str, Any]] = ops("pod", "status", "laptop", "--json", env=nvml.env).json["pod"]["gpus"]
         found = [gpu for gpu in gpus if gpu["claimed_by"] == run_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -108,7 +109,12 @@ def test_a_run_whose_directory_was_deleted_is_told_as_gone_at_the_first_look(
     assert ops("run", "wait", "r1").returncode == 0
     with contextlib.closing(sqlite3.connect(database(client_home))) as connection, connection:
         connection.execute("UPDATE runs SET seen_at = seen_at - 3600")
+    (there,) = ops("run", "list", "--json").json["runs"]
+    assert (there["source"], there["gone_at"]) == ("pod", None)
     shutil.rmtree(client_home / "runs/r1")
+    (gone,) = ops("run", "list", "--all", "--json").json["runs"]
+    assert gone["source"] == "history" and gone["as_of"] < gone["gone_at"]
+    assert ops("run", "status", "r1", "--json").json["gone_at"]
     listed = ops("run", "list", "--all")
     assert "as of 1h" in listed.stdout and "its directory is gone from the pod" in listed.stdout
     told = ops("run", "status", "r1")
@@ -189,8 +195,8 @@ def test_what_is_remembered_of_a_run_is_all_that_its_pod_told_of_it(
     assert [(one["attempt"], one["reason"]) for one in live["attempts"]] == [(1, "nonzero_exit"), (2, "nonzero_exit")]
 
     def page() -> list[str]:
-        """Without the age of its last heartbeat."""
-        return [line for line in ops("run", "status", "r1").stdout.splitlines() if not line.startswith("heartbeat")]
+        """Without how long ago it ended."""
+        return [re.sub(r", \w+ ago", "", line) for line in ops("run", "status", "r1").stdout.splitlines()]
 
     told = page()
     pod.stop()
@@ -199,6 +205,7 @@ def test_what_is_remembered_of_a_run_is_all_that_its_pod_told_of_it(
     changed = {name for name in live if live[name] != remembered[name]}
     assert changed == {"source", "as_of"} and set(remembered) - set(live) == {"error"}
     assert page() == told and any("EVIDENCE" in line for line in told)
+    assert any(re.fullmatch(r"ended      20[-0-9]{8} [:0-9]{8} · exit code 3", line) for line in told), told
 
 
 def test_a_remembered_log_steers_a_terminal_as_little_as_a_live_one(

@@ -29,6 +29,11 @@ ONLY_WHEN_ASKED = {
 
 
 @pytest.fixture
+def used_before() -> bool:
+    return False
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "podops.pyz").write_bytes(pod_archive()[0])
     yield tmp_path

@@ -54,7 +54,7 @@ async def ended(fleet: tuple[Fleet, ProjectConfig], command: str, **spec: object
 
 async def chunks(fleet: Fleet, **start: int | tuple[int, int]) -> list[LogChunk]:
     found = []
-    async with asyncio.timeout(20), fleet.follow(POD, RUN, lossless=True, **start) as stream:  # type: ignore[arg-type]
+    async with asyncio.timeout(60), fleet.follow(POD, RUN, lossless=True, **start) as stream:  # type: ignore[arg-type]
         async for chunk in stream:
             stream.ack(chunk.offset + len(chunk.data))
             found.append(chunk)

@@ -20,6 +20,11 @@ PRESETS = {
 ODD = ['a=it\'s "q"', "b=x; $(id) `id`", "c=two\nlines", "d=😀 é"]
 
 
+@pytest.fixture
+def used_before() -> bool:
+    return False
+
+
 @pytest.fixture(params=["ssh", "local"])
 def pod(request: pytest.FixtureRequest, ssh_pod: MakeSshPod, project: MakeProject) -> str:
     """A project with one pod of this transport; its name."""
@@ -83,7 +88,8 @@ def test_each_mistake_has_its_exit_code_and_names_the_thing(ops: Ops, pod: str) 
         (["run", "submit", "--preset", "bad", "--pod", "nopod"], 3, "nopod"),
         (["run", "submit", "--preset", "bad", "--pod", "a100", "--after", "zz"], 3, "no run 'zz' on pod a100"),
         (["run", "status", "nothing"], 3, "nothing"),
-        (["run", "status"], 2, "name one run"),
+        (["run", "status"], 2, "seen last: b1 (failed on a100); `ops run list` has all"),
+        (["run", "status", "b1", "--run-id", "b1"], 2, "name one run"),
     ]
     for arguments, code, named in mistakes:
         done = ops(*arguments)
@@ -160,3 +166,20 @@ def test_a_dry_run_needs_no_pod_and_no_heavy_library(ops: Ops, ssh_pod: MakeSshP
         [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=gone.root.parent / "project"
     )
     assert imported.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_dry_run_says_what_a_submit_would_say_of_gpus_that_its_pod_is_known_to_lack(
+    ops: Ops, ssh_pod: MakeSshPod, project: MakeProject
+) -> None:
+    pod = ssh_pod("pod")
+    project(pod, presets={"wide": {"kind": "command", "command": "true", "gpus": 8}})
+    dry = ("run", "submit", "--preset", "wide", "--dry-run")
+    assert ops(*dry, "--json").json["warnings"] == [], "nothing is known yet"
+    assert "no GPU" in ops("run", "submit", "--preset", "wide").stderr
+    pod.stop()
+    done = ops(*dry)
+    assert done.returncode == 0 and "command    true" in done.stdout
+    assert "warning: pod pod would refuse it: no GPU can be seen on this pod, as of " in done.stderr
+    (told,) = ops(*dry, "--json").json["warnings"]
+    assert "would refuse it" in told
+    assert "would refuse" not in ops(*dry, "--gpus", "0").stderr

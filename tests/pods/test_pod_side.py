@@ -94,8 +94,8 @@ def test_it_ends_within_seconds_when_its_client_goes_or_falls_silent(
     assert gone.process.stdin is not None
     gone.process.stdin.close()
     gone.process.stdin = None
-    assert gone.process.wait(5) == 0
-    assert silent.process.wait(8) == 0
+    assert gone.process.wait(15) == 0
+    assert silent.process.wait(15) == 0
 
 
 def test_a_follower_gets_every_byte_or_is_told_what_it_missed(pyz: Path, tmp_path: Path, sides: list[PodSide]) -> None:
@@ -205,7 +205,7 @@ def test_a_client_says_how_often_it_wants_samples_and_runs_and_is_told_at_once_w
     assert side.push("runs").header["changed"][0]["log_bytes"] == 4
     for _ in range(5):
         side.push("sample")
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60, "at the former rate it would have been five minutes"
 
 
 @pytest.mark.parametrize("python", pythons())

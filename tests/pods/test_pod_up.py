@@ -125,7 +125,7 @@ def test_an_interrupted_wait_says_what_exists(
 ) -> None:
     cloud(bootstrap="echo began; sleep 600")
     making = start_ops("pod", "up", "cloud", "--name", "rented", "--yes")
-    wait_for(lambda: "began" in making.stderr, "the bootstrap", 30)
+    wait_for(lambda: "began" in making.stderr, "the bootstrap")
     making.process.send_signal(signal.SIGINT)
     assert making.process.wait(30) == 130
     assert "pod rented exists at cloud" in making.stderr

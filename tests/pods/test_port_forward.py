@@ -218,7 +218,7 @@ def test_a_restarted_service_is_reached_through_the_same_port(forward: Forward) 
         open_one.settimeout(30)
         with contextlib.suppress(ConnectionResetError):
             assert open_one.recv(1) == b""
-    wait_for(lambda: answers(told["port"]), "the service to be back", timeout=30)
+    wait_for(lambda: answers(told["port"]), "the service to be back")
 
 
 @pytest.mark.skipif(not list(VERSIONS.glob("3.8.*/bin/python3")), reason="Python 3.8 is not here")

@@ -173,6 +173,16 @@ def test_waiting_runs_are_held_released_reordered_and_cancelled(queue: Queue) ->
     assert queue.ended("first") == ("succeeded", "ok")
 
 
+def test_runs_that_come_after_one_another_are_cancelled_by_one_command(queue: Queue) -> None:
+    queue.submit("wide", "wide")
+    queue.submit("ok", "one", "--gpus", "1")
+    for before, run_id in (("one", "two"), ("two", "three")):
+        queue.submit("ok", run_id, "--after", before)
+    cancelled = queue.ops("queue", "cancel", "one", "two", "three")
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert cancelled.stderr.splitlines() == [f"{run_id} is cancelled" for run_id in ("one", "two", "three")]
+
+
 def test_releasing_a_run_that_was_not_held_says_so(queue: Queue) -> None:
     queue.submit("wide", "wide")
     queue.submit("ok", "next", "--gpus", "1")

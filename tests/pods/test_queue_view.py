@@ -66,11 +66,13 @@ async def test_waiting_runs_tell_their_place_why_they_wait_and_since_when(fleet:
 async def test_a_failed_attempt_tells_when_the_next_one_comes_and_why_the_last_one_ended(
     fleet: Fleet, config: ProjectConfig
 ) -> None:
-    policies = {"retries": {"max": 2, "on": ["nonzero_exit"], "backoff_s": 2.0}}
-    await submit(fleet, config, "again", "exit 3", policies=policies)
+    retries = {"max": 2, "on": ["nonzero_exit"]}
+    await submit(fleet, config, "again", "exit 3", policies={"retries": {**retries, "backoff_s": 600.0}})
     waits = await seen(fleet, "again", lambda run: run.phase == "retrying", "the wait between two attempts")
     assert (waits.state, waits.attempt, waits.attempts_max) == ("starting", 1, 3)
     assert waits.last_failure == "nonzero_exit"
-    assert waits.retry_in_s is not None and 0 <= waits.retry_in_s <= 2.0
-    ended = await seen(fleet, "again", lambda run: run.ended, "the end")
+    assert waits.retry_in_s is not None and 500 < waits.retry_in_s <= 600.0
+    await submit(fleet, config, "soon", "exit 3", policies={"retries": {**retries, "backoff_s": 0.1}})
+    ended = await seen(fleet, "soon", lambda run: run.ended, "the end")
     assert (ended.state, ended.attempt) == ("failed", 3)
+    await fleet.kill(POD, "again", grace_s=0.2)

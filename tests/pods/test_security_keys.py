@@ -9,6 +9,9 @@ import pytest
 
 from podops.doctor.ssh import ssh_checks
 from podops.fleet.fleet import Fleet
+from podops.transport import early
+from podops.transport.openssh import OpenSshTransport
+from podops.transport.security_keys import tell_with
 from tests.pods.bare_link import failure
 from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
 from tests.pods.fleet_config import fleet_config, pod_config, shows
@@ -53,6 +56,30 @@ def test_a_command_for_several_pods_asks_for_one_touch_after_the_other(
     assert key.touches == sum(pod.logins() for pod in pods) == 3
 
 
+async def test_logins_that_find_the_key_in_use_come_after_one_whose_question_is_heard_of_late(
+    ssh_pod: MakeSshPod, key: SecurityKey, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods = ssh_pod("a"), ssh_pod("b"), ssh_pod("c")
+    key.opens(*pods)
+    key.leave()
+    late = world / "late-askpass"
+    late.write_text(f'#!/bin/sh\nsleep 0.5\nexec {early._ASKPASS} "$@"\n')
+    late.chmod(0o700)
+    monkeypatch.setattr(early, "_ASKPASS", late)
+    asked = asyncio.Event()
+    tell_with(lambda _words: asked.set())
+    try:
+        logins = [asyncio.create_task(OpenSshTransport(pod_config(pod)).start("echo in")) for pod in pods]
+        async with asyncio.timeout(60):
+            await asked.wait()
+            key.touch()
+            for process in await asyncio.gather(*logins):
+                assert await process.read(9) == b"in\n"
+                await process.close()
+    finally:
+        tell_with(None)
+
+
 def test_a_key_that_is_not_there_or_not_touched_is_named_and_not_asked_again(
     ssh_pod: MakeSshPod, project: MakeProject, ops: Ops, key: SecurityKey
 ) -> None:
@@ -81,7 +108,7 @@ async def test_the_app_uses_the_key_through_an_agent_and_tells_that_it_waits_for
         async with Fleet(fleet_config(*pods)) as fleet:
             # The agent serves one of them at a time.
             asks = "touch the security key ED25519-SK SHA256:"
-            assert await fleet.until(lambda: any(asks in pod.reason for pod in fleet.snapshot.pods.values()), 20)
+            assert await fleet.until(lambda: any(asks in pod.reason for pod in fleet.snapshot.pods.values()), 60)
             assert {pod.state for pod in fleet.snapshot.pods.values()} == {"connecting"}
             for pod in pods:  # a VPN that comes up, a container that is started: no reason to ask for another touch
                 fleet.link(pod.name).network_changed()

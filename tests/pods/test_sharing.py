@@ -96,7 +96,7 @@ def test_a_run_that_is_submitted_anew_is_known_to_the_next_command(
     (run,) = ops("run", "list", "--json").json["runs"]
     assert (run["preset"], run["state"] in ("starting", "running")) == ("ticks", True)
     wait_for((pod.outputs_dir / "r1/stdout.log").exists, "its log")
-    told = ops("run", "tail", "r1", timeout=10)
+    told = ops("run", "tail", "r1")
     assert told.returncode == 0 and "much" not in told.stdout
     (world / "go").touch()
 

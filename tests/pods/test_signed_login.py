@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
+from asyncssh import auth
 
 from podops.config.model import PodConfig
 from podops.errors import RefusedError
+from podops.transport.choose import transport_for
 from tests.pods.bare_link import failure, started
 from tests.pods.conftest import MakeSshPod
 from tests.pods.fleet_config import pod_config
@@ -37,9 +40,9 @@ def with_keys(pod: SshPod, *keys: Path) -> PodConfig:
     return pod_config(pod)
 
 
-async def test_a_key_in_a_file_is_not_asked_about_first(ssh_pod: MakeSshPod, requests: list[str]) -> None:
+async def test_a_key_in_a_file_is_tried_without_asking_anything_first(ssh_pod: MakeSshPod, requests: list[str]) -> None:
     async with started(ssh_pod("a100")):
-        assert requests == ["none", "publickey signed"]
+        assert requests == ["publickey signed"]
 
 
 async def test_keys_are_tried_one_after_the_other_until_one_is_taken(
@@ -48,13 +51,22 @@ async def test_keys_are_tried_one_after_the_other_until_one_is_taken(
     pod = ssh_pod("a100")
     other, another = make_key(tmp_path / "other"), make_key(tmp_path / "another")
     async with started(with_keys(pod, other, another, pod.user_key)):
-        assert requests == ["none", *["publickey signed"] * 3]
+        assert requests == ["publickey signed"] * 3
 
 
 async def test_a_key_that_is_not_taken_is_refused_as_such(ssh_pod: MakeSshPod, tmp_path: Path) -> None:
     pod = ssh_pod("a100")
     error = await failure(with_keys(pod, make_key(tmp_path / "other")))
     assert isinstance(error, RefusedError) and str(tmp_path / "other") in error.message
+
+
+@pytest.mark.parametrize("count", [2, 4])
+async def test_a_login_that_a_server_breaks_off_after_so_many_keys_is_refused_and_not_tried_again(
+    ssh_pod: MakeSshPod, tmp_path: Path, count: int
+) -> None:
+    keys = [make_key(tmp_path / str(number)) for number in range(count)]
+    error = await failure(with_keys(ssh_pod("a100", options=("MaxAuthTries 3",)), *keys))
+    assert isinstance(error, RefusedError) and str(keys[0]) in error.message, error
 
 
 async def test_a_key_of_an_agent_is_asked_about_first(
@@ -65,4 +77,35 @@ async def test_a_key_of_an_agent_is_asked_about_first(
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
         pod.user_key.unlink()
         async with started(pod):
-            assert requests == ["none", "publickey", "publickey signed"]
+            assert requests == ["publickey", "publickey signed"]
+
+
+async def test_a_server_that_takes_no_key_and_lets_in_all_the_same_is_asked_after_the_keys(
+    ssh_pod: MakeSshPod, monkeypatch: pytest.MonkeyPatch, requests: list[str]
+) -> None:
+    """As servers of a private network do, which know who calls by other means."""
+
+    async def let_in(self: Any, _packet: object) -> None:
+        await self.send_success()
+
+    monkeypatch.setattr(auth._ServerNullAuth, "supported", lambda _connection: True)
+    monkeypatch.setattr(auth._ServerNullAuth, "_start", let_in)
+    pod = ssh_pod("a100")
+    pod.stop()
+    async with asyncssh.listen(
+        "127.0.0.1", pod.port, server_host_keys=[str(pod.host_key)], server_factory=TakesNoKey, process_factory=greet
+    ):
+        process = await transport_for(pod_config(pod)).start("greet")
+        assert await process.read(64) == b"hello"
+        await process.close()
+    assert requests == ["publickey signed", "none"]
+
+
+class TakesNoKey(asyncssh.SSHServer):
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+
+def greet(process: asyncssh.SSHServerProcess[str]) -> None:
+    process.stdout.write("hello")
+    process.exit(0)

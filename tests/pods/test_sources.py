@@ -49,7 +49,7 @@ def test_a_rented_pod_is_there_like_any_other_and_stays_known_when_it_is_gone(
 
 def asked_again(ops: Ops) -> list[dict[str, str]]:
     """The pods once the source has been asked again."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         pods: list[dict[str, str]] = ops("pod", "list", "--json").json["pods"]
         if pods[0]["state"] == "gone":
@@ -78,7 +78,7 @@ def test_a_pod_goes_on_by_its_old_way_when_its_provider_names_it_otherwise_or_te
     def listed() -> tuple[list[tuple[str, str]], str]:
         """The pods and what is told, once the source was asked again."""
         asked = len(provider.asked)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(provider.asked) == asked and time.monotonic() < deadline:
             done = ops("pod", "list")
         lines = [line.split() for line in done.stdout.splitlines()[1:]]
@@ -147,4 +147,4 @@ async def tells(fleet: Fleet, words: str) -> None:
 
 
 async def _until(fleet: Fleet, condition: Callable[[], bool]) -> None:
-    assert await fleet.until(condition, 20)
+    assert await fleet.until(condition, 60)

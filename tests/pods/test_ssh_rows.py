@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +21,18 @@ from podops.errors import RefusedError, UnreachableError
 from podops.fleet.fleet import Fleet
 from podops.transport import locked_keys
 from tests.pods.bare_link import failure, started
-from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops
+from tests.pods.conftest import MakeProject, MakeSshPod, OpenOps, Ops, StartOps
 from tests.pods.fleet_config import fleet_config, pod_config
-from tests.pods.loopback import SshPod, link_processes, make_key
+from tests.pods.loopback import SshPod, link_processes, make_key, wait_for
+from tests.pods.ops_process import PipedOps, ops_words
 from tests.pods.ssh_agent import agent_with
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give sshd other accounts or mounts")
+
+
+@pytest.fixture
+def used_before() -> bool:
+    return False
 
 
 def run(*command: str | Path) -> None:
@@ -108,6 +117,44 @@ async def test_a_proxy_command_is_run_by_a_shell_and_may_complain_on_its_way(ssh
     assert f"the ProxyCommand of {pod.alias} failed" in error.message
 
 
+async def test_a_proxy_command_that_is_killed_is_lost_without_a_word_of_python_and_leaves_nothing_behind(
+    ssh_pod: MakeSshPod, project: MakeProject, start_ops: StartOps
+) -> None:
+    jump, pod = ssh_pod("jump"), ssh_pod()
+    ways = pod.root / "ways"
+    through = f"sh -c 'echo $$ >> {ways}; exec ssh -F {jump.ssh_config} -W %h:%p {jump.alias}'"
+    rewrite(pod, "  IdentitiesOnly", f"  ProxyCommand {through}\n  IdentitiesOnly")
+    project(pod)
+    watching = start_ops("watch", "--json")
+    for round_ in range(2):
+        watching.read_until(b'"live"')
+        os.kill(int(ways.read_text().split()[round_]), signal.SIGKILL)
+    watching.read_until(b'"live"')
+    watching.process.send_signal(signal.SIGTERM)
+    watching.rest()
+    assert re.fullmatch(r"holding the links of .*\n", watching.stderr)
+    wait_for(lambda: not any(Path("/proc", pid).exists() for pid in ways.read_text().split()), "no way to be left")
+
+
+def test_a_proxy_command_that_says_nothing_is_not_left_behind(
+    ssh_pod: MakeSshPod, project: MakeProject, ops: Ops, start_ops: StartOps
+) -> None:
+    pod = ssh_pod()
+    ways = pod.root / "ways"
+    rewrite(pod, "  IdentitiesOnly", f"  ProxyCommand sh -c 'echo $$ >> {ways}; sleep 600; :'\n  IdentitiesOnly")
+    project(pod)
+    assert ops("--timeout", "2", "pod", "list", "--json").json["pods"][0]["state"] == "unreachable"
+    watching = start_ops("--timeout", "2", "watch", "--json")
+    watching.read_until(b'"unreachable"')
+    watching.process.send_signal(signal.SIGTERM)
+    watching.rest()
+    assert len(ways.read_text().split()) >= 2
+    wait_for(lambda: not any(Path("/proc", pid).exists() for pid in ways.read_text().split()), "no way to be left")
+    rewrite(pod, f"sh -c 'echo $$ >> {ways}; sleep 600; :'", "true")
+    watching = start_ops("watch", "--json")
+    assert b"the ProxyCommand of pod-alias failed" in watching.read_until(b'"unreachable"')
+
+
 async def test_certificates_of_users_and_hosts(ssh_pod: MakeSshPod, world: Path) -> None:
     authority = make_key(world / "authority")
     pod = ssh_pod(options=(f"TrustedUserCAKeys {authority}.pub", f"HostCertificate {world}/pod-pod/host_key-cert.pub"))
@@ -154,7 +201,7 @@ def test_ops_asks_on_its_terminal_for_the_passphrase(
     pod = ssh_pod()
     run("ssh-keygen", "-q", "-p", "-f", pod.user_key, "-N", "a long passphrase")
     project(pod)
-    terminal = open_ops("--timeout", "5", "pod", "list", "--json")
+    terminal = open_ops("--timeout", "30", "pod", "list", "--json")
     terminal.wait_for(f"Passphrase for {pod.user_key}: ")
     terminal.press("wrong\n")
     terminal.wait_for("That did not open it")
@@ -302,10 +349,38 @@ async def test_a_user_who_is_not_root(ssh_pod: MakeSshPod, world: Path) -> None:
         (home / "keys").chmod(0o644)
         rewrite(pod, "  IdentitiesOnly", "  User researcher\n  IdentitiesOnly")
         async with started(pod_config(pod)):
+            wait_for(lambda: len(link_processes(home)) == 1, "the link process")
             (process,) = link_processes(home)
             assert owner(process) == 4711
     finally:
         shutil.rmtree(home)
+
+
+@needs_root
+def test_the_app_and_commands_trust_the_host_keys_of_the_account_and_not_those_of_another_home(
+    ssh_pod: MakeSshPod, project: MakeProject, ops_env: Callable[..., dict[str, str]], client_home: Path, world: Path
+) -> None:
+    pod, account = ssh_pod(), world / "account"
+    for home in (account, client_home):
+        (home / ".ssh").mkdir(parents=True)
+    rewrite(pod, f"  UserKnownHostsFile {pod.known_hosts}\n", "")
+    made = project(pod)
+    prefix = with_account(world, f"root:x:0:0:root:{account}:/bin/sh")
+
+    def state(*words: str) -> str:
+        ops = PipedOps([*prefix, *ops_words(*words, "--json")], made.directory, ops_env(), world / "errors")
+        found = None
+        while found is None:
+            found = re.search(rb'"state": ?"(live|refused)"', ops.read_line())
+        ops.process.terminate()
+        ops.rest()
+        ops.end()
+        return found[1].decode()
+
+    for home, found in ((client_home, "refused"), (account, "live")):
+        shutil.copy(pod.known_hosts, home / ".ssh/known_hosts")
+        assert state("pod", "list") == found
+        assert state("--no-share", "watch") == found
 
 
 @needs_root

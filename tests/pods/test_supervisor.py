@@ -16,19 +16,19 @@ from uuid import uuid4
 
 import pytest
 
-from podops.link.pod_archive import pod_archive
 from podops_runners import agent_process, process
 from podops_runners.kill import request_kill
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import parse_heartbeat
 from podops_runners.submit import submit_run
-from tests.pods.loopback import end_leftovers, held, kill_tmux_server
+from tests.pods.loopback import end_leftovers, free_port, held, kill_tmux_server
+from tests.pods.used_before import put_beside
 
 T = TypeVar("T")
 Start = Callable[..., RunDir]
 
 
-def eventually(look: Callable[[], T], seconds: float = 30) -> T:
+def eventually(look: Callable[[], T], seconds: float = 60) -> T:
     """The first truthy value of `look`; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := look()):
@@ -61,7 +61,7 @@ def socket() -> Iterator[str]:
 def start(tmp_path: Path, socket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Submit a shell line on this machine as a pod would; whatever is still alive afterwards is ended."""
     pyz = tmp_path / "podops.pyz"
-    pyz.write_bytes(pod_archive()[0])
+    put_beside(pyz)
     home = tmp_path / "home"
     home.mkdir()
     (tmp_path / "runs").mkdir()
@@ -151,6 +151,38 @@ def test_a_killed_supervisor_is_replaced_and_the_exit_status_is_still_the_true_o
     assert events(run).count("started") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("printf 'epoch %d/3 step %d/20 loss 2.%d\\n' $e $s $s", [(e, s) for e in (1, 2, 3) for s in range(1, 21)]),
+        ("printf '\\r%d: 5%%|#  | %d/20 [00:01<00:01, 1.0it/s, loss=2.%d]\\r' $e $s $s", [*range(1, 21)] * 3),
+    ],
+)
+def test_whoever_takes_over_tells_every_step_once_also_where_they_begin_again(
+    start: Start, line: str, expected: list[Any]
+) -> None:
+    steps = f"for s in $(seq 1 20); do {line}; sleep 0.04; done"
+    waits = "[ $e -gt 1 ] || while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done"
+    run = start(f"for e in 1 2 3; do {steps}; {waits}; done")
+    eventually(lambda: metrics_of(run)[-1:] == expected[19:20])
+    for count in (20, 45):
+        eventually(lambda: len(metrics_of(run)) >= count)  # noqa: B023
+        supervisor = read(run.claim)["supervisor"]
+        os.kill(supervisor["pid"], signal.SIGKILL)
+        Path(run.path, "go").touch()
+        eventually(lambda: process.is_alive(read(run.claim).get("supervisor")))
+    assert eventually(lambda: read(run.summary))["state"] == "succeeded"
+    assert events(run).count("adopted") == 2
+    assert metrics_of(run) == expected
+
+
+def metrics_of(run: RunDir) -> list[Any]:
+    """The epoch and step of each record, or its step where it tells no epoch."""
+    lines = Path(run.metrics).read_text().splitlines() if Path(run.metrics).exists() else []
+    found = [json.loads(line) for line in lines]
+    return [(record["epoch"], record["step"]) if "epoch" in record else record["step"] for record in found]
+
+
 def test_a_status_is_kept_for_a_supervisor_that_comes_after_the_end(start: Start) -> None:
     run = start("while [ ! -e $OPS_RUN_DIR/go ]; do sleep 0.05; done; exit 7")
     claim = eventually(lambda: read(run.claim) if read(run.claim).get("child") else {})
@@ -238,16 +270,40 @@ def test_the_heartbeat_tells_what_is_left_of_a_run_and_not_of_an_epoch(start: St
     assert eventually(lambda: read(whole.summary) and read(epochs.summary))
 
 
+def test_of_how_many_steps_a_run_has_is_told_before_its_next_heartbeat_is_due_and_after_its_end(start: Start) -> None:
+    lines = "for step in 1 2 3; do echo epoch 2/3 step $step/9 loss 2.3; sleep 0.2; done"
+    run = start(f"sleep 0.5; {lines}; sleep 60", watch_interval_s=60)
+    eventually(lambda: heartbeat_of(run).get("total") == "9")
+    eventually(lambda: "step 3/9" in Path(run.stdout_log).read_text())
+    request_kill(run, 0.1, "a test")
+    assert eventually(lambda: read(run.summary))["state"] == "cancelled"
+    told = heartbeat_of(run)
+    assert [told[name] for name in ("step", "total", "part", "epoch", "epochs")] == ["3", "9", "1", "2", "3"]
+
+
+def test_the_heartbeat_counts_epochs_from_1_and_tells_of_how_many_by_the_command(start: Start) -> None:
+    bar = "printf 'Epoch %d: 5%%|#  | %d/20 [00:01<00:01, 1.0it/s]\\r' $e $s"
+    run = start(f"for e in 0 1; do for s in 1 20; do {bar}; done; done; sleep 60", derived={"total_epochs": 4})
+    eventually(lambda: heartbeat_of(run).get("epoch") == "2")
+    told = heartbeat_of(run)
+    assert [told[name] for name in ("step", "total", "part", "epoch", "epochs", "epoch_from")] == [
+        "20",
+        "20",
+        "1",
+        "2",
+        "4",
+        "0",
+    ]
+    request_kill(run, 0.1, "a test")
+    assert eventually(lambda: read(run.summary))["state"] == "cancelled"
+
+
 def heartbeat_of(run: RunDir) -> dict[str, str]:
     return parse_heartbeat(Path(run.heartbeat).read_text()) if Path(run.heartbeat).exists() else {}
 
 
 def test_a_service_becomes_ready_when_it_answers(start: Start) -> None:
-    import socket as sockets
-
-    with sockets.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     run = start(
         f"mkdir -p www/v1; touch www/v1/models; {sys.executable} -m http.server {port} --bind 127.0.0.1 -d www",
         service={"port": port, "health": "/v1/models"},
@@ -291,6 +347,13 @@ def test_metrics_are_found_in_what_a_run_prints(start: Start, printed: str, expe
     run = start(f"printf '%b\\n' {shlex.quote(printed)}", metrics_pattern=r"at (?P<step>\d+) nll=(?P<nll>[\d.]+)")
     found = eventually(lambda: read(run.summary))["last_metrics"]
     assert {key: found.get(key) for key in expected} == expected
+
+
+def test_a_time_that_a_run_prints_is_not_that_of_its_record(start: Start) -> None:
+    run = start("echo 'step 10 loss: 2.31 time: 0.5'")
+    eventually(lambda: read(run.summary))
+    (record,) = (json.loads(line) for line in Path(run.metrics).read_text().splitlines())
+    assert (record["step"], record["loss"]) == (10, 2.31) and record["time"] > 1e9
 
 
 def test_metrics_a_run_writes_itself_are_not_told_twice(start: Start) -> None:

@@ -20,6 +20,11 @@ from tests.pods.fleet_config import pod_config
 from tests.pods.loopback import free_port, link_processes, make_key, wait_for
 
 
+@pytest.fixture
+def used_before() -> bool:
+    return False
+
+
 def run(command: str) -> None:
     subprocess.run(command, shell=True, check=True, capture_output=True)
 
@@ -164,7 +169,7 @@ async def test_a_key_that_only_the_agent_holds_is_used(
 async def test_a_destination_can_be_spelled_out_without_an_alias(ssh_pod: MakeSshPod, client_home: Path) -> None:
     pod = ssh_pod()
     (client_home / ".ssh").mkdir()
-    (client_home / ".ssh/known_hosts").write_text(pod.known_hosts.read_text())
+    (client_home / ".ssh/config").write_text(f"UserKnownHostsFile {pod.known_hosts}\n")
     spelled = PodConfig("x", ssh="root@127.0.0.1", port=pod.port, identity_file=str(pod.user_key))
     async with started(spelled) as link:
         assert link.uploaded
@@ -204,7 +209,7 @@ async def test_the_pod_side_ends_when_its_connection_dies(ssh_pod: MakeSshPod) -
     async with started(pod_config(pod)):
         wait_for(lambda: len(link_processes(pod.home)) == 1, "the link process")
         assert pod.kill_sessions()
-        wait_for(lambda: not link_processes(pod.home), "the link process to end", 5.0)
+        wait_for(lambda: not link_processes(pod.home), "the link process to end")
 
 
 async def test_closing_a_local_link_ends_its_process(client_home: Path) -> None:

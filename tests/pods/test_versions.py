@@ -21,6 +21,11 @@ from tests.pods.loopback import wait_for
 from tests.pods.pod_side import PodSide
 
 
+@pytest.fixture
+def used_before() -> bool:
+    return False
+
+
 def older_archive() -> bytes:
     """The pod side as an older version would have shipped it, with a protocol of its own."""
     content = io.BytesIO()
@@ -66,7 +71,7 @@ async def test_a_run_of_an_older_pod_side_goes_on_under_the_newer_one(client_hom
         assert (ended.runs["old"].state, ended.runs["old"].reason) == ("cancelled", "user_kill")
     assert older.process.stdin is not None
     older.process.stdin.close()
-    assert older.process.wait(10) == 0
+    assert older.process.wait(60) == 0
 
 
 async def test_ends_that_speak_different_protocols_say_so(client_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

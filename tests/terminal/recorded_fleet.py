@@ -65,6 +65,8 @@ class RecordedLog:
         yield LogChunk(0, self._data)
         await asyncio.Event().wait()
 
+    def offer(self, take: Callable[[LogChunk], bool]) -> None: ...
+
     def ack(self, offset: int) -> None:
         self.acked = offset
 

@@ -14,6 +14,11 @@ from tests.pods.conftest import ops_environment
 from tests.pods.loopback import kill_tmux_server
 
 
+def last_tick(screen: str) -> int:
+    """The number of the last `tick N of the run` on the screen, 0 where there is none."""
+    return max(map(int, re.findall(r"tick (\d+) of the run", screen)), default=0)
+
+
 class Terminal:
     """One tmux pane that runs one program."""
 
@@ -46,7 +51,7 @@ class Terminal:
     def screen(self) -> str:
         return subprocess.run([*self._tmux, "capture-pane", "-p"], capture_output=True, text=True).stdout
 
-    def wait_for(self, pattern: str, seconds: float = 40) -> str:
+    def wait_for(self, pattern: str, seconds: float = 60) -> str:
         """The screen once `pattern` matches it; fails with the last screen otherwise."""
         deadline = time.monotonic() + seconds
         while not re.search(pattern, shown := self.screen()):
@@ -54,7 +59,15 @@ class Terminal:
             time.sleep(0.1)
         return shown
 
-    def gone(self, seconds: float = 20) -> bool:
+    def wait_for_tick(self, number: int) -> int:
+        """The last tick on the screen, once it is this one or a later one: of fast ones not each is seen."""
+        deadline = time.monotonic() + 60
+        while (last := last_tick(shown := self.screen())) < number:
+            assert time.monotonic() < deadline, f"never saw tick {number} in:\n{shown}"
+            time.sleep(0.1)
+        return last
+
+    def gone(self, seconds: float = 60) -> bool:
         """Whether the program has ended, and with it the session."""
         deadline = time.monotonic() + seconds
         while subprocess.run([*self._tmux, "has-session"], capture_output=True).returncode == 0:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.app import App
 from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -15,6 +19,7 @@ from podops.fleet.snapshot import FleetSnapshot
 from podops_tui.actions import ACTIONS
 from podops_tui.ansi import parse_line
 from podops_tui.app import OpsApp
+from podops_tui.demo_app import DemoApp
 from podops_tui.screens.fleet import FleetScreen
 from podops_tui.screens.help import HelpScreen
 from podops_tui.screens.kill import KillScreen
@@ -25,19 +30,31 @@ from tests.terminal.recorded_fleet import CONFIG, recorded
 
 SIZES = [(80, 24), (200, 60)]
 
+#: How long a test waits for what the app shall draw or do, seconds: long enough for a machine that is slow and busy.
+PATIENCE_S = 60.0
 
-def drawn(app: OpsApp) -> str:
+
+def drawn(app: App[Any]) -> str:
     """The characters on the screen."""
     lines = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in line) for line in lines)
 
 
 async def until_drawn(pilot: Pilot[None], app: OpsApp, text: str) -> str:
-    for _ in range(100):
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
         await pilot.pause(0.05)
-        if text in drawn(app):
-            return drawn(app)
-    raise AssertionError(f"{text!r} is not in:\n{drawn(app)}")
+        if text in (screen := drawn(app)):
+            return screen
+        assert time.monotonic() < deadline, f"{text!r} is not in:\n{screen}"
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
+    """Let the app go on until `condition` holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited for {what} in:\n{drawn(pilot.app)}"
+        await pilot.pause(0.02)
 
 
 @pytest.mark.parametrize("log", [b"", b"\x1b[31mred\x1b[0m\n"])
@@ -63,6 +80,24 @@ async def test_every_screen_can_be_drawn_without_colours(monkeypatch: pytest.Mon
         assert app.is_running and app.no_color
 
 
+async def test_an_app_that_is_taken_down_between_two_ticks_of_its_timers_ends_without_a_fault() -> None:
+    class App(OpsApp):
+        ticked = False
+
+        async def on_unmount(self) -> None:
+            # As a timer that was due: the screens are gone, and the app is not.
+            assert not self.screen_stack
+            await self._second()
+            self._changed = True
+            await self._redraw_changed()
+            self.ticked = True
+
+    app = App(CONFIG, fleet=recorded()[1])
+    async with app.run_test() as pilot:
+        await pilot.pause()
+    assert app.ticked
+
+
 async def test_ctrl_c_ends_nothing_and_names_the_key_that_leaves() -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
     async with app.run_test(size=(100, 40), notifications=True) as pilot:
@@ -70,6 +105,19 @@ async def test_ctrl_c_ends_nothing_and_names_the_key_that_leaves() -> None:
         await pilot.press("ctrl+c")
         await until_drawn(pilot, app, "q leaves; runs go on")
         assert app.is_running and isinstance(app.screen, FleetScreen)
+
+
+async def test_the_app_of_a_demo_says_that_leaving_it_ends_its_runs() -> None:
+    app = DemoApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("ctrl+c")
+        await until_drawn(pilot, app, "q leaves; the demo ends its runs")
+        await pilot.press("question_mark")
+        assert "runs go on" not in await until_drawn(pilot, app, "q  Leave; the demo ends its runs")
+        told = {command.help for command in app.get_system_commands(app.screen)}
+        told |= {active.tooltip for active in app.screen.active_bindings.values()}
+        assert "Leave; the demo ends its runs" in told and "Leave; runs go on" not in told
 
 
 async def test_what_is_typed_faster_than_the_app_draws_reaches_the_field_it_was_meant_for() -> None:
@@ -116,7 +164,7 @@ async def test_kill_names_the_run_and_does_nothing_unless_chosen() -> None:
         await pilot.press("enter")
         assert isinstance(app.screen, FleetScreen) and fleet.done == []
         await pilot.press("x", "right", "enter")
-        await pilot.pause()
+        await until(pilot, lambda: bool(fleet.done), "the kill")
         assert fleet.done == [("kill", "h100-a", "train-small-20260101-aaaa", "proj")]
 
 
@@ -194,6 +242,7 @@ async def test_of_a_run_that_has_ended_nothing_more_is_waited_for() -> None:
         await until_drawn(pilot, app, "3 Log ─")
         await pilot.press("m")
         shown = await until_drawn(pilot, app, "the run has written no metrics ")
+        assert "$OPS_METRICS_FILE" in shown and "metrics_pattern" in shown
         assert "metrics yet" not in shown
 
 
@@ -220,9 +269,9 @@ async def test_marked_runs_are_named_and_killed_together() -> None:
         assert "train-small-20260101-aaaa" in screen and "train-small-20260101-dddd" in screen
         assert "eval-big" not in "".join(line for line in screen.splitlines() if "on pod" in line)
         await pilot.press("y")
-        await pilot.pause()
+        await until(pilot, lambda: len(fleet.done) == 2, "both kills")
         assert [done[2] for done in fleet.done] == ["train-small-20260101-aaaa", "train-small-20260101-dddd"]
-        assert "marked" not in drawn(app)
+        await until(pilot, lambda: "marked" not in drawn(app), "the marks to go")
 
 
 async def test_a_text_is_found_in_the_log_and_the_log_holds_still_there() -> None:
@@ -301,7 +350,7 @@ async def test_rerun_opens_the_dialog_as_the_run_was_submitted() -> None:
         await until_drawn(pilot, app, "python train.py lr=0.01 max_iters=5000 'note=two words'")
         assert "lr=0.01 'note=two words'" in screen and "nightly" in screen
         await pilot.press("ctrl+s")
-        await pilot.pause()
+        await until(pilot, lambda: bool(fleet.done), "the submit")
         assert fleet.done[0][:3] == ("submit", "train-small", "h100-a")
         assert fleet.done[0][4] != "train-small-20260101-aaaa"
 
@@ -323,7 +372,7 @@ async def test_a_taken_run_id_is_refused_unless_forced_and_never_while_it_runs()
         await pilot.press("space")
         await until_drawn(pilot, app, "/data/outputs/train-small-20260101-cccc")
         await pilot.press("ctrl+s")
-        await pilot.pause()
+        await until(pilot, lambda: bool(fleet.done), "the submit")
         assert fleet.done[0][4:] == ("train-small-20260101-cccc", True)
 
 
@@ -339,7 +388,7 @@ async def test_submit_shows_the_exact_command_and_faults_as_they_are_typed() -> 
         await pilot.pause()
         assert app.screen.submission is None and fleet.done == []
         await pilot.press(*["backspace"] * 8, "enter", "enter")
-        await pilot.pause()
+        await until(pilot, lambda: bool(fleet.done), "the submit")
         assert [done[:3] for done in fleet.done] == [("submit", "train-small", "cpu-1")]
 
 

@@ -10,7 +10,7 @@ from podops_tui.screens.move import MoveScreen
 from podops_tui.screens.run import RunScreen
 from tests.terminal.recorded_fleet import CONFIG, RecordedFleet, recorded
 from tests.terminal.recorded_queue import recorded_busy
-from tests.terminal.test_app_pilot import SIZES, until_drawn
+from tests.terminal.test_app_pilot import SIZES, until, until_drawn
 
 
 def busy_app(*, read_only: bool = False) -> tuple[RecordedFleet, OpsApp]:
@@ -36,6 +36,7 @@ async def test_ordered_by_the_queue_what_waits_comes_first_in_its_order(size: tu
     assert "4 waiting" in screen
 
 
+@pytest.mark.usefixtures("still_clock")
 async def test_each_trouble_of_a_run_can_be_seen_in_the_list() -> None:
     _, app = busy_app()
     async with app.run_test(size=(160, 60)) as pilot:
@@ -64,6 +65,7 @@ async def test_a_failed_run_shows_its_evidence_and_its_attempts() -> None:
     assert "log at byte 81,234" in screen and "1 ✗ nccl 10m00s  NCCL timed out" in screen
 
 
+@pytest.mark.usefixtures("still_clock")
 async def test_a_waiting_run_shows_its_place_what_for_and_since_when() -> None:
     _, app = busy_app()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -127,7 +129,7 @@ async def test_cancelling_a_waiting_run_asks_in_its_own_words() -> None:
         screen = await until_drawn(pilot, app, "End these 2 runs?")
         assert "Those that run get" in screen and "End them all (y)" in screen
         await pilot.press("y")
-        await pilot.pause()
+        await until(pilot, lambda: len(fleet.done) == 2, "both kills")
         assert sorted(done[:3] for done in fleet.done) == [
             ("kill", "h100-a", "sweep-lr-5"),
             ("kill", "h100-a", "train-wide"),
@@ -148,10 +150,7 @@ async def test_a_waiting_run_is_moved_to_the_pod_that_is_chosen() -> None:
         assert fleet.done == []
         await pilot.press("M", "enter")
         await until_drawn(pilot, app, "2 Runs")
-        for _ in range(50):
-            await pilot.pause(0.02)
-            if len(fleet.done) == 3:
-                break
+        await until(pilot, lambda: len(fleet.done) == 3, "the move")
         assert [done[0] for done in fleet.done] == ["move", "submit", "take"]
         assert fleet.done[1][2] == "h100-b" and fleet.done[1][4] == "sweep-lr-5"
 
@@ -209,7 +208,7 @@ async def test_the_dialog_says_whether_a_run_would_start_at_once_and_why_not() -
         await pilot.press(*"2000")
         await until_drawn(pilot, app, "it lies between -1000 and 1000")
         await pilot.press("backspace", "backspace", "ctrl+s")
-        await pilot.pause()
+        await until(pilot, lambda: bool(fleet.specs), "the submit")
     place = fleet.specs[0]["queue"]
     assert (place["priority"], place["delay_s"], place["hold"]) == (20, 7200.0, True)
     assert fleet.specs[0]["gpus"] == {"count": 1} and fleet.specs[0]["pod"] == "h100-a"

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from podops.config.load import load_project
 from podops_tui.app import OpsApp
 from podops_tui.keeping import Keeping
 from tests.pods.conftest import MakeProject, MakeSshPod
 from tests.pods.provider import Provider
-from tests.terminal.test_app_pilot import drawn, until_drawn
+from tests.terminal.test_app_pilot import drawn, until, until_drawn
 
 LOGIN = "login expired: run `cloud login`"
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    """A source is asked every five seconds at most, so drawing alone would not wait long enough."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await pilot.pause(0.1)
 
 
 async def test_a_rented_pod_appears_in_the_app_can_be_chosen_and_is_shown_as_gone(
@@ -36,14 +26,14 @@ async def test_a_rented_pod_appears_in_the_app_can_be_chosen_and_is_shown_as_gon
         await until_drawn(pilot, app, "here")
         assert "rented" not in drawn(app)
         provider.tell(rented)
-        await until(pilot, lambda: "rented" in app.fleet.snapshot.pods)
+        await until(pilot, lambda: "rented" in app.fleet.snapshot.pods, "the pod")
         await until_drawn(pilot, app, "rented")
         await pilot.press("s")
         await until_drawn(pilot, app, "Submit a run")
         assert "rented" in drawn(app)
         await pilot.press("escape")
         provider.tell()
-        await until(pilot, lambda: app.fleet.snapshot.pods["rented"].state == "gone")
+        await until(pilot, lambda: app.fleet.snapshot.pods["rented"].state == "gone", "its going")
         assert "tells of it no more" in await until_drawn(pilot, app, "gone")
 
 
@@ -55,22 +45,26 @@ async def test_changed_presets_count_at_once_and_a_broken_file_is_told_with_its_
     def told() -> list[str]:
         return [note.message for note in app._notifications]
 
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until_drawn(pilot, app, "live")
         project("here", presets=old | {"new": {"kind": "comand", "command": "echo right"}})
-        await until(pilot, lambda: bool(told()))
+        await until(pilot, lambda: bool(told()), "a word about the file")
         line = file.read_text().split("comand")[0].count("\n") + 1
         assert told()[0].startswith(f"{file}:{line}: ") and told()[0].endswith("goes on with what it read before")
+        [first], message = app._notifications, told()
         await pilot.press("R")
-        await until(pilot, lambda: len(told()) == 2)
-        assert told()[1] == told()[0], "R tells it again"
+        await until(pilot, lambda: bool(told()) and first not in app._notifications, "it to be told again")
+        assert told() == message, "R tells it again, in place of the one before"
         await pilot.press("s")
-        assert "new" not in await until_drawn(pilot, app, "old  command")
+        assert "new  " not in await until_drawn(pilot, app, "old  command")
         await pilot.press("escape")
         assert app.fleet.snapshot.pods["here"].state == "live"
         project("here", presets=old | {"new": {"kind": "command", "command": "echo right"}})
         await pilot.press("R")
-        await until(pilot, lambda: "its presets count from now on" in told()[-1])
+        await until(pilot, lambda: any("its presets count from now on" in note for note in told()), "the new presets")
+        assert len(told()) == 1
+        # Those before it have left no rows behind.
+        await until(pilot, lambda: "▌" in drawn(app).splitlines()[0], "a notice in the first row")
         await pilot.press("s")
         await until_drawn(pilot, app, "new  command")
 
@@ -88,7 +82,7 @@ async def test_a_source_that_fails_says_so_and_why_for_as_long_as_it_does(
         shown = await until_drawn(pilot, app, "rented")
         assert "source cloud" not in shown
         provider.fail(LOGIN)
-        await until(pilot, lambda: bool(app.fleet.snapshot.sources[0].problem))
+        await until(pilot, lambda: bool(app.fleet.snapshot.sources[0].problem), "the problem")
         shown = await until_drawn(pilot, app, "source cloud failing")
         assert "login expired" in " ".join(shown.split()) and "rented" in shown
         assert any("login expired" in note.message for note in app._notifications)
@@ -97,6 +91,5 @@ async def test_a_source_that_fails_says_so_and_why_for_as_long_as_it_does(
         assert "1 pod as of" in " ".join(page.split()) or size[0] == 80
         await pilot.press("escape")
         provider.tell(rented)
-        await until(pilot, lambda: not app.fleet.snapshot.sources[0].problem)
-        await pilot.pause(1.1)
-        assert "source cloud" not in drawn(app)
+        await until(pilot, lambda: not app.fleet.snapshot.sources[0].problem, "its end")
+        await until(pilot, lambda: "source cloud" not in drawn(app), "it to be told no more")

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from benchmarks.simulated_fleet import simulated_fleet
 from benchmarks.simulated_pods import Traffic
 from textual.events import AppBlur
-from textual.pilot import Pilot
 
 from podops_tui.app import OpsApp
-from tests.terminal.test_app_pilot import until_drawn
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError(f"waited for {what}")
+from tests.terminal.test_app_pilot import until, until_drawn
 
 
 async def test_pods_out_of_view_and_those_of_an_app_nobody_looks_at_are_asked_for_less() -> None:

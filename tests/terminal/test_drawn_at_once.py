@@ -1,27 +1,35 @@
-"""A line of a log stands on the terminal the moment it comes, as if the whole screen had been drawn."""
+"""What changes in a log or a list stands on the terminal at once, as if the whole screen had been drawn."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 from textual.widget import Widget
 
 from podops.fleet.fleet import Fleet
+from podops.fleet.snapshot import FleetSnapshot
+from podops_tui import drawn_at_once
 from podops_tui.app import OpsApp
 from podops_tui.screens.help import HelpScreen
 from podops_tui.widgets import log_view
 from podops_tui.widgets.log_view import LogView
+from podops_tui.widgets.runs_table import RunsTable
 from tests.pods.conftest import MakeProject, Ops
 from tests.pods.loopback import wait_for
-from tests.terminal.recorded_fleet import CONFIG
+from tests.terminal.recorded_fleet import CONFIG, recorded
 from tests.terminal.terminal import Terminal
-from tests.terminal.test_app_pilot import drawn, until_drawn
+from tests.terminal.test_app_pilot import drawn, until, until_drawn
 from tests.terminal.typed_log import TypedLog
 
 SIZES = [(80, 24), (200, 60)]
@@ -34,15 +42,25 @@ COPY = "import sys\nfor line in iter(sys.stdin.readline, ''): sys.stdout.write(l
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Written:
-    """What is written past Textual: where, and the sequences of each row."""
+    """What is written of a log past Textual: where, and the sequences of each row."""
+    return written_by(log_view, monkeypatch)
+
+
+@pytest.fixture
+def rows_written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    """The same of lists and panes."""
+    return written_by(drawn_at_once, monkeypatch)
+
+
+def written_by(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Written:
     found: Written = []
 
-    def noted(widget: Widget, place: Region, strips: list[Strip]) -> None:
-        rows = (strip.render(widget.app.console) for strip in strips)
-        found.extend((Region(place.x, place.y + number, place.width, 1), row) for number, row in enumerate(rows))
+    def noted(widget: Widget, place: Region, strips: Iterable[tuple[int, Strip]]) -> None:
+        rows = ((number, strip.render(widget.app.console)) for number, strip in strips)
+        found.extend((Region(place.x, place.y + number, place.width, 1), row) for number, row in rows)
 
-    monkeypatch.setattr(log_view, "can_draw", lambda app: not app._batch_count)
-    monkeypatch.setattr(log_view, "draw", noted)
+    monkeypatch.setattr(module, "can_draw", lambda app: not app._batch_count)
+    monkeypatch.setattr(module, "draw", noted)
     return found
 
 
@@ -70,11 +88,7 @@ async def test_what_is_written_at_once_is_what_drawing_the_screen_gives(
             await until_drawn(pilot, app, "held still")
             await pilot.press("f")
             await until_drawn(pilot, app, "Log · following")
-        # Where a scroll bar comes or goes, Textual lays out the screen.
-        written.clear()
-        while not written:
-            log.type("until all is in its place")
-            await pilot.pause(0.05)
+        await all_in_its_place(log, written, pilot)
         for number in range(80, 90):
             written.clear()
             log.type(f"line {number} \x1b[1;7mmarked\x1b[0m iter")
@@ -82,6 +96,58 @@ async def test_what_is_written_at_once_is_what_drawing_the_screen_gives(
             assert len(rows) == app.screen.query_one(LogView).scrollable_content_region.height
             for place, row in rows.items():
                 assert plain(row) == plain(drawn_by_textual(app, place))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_rows_of_lists_and_panes_that_change_are_written_at_once_and_no_others(
+    rows_written: Written, still_clock: None, size: tuple[int, int]
+) -> None:
+    found, fleet = recorded()
+    app = OpsApp(CONFIG, fleet=fleet)
+    async with app.run_test(size=size) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("4")
+        await until_drawn(pilot, app, "Heartbeat")
+        pod = found.snapshot.pods["h100-a"]
+        run = app.screen.query_one(RunsTable).selected
+        assert run is not None
+        for step in (4242, 4343):
+            rows_written.clear()
+            changed = replace(pod, runs=dict(pod.runs) | {run.run_id: replace(run, step=step)})
+            found.snapshot = FleetSnapshot(dict(found.snapshot.pods) | {pod.name: changed})
+            await app._redraw()
+            rows = dict(rows_written)
+            panes = [app.screen.query_one(name) for name in ("#runs", "#heartbeat")]
+            # A row of the list, and those of the heartbeat that tell of the step.
+            assert [sum(pane.region.contains_region(place) for place in rows) for pane in panes] == [1, len(rows) - 1]
+            assert 1 < len(rows) < 6 and any(f"{step}" in row for row in rows.values())
+            for place, row in rows.items():
+                assert plain(row) == plain(drawn_by_textual(app, place))
+
+
+async def test_the_scroll_bar_tells_where_the_view_is_also_once_the_log_is_quiet(
+    fleet: Fleet, log: TypedLog, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn_at: list[float] = []
+    plain_refresh = ScrollBar.refresh
+
+    def noted(bar: ScrollBar, *regions: Region, **options: Any) -> ScrollBar:
+        drawn_at.append(bar.position)
+        return plain_refresh(bar, *regions, **options)
+
+    monkeypatch.setattr(ScrollBar, "refresh", noted)
+    app = OpsApp(CONFIG, fleet=fleet)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("3")
+        for number in range(300):
+            log.type(f"iter {number}")
+        await until_drawn(pilot, app, "iter 299")
+        view = app.screen.query_one(LogView)
+        for keys in ([], ["k", "pageup", "home"], ["G"], ["home", "G"], ["home", "f"], ["pageup", "end"]):
+            await pilot.press(*keys)
+            place = 0 if keys[-1:] == ["home"] else view.max_scroll_y
+            await until(pilot, lambda place=place: drawn_at[-1] == place, f"the bar after {keys}")  # type: ignore[misc]
 
 
 async def test_nothing_is_written_over_what_lies_in_front_of_a_log(
@@ -92,7 +158,7 @@ async def test_nothing_is_written_over_what_lies_in_front_of_a_log(
         await until_drawn(pilot, app, "2 Runs")
         log.type("first")
         await until_drawn(pilot, app, "first")
-        app.notify("a word over what is below it\n" * 8, markup=False)
+        app.notify("a word over what is below it\n" * 20, markup=False, timeout=3600)
         await until_drawn(pilot, app, "a word over what is below it")
         written.clear()
         log.type("behind a notice")
@@ -100,14 +166,14 @@ async def test_nothing_is_written_over_what_lies_in_front_of_a_log(
         assert written == []
         app.clear_notifications()
         await pilot.press("question_mark")
-        await pilot.pause()
-        assert isinstance(app.screen, HelpScreen)
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen), "the keys")
         log.type("behind the keys")
         await pilot.pause(0.2)
         assert written == []
         await pilot.press("escape")
         await until_drawn(pilot, app, "behind the keys")
         assert "a word over" not in drawn(app)
+        await all_in_its_place(log, written, pilot)
         written.clear()
         log.type("in the open again")
         await rows_with("in the open again", written, pilot)
@@ -159,13 +225,18 @@ def test_a_terminal_shows_the_same_after_lines_that_came_one_by_one_as_after_a_w
     ops("run", "kill", "copy", "--yes", "--grace", "0.1")
 
 
+async def all_in_its_place(log: TypedLog, written: Written, pilot: Pilot[None]) -> None:
+    """Where a scroll bar comes or goes, Textual lays out the screen; type until lines are written at once again."""
+    written.clear()
+    while not written:
+        log.type("until all is in its place")
+        await pilot.pause(0.05)
+
+
 async def rows_with(text: str, written: Written, pilot: Pilot[None]) -> dict[Region, str]:
     """The rows that were written, the last of each place, once one holds `text`."""
-    for _ in range(500):
-        if any(text in row for _, row in written):
-            return dict(written)
-        await pilot.pause(0.01)
-    raise AssertionError(f"{text!r} was not written at once")
+    await until(pilot, lambda: any(text in row for _, row in written), f"{text!r} to be written at once")
+    return dict(written)
 
 
 def logged(terminal: Terminal) -> list[tuple[int, str]]:

@@ -7,8 +7,9 @@ import pytest
 from podops.fleet.fleet import Fleet
 from podops_tui.app import OpsApp
 from podops_tui.colours import ANSI
+from podops_tui.widgets.log_view import LogView
 from tests.terminal.recorded_fleet import CONFIG
-from tests.terminal.test_app_pilot import drawn, until_drawn
+from tests.terminal.test_app_pilot import drawn, until, until_drawn
 from tests.terminal.typed_log import TypedLog
 
 
@@ -34,8 +35,9 @@ async def test_a_log_that_is_held_still_keeps_its_first_line_when_lines_are_wrap
             assert again[again.index("line ") :][:8] == first
         await pilot.press("w")
         await pilot.resize_terminal(60, 24)
-        await pilot.pause(0.2)
-        again = drawn(app)
+        view = app.screen.query_one(LogView)
+        await until(pilot, lambda: view.size.width < 60, "the narrow screen")
+        again = await until_drawn(pilot, app, "held still")
         assert again[again.index("line ") :][:8] == first
 
 

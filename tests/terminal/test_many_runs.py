@@ -49,19 +49,22 @@ def many() -> FleetSnapshot:
     return FleetSnapshot({pod.name: pod for pod in pods})
 
 
-def step(fleet: RecordedFleet, app: OpsApp, run_id: str) -> None:
+async def step(fleet: RecordedFleet, app: OpsApp, run_id: str) -> None:
     """One run has come further, and the app hears of it."""
     name = f"pod-{run_id.split('-')[1]}"
     pod = fleet.snapshot.pods[name]
     changed = dict(pod.runs) | {run_id: replace(pod.runs[run_id], step=4242)}
     fleet.snapshot = FleetSnapshot({**fleet.snapshot.pods, name: replace(pod, runs=changed)})
-    app._redraw()
+    await app._redraw()
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    for _ in range(3):
-        await pilot.pause(0.1)
-    drawn_rows.clear()
+    """Until a while passes in which no row is drawn."""
+    drawn_rows.append("")
+    while drawn_rows:
+        drawn_rows.clear()
+        for _ in range(3):
+            await pilot.pause(0.1)
 
 
 async def test_only_rows_in_view_whose_run_has_changed_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,10 +74,10 @@ async def test_only_rows_in_view_whose_run_has_changed_are_drawn(monkeypatch: py
         await until_drawn(pilot, app, "Runs 1000/1000")
         assert 0 < len(set(drawn_rows)) <= 40, "of a thousand runs only those in view were ever drawn"
         await settle(pilot)
-        step(fleet, app, "run-0-0")
+        await step(fleet, app, "run-0-0")
         await pilot.pause(0.3)
         assert drawn_rows == []
-        step(fleet, app, "run-9-98")
+        await step(fleet, app, "run-9-98")
         await until_drawn(pilot, app, "4242")
         assert set(drawn_rows) == {"run-9-98"}
 
@@ -93,7 +96,7 @@ async def test_a_change_of_values_lays_nothing_out_anew(monkeypatch: pytest.Monk
         await until_drawn(pilot, app, "line 199")
         await settle(pilot)
         monkeypatch.setattr(Screen, "_refresh_layout", noted)
-        step(fleet, app, "run-9-98")
+        await step(fleet, app, "run-9-98")
         await until_drawn(pilot, app, "4242")
         reader = app.screen.query_one("#log-view").reader  # type: ignore[attr-defined]
         reader.buffer.feed(b"one line more\n")

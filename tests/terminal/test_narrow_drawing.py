@@ -18,10 +18,14 @@ from podops_tui import frames, live_screen
 from podops_tui.app import OpsApp
 from podops_tui.narrow_compositor import NarrowCompositor
 from podops_tui.screens.fleet import FleetScreen
+from podops_tui.widgets import row_list
 from podops_tui.widgets.log_view import LogView
+from podops_tui.widgets.pods_table import PodsTable
 from podops_tui.widgets.row_list import RowList
+from podops_tui.widgets.runs_table import RunsTable
+from podops_tui.widgets.text_pane import TextPane
 from tests.terminal.recorded_fleet import CONFIG
-from tests.terminal.test_app_pilot import drawn, until_drawn
+from tests.terminal.test_app_pilot import drawn, until, until_drawn
 from tests.terminal.typed_log import TypedLog
 
 
@@ -85,6 +89,8 @@ async def test_each_part_that_is_drawn_is_what_drawing_the_whole_screen_gives(
 async def test_a_line_of_a_log_asks_no_other_pane_for_its_lines(
     fleet: Fleet, log: TypedLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Ages of runs are told anew once a second, whatever a log does.
+    monkeypatch.setattr(row_list, "_AGES_S", 1e9)
     app, tables, lines = OpsApp(CONFIG, fleet=fleet), list[Region](), list[Region]()
     async with app.run_test(size=(120, 40)) as pilot:
         log.type("first")
@@ -92,9 +98,23 @@ async def test_a_line_of_a_log_asks_no_other_pane_for_its_lines(
         _note(monkeypatch, RowList, tables)
         _note(monkeypatch, LogView, lines)
         app.screen.query_one(LogView).refresh()
-        while not lines:
-            await pilot.pause(0.01)
+        await until(pilot, lambda: bool(lines), "the log to be drawn")
         assert tables == []
+
+
+async def test_two_parts_far_from_each_other_ask_nothing_between_them(
+    fleet: Fleet, log: TypedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, runs, pods = OpsApp(CONFIG, fleet=fleet), list[Region](), list[Region]()
+    async with app.run_test(size=(120, 40)) as pilot:
+        log.type("first")
+        await until_drawn(pilot, app, "first")
+        _note(monkeypatch, RunsTable, runs)
+        _note(monkeypatch, PodsTable, pods)
+        app.screen.query_one(PodsTable).refresh_line(1)
+        app.screen.query_one("#heartbeat", TextPane).refresh_line(0)
+        await until(pilot, lambda: bool(pods), "the pods to be drawn")
+        assert (runs, [region.height for region in pods]) == ([], [1])
 
 
 async def test_another_textual_draws_by_itself(fleet: Fleet, log: TypedLog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from tests.pods.fleet_config import hand_made_run
 from tests.pods.loopback import processes_with_env, wait_for
 from tests.pods.ops_process import ops_words
 from tests.pods.test_log_marks import FLOOD
-from tests.terminal.terminal import Terminal
+from tests.terminal.terminal import Terminal, last_tick
 
 TICKS = {
     "kind": "command",
@@ -38,10 +38,6 @@ AGAIN = {
 }
 FLOODING = {"kind": "command", "command": FLOOD.replace("{", "{{").replace("}", "}}"), "max_log_size": "1MiB"}
 PRESETS = {"ticks": TICKS, "short": {"kind": "command", "command": "echo done at once"}}
-
-
-def last_tick(screen: str) -> int:
-    return int(re.findall(r"tick (\d+) of the run", screen)[-1])
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60)])
@@ -57,8 +53,8 @@ def test_a_run_is_submitted_watched_and_killed_with_keys_alone(
     terminal.press("C-s")
     shown = terminal.wait_for(r"● running")
     assert "ticks" in shown
-    first = last_tick(terminal.wait_for(r"tick \d+ of the run"))
-    terminal.wait_for(rf"tick {first + 8} of the run")
+    first = terminal.wait_for_tick(1)
+    terminal.wait_for_tick(first + 8)
     terminal.press("x")
     terminal.wait_for(r"End this run")
     terminal.press("y")
@@ -141,17 +137,17 @@ def test_attach_opens_the_runs_tmux_session_and_comes_back_to_a_living_app(
     assert ops("run", "submit", "--preset", "ticks", "--pod", "pod", "--run-id", "watched").returncode == 0
     terminal.start_ops(100, 30, made.file, client_home)
     terminal.wait_for(r"● running +watched")
-    before = last_tick(terminal.wait_for(r"tick \d+ of the run"))
+    before = terminal.wait_for_tick(1)
     terminal.press("a")
-    shown = terminal.wait_for(r"\[run-wat.*ctrl-b ctrl-b d comes back to ops")
+    shown = terminal.wait_for(r"\[run-watched\] .*ctrl-b ctrl-b d comes back to ops")
     assert "Runs" not in shown
-    terminal.wait_for(rf"tick {before + 10} of the run")
+    terminal.wait_for_tick(before + 10)
     # Keys sent to a pane do not pass the outer tmux, so its part of the two `ctrl-b` falls away.
     terminal.press("C-b", "d")
     shown = terminal.wait_for(r"● running +watched")
-    now = last_tick(terminal.wait_for(r"tick \d+ of the run"))
+    now = terminal.wait_for_tick(1)
     assert now > before
-    terminal.wait_for(rf"tick {now + 10} of the run")
+    terminal.wait_for_tick(now + 10)
     assert "connecting" not in terminal.screen()
     terminal.press("q")
     assert terminal.gone()
@@ -211,7 +207,7 @@ def test_a_pod_that_goes_away_leaves_its_runs_in_view_as_old_and_its_log_goes_on
     made = project(pod, "here", presets=PRESETS)
     ops("run", "submit", "--preset", "ticks", "--pod", "pod", "--run-id", "watched")
     terminal.start_ops(100, 30, made.file, client_home)
-    before = last_tick(terminal.wait_for(r"tick \d+ of the run"))
+    before = terminal.wait_for_tick(1)
     pod.stop()
     shown = terminal.wait_for(r"pod +✗ unreachable")
     assert re.search(r"here +● live", shown)
@@ -219,9 +215,9 @@ def test_a_pod_that_goes_away_leaves_its_runs_in_view_as_old_and_its_log_goes_on
     pod.start()
     terminal.press("1", "Home", "R")
     terminal.wait_for(r"pod +● live")
-    now = last_tick(terminal.wait_for(r"tick \d+ of the run"))
-    shown = terminal.wait_for(rf"tick {now + 20} of the run")
-    ticks = [int(tick) for tick in re.findall(r"tick (\d+) of the run", shown)]
+    now = terminal.wait_for_tick(1)
+    terminal.wait_for_tick(now + 20)
+    ticks = [int(tick) for tick in re.findall(r"tick (\d+) of the run", terminal.screen())]
     assert ticks == list(range(ticks[0], ticks[-1] + 1))
     terminal.press("q")
     assert terminal.gone()
@@ -260,7 +256,7 @@ def test_a_demo_whose_terminal_goes_away_leaves_nothing_behind(
     terminal.wait_for(r"● running +\S+train")
     assert processes_with_env(str(demo))
     terminal.close()
-    wait_for(lambda: not processes_with_env(str(demo)), "every process of the demo to be gone", timeout=30)
+    wait_for(lambda: not processes_with_env(str(demo)), "every process of the demo to be gone")
 
 
 @pytest.mark.parametrize("redirection", ["2>errors", "2>&-"])
@@ -296,7 +292,7 @@ def test_an_app_whose_terminal_goes_away_without_a_word_ends(project: MakeProjec
         while "● live".encode() not in shown:
             shown += os.read(near, 65536)
         os.close(near)
-        assert app.wait(30) == 128 + signal.SIGHUP
+        assert app.wait(60) == 128 + signal.SIGHUP
     finally:
         app.kill()
         app.wait()

@@ -28,7 +28,7 @@ def test_the_app_shows_what_it_saw_before_as_old_until_the_pod_speaks(
     (pod.home / "go").touch()
     shown = terminal.wait_for(r"✓ succeeded")
     assert "as of" not in shown
-    wait_for(lambda: "remembered" not in terminal.screen(), "the log as the pod tells it", timeout=20)
+    wait_for(lambda: "remembered" not in terminal.screen(), "the log as the pod tells it")
     terminal.wait_for(r"the last words")
     terminal.press("q")
     assert terminal.gone()

@@ -13,7 +13,7 @@ from podops.fleet.log_search import LogQuery, SearchStep
 from podops.fleet.snapshot import LogChunk
 from podops_tui.app import OpsApp
 from tests.terminal.recorded_fleet import CONFIG, RecordedFleet, RecordedLog, recorded
-from tests.terminal.test_app_pilot import drawn, until_drawn
+from tests.terminal.test_app_pilot import drawn, until, until_drawn
 
 
 class EndOfALog(RecordedLog):
@@ -66,11 +66,8 @@ async def test_a_search_of_the_pod_tells_how_far_it_is_and_what_it_came_to() -> 
         assert len(fleet.queries) == 2 and "loss 0.4" in drawn(app)
         for searches in (3, 4):
             await pilot.press("N")
-            async with asyncio.timeout(10):
-                while fleet.ended < searches:
-                    await pilot.pause()
-            await pilot.pause()
-        assert drawn(app).count("the log does not hold nan") == 1
+            await until(pilot, lambda searches=searches: fleet.ended >= searches, "the search")  # type: ignore[misc]
+        assert (await until_drawn(pilot, app, "the log does not hold nan")).count("the log does not hold nan") == 1
 
 
 async def test_escape_ends_a_search_and_leaves_the_log_as_it_was() -> None:
@@ -83,9 +80,7 @@ async def test_escape_ends_a_search_and_leaves_the_log_as_it_was() -> None:
         await pilot.press("escape")
         screen = await until_drawn(pilot, app, "Log · following ─")
         assert "/nan" not in screen and "loss 0.4" in screen
-        async with asyncio.timeout(10):
-            while not fleet.ended:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(pilot, lambda: bool(fleet.ended), "the end of the search")
 
 
 async def test_what_is_loaded_is_searched_also_when_the_pod_is_away() -> None:

@@ -11,9 +11,10 @@ from textual.widgets import Button, Input, OptionList
 
 from podops_tui.app import OpsApp
 from podops_tui.screens.passphrase import PassphraseScreen
+from podops_tui.widgets.runs_table import RunsTable
 from tests.terminal.recorded_fleet import CONFIG, recorded
 from tests.terminal.recorded_queue import recorded_busy
-from tests.terminal.test_app_pilot import drawn, until_drawn
+from tests.terminal.test_app_pilot import drawn, until, until_drawn
 
 SMALL = [(40, 6), (40, 10), (40, 12), (80, 12), (80, 24)]
 
@@ -66,8 +67,9 @@ async def test_what_is_chosen_or_typed_in_a_question_is_in_sight(size: tuple[int
         assert whole(app.screen.query_one(OptionList)), drawn(app)
         await pilot.press("escape", "s")
         await until_drawn(pilot, app, "Submit a run")
-        await pilot.pause()
-        assert whole(*app.screen.query("#submit, #cancel, #force")), drawn(app)
+        await until(
+            pilot, lambda: whole(*app.screen.query("#submit, #cancel, #force")), "what is chosen to be in sight"
+        )
         app.screen.query_one("#after").focus()
         await pilot.press("enter")
         await until_drawn(pilot, app, "AFTER ITS")
@@ -88,6 +90,11 @@ async def test_a_passphrase_is_typed_where_one_sees_it(size: tuple[int, int]) ->
 @pytest.mark.parametrize("size", [(40, 8), (40, 10), (40, 12), (80, 12), (80, 14)])
 async def test_what_is_looked_for_is_in_sight_while_it_is_typed(size: tuple[int, int]) -> None:
     app = OpsApp(CONFIG, fleet=recorded()[1])
+
+    def searched() -> bool:
+        fields = list(app.screen.query("#search").results(Input))
+        return bool(fields) and fields[0].value == "loss" and whole(fields[0])
+
     async with app.run_test(size=size) as pilot:
         await until_drawn(pilot, app, "2 Runs")
         await pilot.press("slash", *"oom")
@@ -97,15 +104,13 @@ async def test_what_is_looked_for_is_in_sight_while_it_is_typed(size: tuple[int,
         await pilot.press("enter", "escape", "3")
         await until_drawn(pilot, app, "loss 0.52")
         await pilot.press("slash", *"loss")
-        await pilot.pause()
-        assert whole(app.screen.query_one("#search", Input)), drawn(app)
+        await until(pilot, searched, "the field to be in sight")
         await pilot.press("enter")
         await until_drawn(pilot, app, "held still")
         await pilot.press("escape", "2")
         await until_drawn(pilot, app, "2 Runs 4/4")
         await pilot.press("enter", "slash", *"loss")
-        await pilot.pause()
-        assert whole(app.screen.query_one("#search", Input)), drawn(app)
+        await until(pilot, searched, "the field of a run's own screen to be in sight")
 
 
 async def test_at_40_columns_a_run_tells_its_time() -> None:
@@ -114,3 +119,44 @@ async def test_at_40_columns_a_run_tells_its_time() -> None:
         rows = (await until_drawn(pilot, app, "2 Runs")).splitlines()
         times = [row for row in rows if "succeeded" in row or "running" in row]
         assert times and all(re.search(r" \d+[smhd]", row) for row in times), rows
+
+
+async def test_a_terminal_that_was_low_for_a_while_shows_the_newest_run_again() -> None:
+    app = OpsApp(CONFIG, fleet=recorded_busy()[1])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("home", *["j"] * 4)
+        runs = app.screen.query_one("#runs", RunsTable)
+        for rows in (10, 24, 12, 8, 24):
+            await pilot.resize_terminal(80, rows)
+            await until(
+                pilot,
+                lambda rows=rows: (  # type: ignore[misc]
+                    app.screen.size.height == rows
+                    and runs.selected in runs.in_view
+                    and (runs.items[0] in runs.in_view) == (rows == 24)
+                ),
+                f"the chosen run in {rows} rows",
+            )
+        await pilot.press("end")
+        await pilot.resize_terminal(80, 10)
+        await pilot.resize_terminal(80, 24)
+        await until(
+            pilot,
+            lambda: runs.items[-1] in runs.in_view and len(runs.in_view) == runs.size.height - 1,
+            "the last runs, as many as there is room for",
+        )
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_a_notice_lies_over_a_line_of_frame_and_hides_no_line_of_a_list_or_a_log(size: tuple[int, int]) -> None:
+    app = OpsApp(CONFIG, fleet=recorded()[1])
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        for keys in ("2", ["enter"], ["escape", "1", "enter"]):
+            await pilot.press(*keys)
+            await pilot.pause()
+            await pilot.press("y")
+            shown = await until_drawn(pilot, app, "copied")
+            assert [line[0] for line in shown.splitlines() if "copied" in line] == ["╭"], shown
+            app.clear_notifications()

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from types import SimpleNamespace
+from time import tzset
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
-import podops_tui.screens.pod
-import podops_tui.screens.run
 import podops_tui.screens.submit
-import podops_tui.widgets.pods_table
-import podops_tui.widgets.run_panes
-import podops_tui.widgets.runs_table
 from podops_tui.app import OpsApp
 from tests.terminal.recorded_fleet import CONFIG, recorded
 from tests.terminal.recorded_queue import recorded_busy
 from tests.terminal.test_app_pilot import SIZES, until_drawn
-
-#: Modules that read the clock to tell an age.
-CLOCKED = (
-    podops_tui.screens.run,
-    podops_tui.screens.pod,
-    podops_tui.widgets.run_panes,
-    podops_tui.widgets.pods_table,
-    podops_tui.widgets.runs_table,
-)
 
 #: Screens of the fleet whose runs wait, fail and are tried again; the others are of the quiet one.
 OF_THE_BUSY = ("busy", "queue", "cancel", "move", "failed", "submit", "after")
@@ -50,19 +35,15 @@ SCREENS = {
 }
 
 
+@pytest.mark.usefixtures("still_clock")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", SCREENS)
 def test_a_screen_looks_as_it_did(
     snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ) -> None:
     keys, text = SCREENS[name]
-    # Ages grow while a slow machine draws; in a picture they stand still.
-    now, ticks = time.time(), time.monotonic()
-    clock = SimpleNamespace(time=lambda: now, monotonic=lambda: ticks)
     monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    for module in CLOCKED:
-        monkeypatch.setattr(module, "time", clock)
+    tzset()
     monkeypatch.setattr(podops_tui.screens.submit, "new_run_id", lambda preset: f"{preset}-1")
     app = OpsApp(CONFIG, fleet=(recorded_busy if name in OF_THE_BUSY else recorded)()[1])
 

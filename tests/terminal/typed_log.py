@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,17 +18,22 @@ class TypedLog:
     """A log of which a test says when it grows."""
 
     def __init__(self) -> None:
-        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self._chunks: asyncio.Queue[LogChunk] = asyncio.Queue()
         self._offset = 0
+        self._take: Callable[[LogChunk], bool] = lambda _chunk: False
 
     def type(self, line: str) -> None:
-        self._lines.put_nowait(line.encode() + b"\n")
+        chunk = LogChunk(self._offset, line.encode() + b"\n")
+        self._offset += len(chunk.data)
+        if not (self._chunks.empty() and self._take(chunk)):
+            self._chunks.put_nowait(chunk)
 
     async def __aiter__(self) -> AsyncIterator[LogChunk]:
         while True:
-            data = await self._lines.get()
-            yield LogChunk(self._offset, data)
-            self._offset += len(data)
+            yield await self._chunks.get()
+
+    def offer(self, take: Callable[[LogChunk], bool]) -> None:
+        self._take = take
 
     def ack(self, offset: int) -> None: ...
 

@@ -52,3 +52,22 @@ def test_a_run_is_not_said_to_be_missing_while_a_pod_has_not_told_its_runs(field
         find_run(seen, "r2")
     assert caught.value.exit_code == 4
     assert [(quiet.name, bool(quiet.reason)) for quiet in unreachable(seen)] == [("b", True)]
+
+
+def test_a_pod_that_is_gone_is_not_named_beside_others_nor_waited_for() -> None:
+    gone = pod("spot", state="gone", reason="cloud tells of it no more", listed=False)
+    away = pod("devbox", state="unreachable", reason="it is off", hint="switch it on", listed=False)
+    with pytest.raises(UnreachableError, match="devbox: it is off") as caught:
+        find_run(fleet(pod("a", "r1"), away, gone), "r2")
+    assert ("spot" in caught.value.message, caught.value.hint) == (False, "switch it on")
+    with pytest.raises(NotFoundError):
+        find_run(fleet(pod("a", "r1"), gone), "r2")
+    assert [one.name for one in unreachable(fleet(gone))] == ["spot"]
+
+
+def test_a_few_letters_are_not_beyond_doubt_while_a_pod_is_silent() -> None:
+    away = pod("devbox", state="unreachable", listed=False)
+    assert find_run(fleet(pod("a", "r1"), away), "r1", beyond_doubt=True).pod == "a"
+    assert find_run(fleet(pod("a", "r1")), "r", beyond_doubt=True).pod == "a"
+    with pytest.raises(UnreachableError, match="run of devbox too"):
+        find_run(fleet(pod("a", "r1"), away), "r", beyond_doubt=True)

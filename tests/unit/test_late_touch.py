@@ -27,8 +27,8 @@ class Touched:
         wanted, self._wanted = self._wanted, False
         return wanted
 
-    def is_settled(self) -> bool:
-        return self.waits >= self._live_in
+    def unsettled(self) -> list[str]:
+        return [] if self.waits >= self._live_in else ["touched"]
 
 
 @pytest.mark.parametrize(("wanted", "live_in", "waits"), [(True, 2, 2), (True, 1, 1), (False, 9, 1), (True, 9, 2)])

@@ -41,12 +41,12 @@ async def test_whoever_waits_for_its_turn_has_not_begun() -> None:
     queues, work = [True], asyncio.Event()
 
     async def attempt_in_turn() -> None:
-        async with asyncio.timeout(0.1) as limit:
-            with patience.patient(limit, 0.1, str, lambda _: None, lambda: queues[0]):
+        async with asyncio.timeout(0.7) as limit:
+            with patience.patient(limit, 0.7, str, lambda _: None, lambda: queues[0]):
                 await work.wait()
 
     trying = asyncio.create_task(attempt_in_turn())
-    done, _ = await asyncio.wait([trying], timeout=0.5)
+    done, _ = await asyncio.wait([trying], timeout=1.0)
     assert not done
     queues[0] = False
     with pytest.raises(TimeoutError):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from podops.config.load import load_project
 from podops.config.model import ProjectConfig
 from podops.errors import NotFoundError, UsageError
+from podops.kinds.epochs import epochs_in
 from podops.plan import SubmitPlan, override_fault, plan_submit
 from podops_runners.command_script import python_literal
 from podops_runners.policies import read_policies
@@ -34,6 +35,10 @@ presets:
   vllm: {kind: vllm_serve, model: m/m, args: {tensor_parallel_size: 8, enforce_eager: true, swap: false}}
   steady: {kind: vllm_serve, model: m/m, port: auto, service: {ready_timeout: 10m, on_unhealthy: restart}}
   stuck: {kind: command, command: "true", on_stall: retry}
+  typed:
+    kind: train
+    command: "true"
+    overrides: {learning_rate: 0.1, max_iters: 5, beta1: 0.9, tp_size: 8, model.hidden: 4, test_path: x, beta: 1}
   endless: {kind: command, command: "true", timeout: none}
   lent: {kind: vllm_serve, model: m/m, timeout: 8h}
   brace: {kind: command, command: "echo ${{HOME}} {run_id} {run_dir}"}
@@ -86,6 +91,38 @@ def test_nanogpt_overrides_are_python_literals(config: ProjectConfig) -> None:
         "top": None,
     }
     assert "wandb_log=False" in words and 'device="a=b c"' in words
+
+
+@pytest.mark.parametrize(
+    ("preset", "typed", "meant"),
+    [
+        ("typed", "lerning_rate", "learning_rate"),
+        ("typed", "learning-rate", "learning_rate"),
+        ("typed", "learningrate", "learning_rate"),
+        ("typed", "Learning_rate", "learning_rate"),
+        ("typed", "laerning_rate", "learning_rate"),
+        ("typed", "max_iter", "max_iters"),
+        ("typed", "model.hiden", "model.hidden"),
+        ("typed", "learning_rate", None),
+        ("typed", "learning_rate_decay", None),
+        ("typed", "beta2", None),
+        ("typed", "dp_size", None),
+        ("typed", "min_iters", None),
+        ("typed", "text_path", None),
+        ("typed", "zeta", None),
+        ("vllm", "tensor-parallel-size", None),
+        ("vllm", "tensor_paralel_size", "tensor_parallel_size"),
+        ("vllm", "pipeline_parallel_size", None),
+        ("key", "anything", None),
+    ],
+)
+def test_an_override_that_looks_mistyped_is_told_and_passed_on(
+    config: ProjectConfig, preset: str, typed: str, meant: str | None
+) -> None:
+    plan = plan_submit(config, preset, "p", overrides=[f"{typed}=1"])
+    said = [f"preset {preset} has no {typed!r}; did you mean {meant!r}?"] if meant else []
+    assert list(plan.warnings) == said
+    assert plan.spec["overrides"]["given"] == {typed: "1"} and "1" in plan.command
 
 
 @given(st.text(max_size=20) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none())
@@ -161,3 +198,33 @@ def test_runs_that_are_submitted_in_one_second_keep_their_order(config: ProjectC
     assert before - 0.002 < created[0] <= created[-1] <= time.time()
     assert moment("2026-11-21T02:17:09Z") == moment("2026-11-21T02:17:09.000Z")
     assert moment("2026-11-21T02:17:09.Z") is None
+
+
+@pytest.mark.parametrize(
+    ("command", "epochs"),
+    [
+        ("python t.py --epochs 3", 3),
+        ("python t.py --lr 1 --epochs=3 --seed 2", 3),
+        ("accelerate launch t.py --num-train-epochs 3.0", 3),
+        ("python t.py --bf16 --num_epochs '3'", 3),
+        ("cd x && python t.py +trainer.max_epochs=3", 3),
+        ("tune run r --config c epochs=3", 3),
+        ("fairseq-train d --max-epoch 3", 3),
+        ("python t.py --warmup_epochs 3 --eval-every-epochs 2", None),
+        ("python t.py --epochs $EPOCHS", None),
+        ("python a.py --epochs 3 && python b.py --epochs 3", None),
+        ("python a.py --epochs 3 && python b.py --epochs $N", None),
+        ("for seed in 1 2 3; do python t.py --epochs 3; done", None),
+        ("python t.py --epochs 0", None),
+        ("python t.py --epochs 3d", None),
+        ("echo epochs 3", None),
+    ],
+)
+def test_how_many_epochs_a_run_has_is_read_from_its_command(command: str, epochs: int | None) -> None:
+    assert epochs_in([command]) == epochs
+
+
+def test_epochs_among_the_overrides_are_told_to_the_pod(config: ProjectConfig) -> None:
+    assert plan_submit(config, "key", "p", overrides=("max_epochs=7",)).spec["derived"] == {"total_epochs": 7}
+    assert plan_submit(config, "flag", "p", overrides=("epochs=7",)).spec["derived"] == {"total_epochs": 7}
+    assert plan_submit(config, "key", "p").spec["derived"] == {}

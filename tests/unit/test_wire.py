@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from typing import Any
 
@@ -66,14 +67,14 @@ def test_what_a_pod_says_truly_is_kept() -> None:
         "run_id": "r",
         "state": "running",
         "gpus": [0, 3],
-        "metrics": {"loss": 3, "nan": float("nan"), "bad": "x"},
+        "metrics": {"loss": 3, "odd": "nan", "bad": "x", "worse": []},
         "created_at": 5,
         "problems": ["summary.json is not valid JSON"],
         "owned": False,
     }
     run = wire.run(sent, "a100", 1.0)
     assert run is not None
-    assert (run.pod, run.state, run.gpus, run.metrics) == ("a100", "running", (0, 3), {"loss": 3.0})
+    assert (run.pod, run.state, run.gpus, run.metrics) == ("a100", "running", (0, 3), {"loss": 3.0, "odd": math.nan})
     assert (run.created_at, run.problems, run.owned) == (5.0, ("summary.json is not valid JSON",), False)
 
 

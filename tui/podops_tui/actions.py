@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
@@ -72,13 +73,13 @@ MOVES = (
 )
 
 
-def available(read_only: bool) -> list[Action]:
-    return [action for action in ACTIONS if not (read_only and action.mutating)]
+def available(read_only: bool, table: Sequence[Action] = ACTIONS) -> list[Action]:
+    return [action for action in table if not (read_only and action.mutating)]
 
 
-def bindings() -> list[BindingType]:
+def bindings(table: Sequence[Action] = ACTIONS) -> list[BindingType]:
     """Key bindings of the whole table; what is not available is hidden by the app's `check_action`."""
-    return [_binding(action, key) for action in ACTIONS for key in action.keys.split(",") if key]
+    return [_binding(action, key) for action in table for key in action.keys.split(",") if key]
 
 
 def _binding(action: Action, key: str) -> Binding:

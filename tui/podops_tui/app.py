@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops.transport import locked_keys
 from podops_tui import frames, pauses
-from podops_tui.actions import ACTIONS, available, bindings
+from podops_tui.actions import ACTIONS, Action, available, bindings
 from podops_tui.ansi import clean
 from podops_tui.attending import Attending
 from podops_tui.colours import ANSI
@@ -59,19 +60,26 @@ _DRAW_S, _AGE_S = 0.2, 1.0
 _LOADED_S = 5.0
 
 
-def run_app(
-    config: ProjectConfig, *, read_only: bool = False, keeping: Keeping | None = None, on_start: OnStart | None = None
-) -> int:
-    """Run the app until the user leaves; returns the exit code. `on_start` gets the fleet once it is shown."""
-    app = OpsApp(config, read_only=read_only, keeping=keeping, on_start=on_start)
+def run_app(app: OpsApp) -> int:
+    """Run the app until the user leaves; returns the exit code."""
     app.run()
     return app.return_code or 0
 
 
 class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
     BINDINGS: ClassVar[list[BindingType]] = bindings()
-    CSS = "Screen { scrollbar-size: 1 1; } * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
+    # A notice lies over a line of frame, as a rule; below, it would hide the newest lines of the log.
+    CSS = """
+    Screen { scrollbar-size: 1 1; }
+    * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
+    ToastRack { dock: top; align: right top; margin: 0 1; scrollbar-size: 0 0; }
+    RunScreen ToastRack { margin: 2 1; }
+    Toast { width: auto; max-width: 75%; margin: 0; padding: 0 1; }
+    """
     TITLE = "ops"
+    #: Everything that can be done here, and what becomes of the runs when the user leaves.
+    TABLE: ClassVar[Sequence[Action]] = ACTIONS
+    AFTER: ClassVar[str] = "runs go on"
 
     def __init__(
         self,
@@ -82,7 +90,7 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         on_start: OnStart | None = None,
         fleet: Fleet | None = None,
     ) -> None:
-        """`fleet` is one not entered yet; made from `config` when not given."""
+        """`fleet` is one not entered yet; made from `config` when not given. `on_start` gets it once it is shown."""
         super().__init__()
         self.register_theme(_THEME)
         self.theme = _THEME.name
@@ -92,7 +100,7 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         self.fleet = fleet or Fleet(config, memory=keeping.history if keeping is not None else None)
         self._keeping = keeping
         self._on_start = on_start
-        self._changed = False
+        self._changed = self._drawing = False
         self._attending = Attending()
         frames.shorten()
         self._home = FleetScreen()
@@ -123,7 +131,7 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         self.set_timer(_LOADED_S, pauses.leave_out_what_is_there)
         await self.push_screen(self._home)
         # Before the links are there: hundreds of pods at the pace of those in view would hold up their own connecting.
-        self._second()
+        await self._second()
         self.set_interval(_DRAW_S, self._redraw_changed)
         self.set_interval(_AGE_S, self._second)
         self.set_interval(FILE_S, self.look_at_project_file)
@@ -146,10 +154,10 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
 
     def action_help_quit(self) -> None:
         """ctrl+c: no run and no app is ended by a reflex."""
-        self.notify("q leaves; runs go on", markup=False)
+        self.notify(f"q leaves; {self.AFTER}", markup=False)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        for action in available(self.read_only):
+        for action in available(self.read_only, self.TABLE):
             if action.id not in ("pane", "commands") and self._method(action.id) is not None:
                 yield SystemCommand(action.label, action.description, lambda name=action.id: self.action_op(name))
 
@@ -195,7 +203,7 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
             self.push_screen(RunScreen(run, pane="metrics"))
 
     def op_help(self) -> None:
-        self.push_screen(HelpScreen(self.read_only))
+        self.push_screen(HelpScreen(available(self.read_only, self.TABLE), self.read_only))
 
     def op_quit(self) -> None:
         self.exit()
@@ -345,35 +353,55 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         self.config = self.fleet.config
         self._changed = True
 
-    def _redraw_changed(self) -> None:
+    async def _redraw_changed(self) -> None:
         if self._changed and self.app_focus and self._attending.may_draw:
-            self._redraw()
+            await self._redraw()
 
-    def _second(self) -> None:
-        base = self._base
-        if not self.is_running or not base.is_running:
+    async def _second(self) -> None:
+        # An app that is being taken down still has its timers when it has no screen any more.
+        if not self.is_running or not (base := self._base).is_running:
             return
         if isinstance(self._driver, TerminalDriver):
             self._driver.look()
         in_view = base.pods_in_view if isinstance(base, LiveScreen) else frozenset[str]()
         self.fleet.attend(in_view, self._attending.attention(self.app_focus))
         if self._attending.may_draw:
-            self._redraw()
+            await self._redraw()
 
-    def _redraw(self) -> None:
+    async def _redraw(self) -> None:
         while self._keeping is not None and self._keeping.told:
             self.notify(clean(self._keeping.told.popleft()), severity="warning", timeout=10, markup=False)
-        self._draw()
+        self._changed = self._drawing
+        if not self._drawing:
+            self._drawing = True
+            try:
+                await self._draw()
+            finally:
+                self._drawing = False
 
-    def _draw(self) -> None:
-        """Bring up to date what can be seen: the uppermost full screen, and dialogs over it."""
-        self._changed = False
-        if not self.is_running:
+    async def _draw(self) -> None:
+        """Bring up to date what can be seen. In parts: a line of a log does not wait for the whole."""
+        took, parts = 0.0, self._parts()
+        while True:
+            begun = time.thread_time()
             # While the app is taken down its screens have no widgets left to draw.
-            return
-        with self._attending.drawing():
-            for screen in reversed(self.screen_stack):
-                if screen.is_mounted and isinstance(screen, (LiveScreen, SubmitScreen)):
-                    screen.show_snapshot(self.snapshot)
-                if not screen.is_modal:
-                    return
+            more = self.is_running and next(parts, None) is not None
+            took += time.thread_time() - begun
+            if not more:
+                break
+            # The loop looks at its sockets after one turn, and this comes after what they have for the next.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        self._attending.drawn(took)
+
+    def _parts(self) -> Iterator[bool]:
+        """Of the uppermost full screen, and dialogs over it."""
+        for screen in reversed(self.screen_stack):
+            if screen.is_mounted and isinstance(screen, LiveScreen):
+                for _ in screen.parts(self.snapshot):
+                    yield True
+            elif screen.is_mounted and isinstance(screen, SubmitScreen):
+                screen.show_snapshot(self.snapshot)
+                yield True
+            if not screen.is_modal:
+                return

@@ -48,12 +48,6 @@ class Attending:
         """Whether it is time to draw again."""
         return not self._handed_over and time.monotonic() >= self._draw_again_at
 
-    @contextmanager
-    def drawing(self) -> Iterator[None]:
-        """What is done within is drawing, and puts off the next by its cost."""
-        begun = time.thread_time()
-        try:
-            yield
-        finally:
-            took = time.thread_time() - begun
-            self._draw_again_at = time.monotonic() + took * (1 / _DRAWING - 1)
+    def drawn(self, took: float) -> None:
+        """It was drawn, for so many seconds of processor time, which puts off the next time."""
+        self._draw_again_at = time.monotonic() + took * (1 / _DRAWING - 1)

@@ -6,6 +6,9 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+from textual.widget import Widget
+from textual.widgets._toast import Toast
+
 from podops.config.model import ProjectConfig
 from podops.config.reread import ProjectFile
 from podops_tui.ansi import clean
@@ -24,6 +27,8 @@ class FollowsProjectFile:
     def begin_to_look(self, config: ProjectConfig) -> None:
         self._project_file = ProjectFile(config, os.environ)
         self._looking = asyncio.Lock()
+        # What is told of the file, until it is told anew.
+        self._file_notice = ""
 
     def look_at_project_file(self, asked: bool = False) -> None:
         """A problem that lasts is told again only when `asked` for."""
@@ -40,4 +45,17 @@ class FollowsProjectFile:
             app.fleet.use_presets(found.presets)
             app.config = app.fleet.config
         how: dict[str, Any] = {"severity": "error", "timeout": _SHOWN_S} if found.problem else {}
-        app.notify("\n".join(clean(line) for line in found.told.split("\n")), markup=False, **how)
+        _take_back(app, self._file_notice)
+        self._file_notice = "\n".join(clean(line) for line in found.told.split("\n"))
+        app.notify(self._file_notice, markup=False, **how)
+
+
+def _take_back(app: OpsApp, message: str) -> None:
+    """Whoever edits a file saves it often: what was told of each save would cover more and more."""
+    for notice in list(app._notifications):
+        if notice.message == message:
+            app._unnotify(notice, refresh=False)
+    for toast in [toast for screen in app.screen_stack for toast in screen.query(Toast)]:
+        # With the row around it, which Textual would leave.
+        if toast._notification.message == message and isinstance(toast.parent, Widget):
+            toast.parent.remove()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from podops.fleet.snapshot import RunSnapshot
 
 DASH = "–"
@@ -77,11 +75,8 @@ def remaining(run: RunSnapshot, now: float) -> float | None:
     return max(0.0, run.left_s - max(0.0, now - run.received_at))
 
 
-def loss(metrics: Mapping[str, float]) -> str:
-    """The metric called `loss`, or the first whose name holds that word."""
-    names = [name for name in metrics if "loss" in name]
-    name = "loss" if "loss" in metrics else (names[0] if names else "")
-    return f"{metrics[name]:.4g}" if name else DASH
+def loss(run: RunSnapshot, digits: int = 4) -> str:
+    return DASH if run.loss is None else f"{run.loss:.{digits}g}"
 
 
 def elapsed(run: RunSnapshot, now: float) -> float | None:

@@ -12,9 +12,11 @@ from collections import deque
 from textual import events, on
 from textual.app import App
 from textual.message import Message
+from textual.widget import Widget
 
-#: A key whose way back is lost, because what had the focus is gone, holds up the next ones so long, seconds.
-_LOST_S = 0.5
+#: A key whose way back is lost, because what had the focus is gone, holds up the next ones so long, seconds; one that
+#: takes its time on a busy machine, so long at most.
+_LOST_S, _LONGEST_S = 0.5, 3.0
 
 
 class _Passed(Message):
@@ -40,7 +42,15 @@ class KeysInTurn(App[None]):
         target = self.focused or self.screen
         await super().on_event(key)
         if target.post_message(passed):
-            asyncio.get_running_loop().call_later(_LOST_S, self._let_next, passed)
+            begun = asyncio.get_running_loop().time()
+            asyncio.get_running_loop().call_later(_LOST_S, self._look_for, passed, target, begun)
+        else:
+            self._let_next(passed)
+
+    def _look_for(self, passed: _Passed, target: Widget, begun: float) -> None:
+        loop = asyncio.get_running_loop()
+        if passed is self._key_under_way and target.is_attached and loop.time() - begun < _LONGEST_S:
+            loop.call_later(_LOST_S, self._look_for, passed, target, begun)
         else:
             self._let_next(passed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
@@ -29,8 +30,13 @@ class LiveScreen(Dragging):
         return cast("OpsApp", self.app)
 
     def show_snapshot(self, snapshot: FleetSnapshot) -> None:
-        """Draw everything anew; called a few times a second."""
+        """Draw everything anew."""
         raise NotImplementedError
+
+    def parts(self, snapshot: FleetSnapshot) -> Iterator[None]:
+        """The same, a few times a second, in parts between which other things may be done."""
+        self.show_snapshot(snapshot)
+        yield
 
     @property
     def selected_run(self) -> RunSnapshot | None:

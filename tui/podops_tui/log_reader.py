@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -52,6 +53,8 @@ class LogReader:
         self._next: int | None = None
         self._acked = 0
         self._reading = False
+        # Whether a chunk waits until the log moves again.
+        self._waits = False
         self._recalled = False
         self._moving = asyncio.Event()
         self._moving.set()
@@ -237,18 +240,38 @@ class LogReader:
         async with self._fleet.follow(pod, run_id, project=project, tail_lines=lines, offset=self._next) as stream:
             self._stream = stream
             self._say("")
+            # As the app's own work: what draws asks which app it is.
+            context = contextvars.copy_context()
+            stream.offer(lambda chunk: context.run(self._take_at_once, chunk))
             async for chunk in stream:
-                if not self._moving.is_set() and self._live.full:
+                if self._must_wait:
+                    self._waits = True
                     await self._moving.wait()
-                if chunk.anew:
-                    self._start_over()
-                    self._acked = 0
-                first = self._next is None or chunk.anew
-                self._take(self._begun_with(chunk) if first else chunk)
-                self._next = chunk.offset + len(chunk.data)
-                self._changed()
+                    self._waits = False
+                self._take(chunk)
+
+    @property
+    def _must_wait(self) -> bool:
+        """Whether nothing more fits in a log that is held still."""
+        return self._live.full and not self._moving.is_set()
+
+    def _take_at_once(self, chunk: LogChunk) -> bool:
+        """Without a turn of the event loop between the pod's word and the pane; unless an earlier chunk waits."""
+        if self._waits or self._must_wait:
+            return False
+        self._take(chunk)
+        return True
 
     def _take(self, chunk: LogChunk) -> None:
+        if chunk.anew:
+            self._start_over()
+            self._acked = 0
+        first = self._next is None or chunk.anew
+        self._feed(self._begun_with(chunk) if first else chunk)
+        self._next = chunk.offset + len(chunk.data)
+        self._changed()
+
+    def _feed(self, chunk: LogChunk) -> None:
         if chunk.skipped:
             self._live.skipped(chunk.skipped)
         if chunk.gap:

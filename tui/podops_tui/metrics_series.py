@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
+
+from podops.fleet import wire
+from podops_runners.metric_value import value_of
+from podops_tui.step_axis import StepAxis
 
 #: A series longer than this is thinned to half, points.
 _MOST_POINTS = 8192
@@ -15,12 +18,16 @@ Point = tuple[float, float]
 
 
 class MetricsSeries:
-    """Points `(step, value)` by name, in the order they were written. What is not a number is passed over."""
+    """Points `(x, value)` by name, in the order they were written. What is not a number is passed over."""
 
     def __init__(self) -> None:
         self.points: dict[str, list[Point]] = {}
+        #: The last value of each metric, also one that cannot be drawn: NaN, say.
+        self.last: dict[str, float] = {}
         self._rest = b""
         self._lines = 0
+        self._steps = StepAxis()
+        self._by_step: set[str] = set()
         self._strides: dict[str, int] = {}
         self._seen: dict[str, int] = {}
 
@@ -36,15 +43,22 @@ class MetricsSeries:
             if isinstance(record, dict):
                 self._take(record)
 
+    def axis(self, name: str) -> str:
+        """What the x of a metric is, in words."""
+        return self._steps.words if name in self._by_step else "record"
+
     def _take(self, record: dict[str, object]) -> None:
         step = _number(record.get("step"))
-        x = float(self._lines) if step is None else step
+        x = self._steps.x if step is None else self._steps.place(step, _number(record.get("epoch")))
         for name, value in record.items():
-            y = _number(value)
-            if y is None or name in ("step", "time"):
+            told, y = value_of(value), _number(value)
+            if told is None or name in ("step", "time") or (name not in self.last and len(self.last) >= _MOST_NAMES):
                 continue
-            if name in self.points or len(self.points) < _MOST_NAMES:
-                self._add(name, (x, y))
+            self.last[name] = told
+            if y is not None:
+                self._add(name, (float(self._lines) if x is None else x, y))
+                if x is not None:
+                    self._by_step.add(name)
 
     def _add(self, name: str, point: Point) -> None:
         points = self.points.setdefault(name, [])
@@ -58,11 +72,6 @@ class MetricsSeries:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
+    number = wire.number(value)
     # The difference of two numbers that can be drawn has to be one too.
-    return number if math.isfinite(number) and abs(number) < 1e150 else None
+    return number if number is not None and abs(number) < 1e150 else None

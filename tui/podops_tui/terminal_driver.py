@@ -8,9 +8,15 @@ import select
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import IO, Any
 
+from textual.app import ScreenStackError
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.widgets import Input
+
+from podops_tui.typed_keys import TypedKeys
 
 
 class TerminalOutput:
@@ -69,10 +75,18 @@ class TerminalDriver(LinuxDriver):
         self._file: Any = TerminalOutput(drawn_on, self._gone)
 
     def run_input_thread(self) -> None:
+        # Textual makes its own there, and takes no other.
+        vars(linux_driver)["XTermParser"] = partial(TypedKeys, self._in_field)
         try:
             super().run_input_thread()
         except OSError:
             self._gone()
+
+    def _in_field(self) -> bool:
+        try:
+            return isinstance(self._app.focused, Input)
+        except ScreenStackError:  # the app begins or ends
+            return False
 
     def look(self) -> None:
         """Notice a terminal that is gone also while there is nothing to write: reading from it only finds nothing."""

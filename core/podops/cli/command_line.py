@@ -12,7 +12,7 @@ import click
 
 from podops import __version__
 from podops.cli.context import Options
-from podops.cli.lazy_group import LazyGroup, ReaderGone
+from podops.cli.lazy_group import EndedByHand, LazyGroup, ReaderGone
 from podops.cli.number import Number
 from podops.cli.streams import drop_stdout, unwritable
 from podops.errors import ConfigError, PodopsError
@@ -55,7 +55,7 @@ _COMMANDS = {
     metavar="SECONDS",
     default=15.0,
     show_default=True,
-    help="How long to wait for pods to answer.",
+    help="How long to wait for pods to answer. Without it, lists on a terminal give one that has just been silent 3 s.",
 )
 @click.option(
     "--no-share",
@@ -71,7 +71,8 @@ def ops(context: click.Context, config: Path | None, timeout_s: float, no_share:
 
     Without a command: the app on a terminal, else `ops status`.
     """
-    context.obj = Options(config, timeout_s, as_json, not no_share)
+    said = context.get_parameter_source("timeout_s") is not click.core.ParameterSource.DEFAULT
+    context.obj = Options(config, timeout_s, as_json, not no_share, said)
     if context.invoked_subcommand is None:
         name = "tui" if sys.stdout.isatty() and sys.stdin.isatty() and not as_json else "status"
         command = ops.get_command(context, name)
@@ -90,6 +91,8 @@ def run(words: list[str]) -> None:
         _fail(error.error_code, error.message, error.hint, error.exit_code, as_json, _faults(error))
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except EndedByHand:
+        _fail("interrupted", "interrupted", "", 130, as_json, quietly=True)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _fail("interrupted", "interrupted", "", 130, as_json)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -127,7 +130,17 @@ def _usage_hint(error: click.ClickException) -> str:
     return f"see `{context.command_path} --help`" if context is not None else "see `ops --help`"
 
 
-def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults: list[str] | None = None) -> NoReturn:
+def _fail(
+    code: str,
+    message: str,
+    hint: str,
+    status: int,
+    as_json: bool,
+    faults: list[str] | None = None,
+    *,
+    quietly: bool = False,
+) -> NoReturn:
+    """End with `status`; `quietly`: a person is told nothing."""
     from podops.cli.output import json_text, say, say_hint
 
     if as_json:
@@ -138,6 +151,8 @@ def _fail(code: str, message: str, hint: str, status: int, as_json: bool, faults
             click.echo(json_text({"ok": False, "error": body}))
         except OSError:  # the reader has gone, or the disk is full: what went wrong is told below, and by the status
             drop_stdout()
+    if quietly:
+        sys.exit(status)
     for fault in faults or ():
         say(fault)
     say(f"error: {message}")

@@ -56,8 +56,9 @@ def demo(
             say(f"demo fleet in {prepared.directory}; this takes a minute or two")
             return run_async(run_headless(prepared, options.json, overrides))
         from podops_tui.app import run_app
+        from podops_tui.demo_app import DemoApp
 
-        return run_app(prepared.config, on_start=lambda fleet: prepared.first_runs(fleet, overrides))
+        return run_app(DemoApp(prepared.config, on_start=lambda fleet: prepared.first_runs(fleet, overrides)))
     finally:
         # Told once is enough: a terminal that goes sends both.
         for number in _ENDINGS:

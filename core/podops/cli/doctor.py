@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podops.cli.context import Options, json_option, open_fleet, run_async
-from podops.cli.output import clean, print_json, use_colour
+from podops.cli.output import clean, print_json, say, use_colour
 from podops.cli.project_names import complete_pods
 from podops.cli.question import confirmed
 from podops.errors import ConfigError, UsageError
@@ -79,7 +79,9 @@ class _Fixing:
         from podops.doctor.fixes import apply, fixes
 
         for offer in fixes(checks, config):
-            if (self.unasked and not offer.must_ask) or (not self.unasked and await confirmed(offer.question)):
+            if self.unasked and offer.must_ask:
+                say(f"left out, as --yes is no answer to this: {offer.question}")
+            elif self.unasked or await confirmed(offer.question):
                 checks[checks.index(offer.check)] = await apply(fleet, offer)
         return checks
 
@@ -96,7 +98,8 @@ async def _fleet_checks(options: Options, pods: Sequence[str], fixing: _Fixing |
         if any(pod.ssh for pod in chosen):
             from podops.doctor.ssh import ssh_checks
 
-            checks += await ssh_checks(pod for pod in chosen if pod.ssh)
+            failed = {name for name, pod in fleet.snapshot.pods.items() if pod.state != "live"}
+            checks += await ssh_checks((pod for pod in chosen if pod.ssh), failed)
         if any(pod.docker for pod in chosen):
             from podops.doctor.engines import engine_checks
 

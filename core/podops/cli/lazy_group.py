@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -26,6 +27,19 @@ _ELSEWHERE = {
 
 class ReaderGone(Exception):
     """Whoever read our output has closed it: `ops run tail … | head -1`."""
+
+
+class EndedByHand(Exception):
+    """Ctrl-c where there is no other end."""
+
+
+@contextmanager
+def until_ctrl_c() -> Iterator[None]:
+    """Around what goes on until somebody ends it: that is told by the exit code, and is no error to be named."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise EndedByHand from error
 
 
 class LazyGroup(click.Group):

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from podops.cli.columns import GAP, fit
+from podops.cli.columns import GAP, filled, fit
 from podops.cli.streams import drop_stderr
 
 STATE_COLOURS = {
@@ -59,10 +59,29 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+#: Whether a line that is only for now stands on standard error.
+_for_now = False
+
+
 def say(text: str) -> None:
     """A message for a person, on standard error; where nobody can be told, the work goes on."""
+    say_for_now("")
     try:
         click.echo(clean(text), err=True)
+    except OSError:
+        drop_stderr()
+
+
+def say_for_now(text: str) -> None:
+    """A line on a terminal in place of the one before, until the next message; with no text, none."""
+    global _for_now
+    if not (text or _for_now):
+        return
+    try:
+        # The last column stays free: a cursor behind it is in the next line already.
+        width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        click.echo(f"\r\x1b[K{filled(clean(text), width - 1).rstrip()}", err=True, nl=False)
+        _for_now = bool(text)
     except OSError:
         drop_stderr()
 
@@ -98,9 +117,9 @@ def table(
     """Aligned columns, no wider than the terminal; into a pipe everything stands whole. Rows that are `dim` are old."""
     cells = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
     widths = fit(headers, cells, _width())
-    lines = [GAP.join(_cut(headers[i], width).ljust(width) for i, width in widths.items()).rstrip()]
+    lines = [GAP.join(filled(headers[i], width) for i, width in widths.items()).rstrip()]
     for row, old in zip(cells, dim or [False] * len(cells), strict=True):
-        shown = {i: _cut(row[i], width).ljust(width) for i, width in widths.items()}
+        shown = {i: filled(row[i], width, headers[i]) for i, width in widths.items()}
         if state_column in shown and use_colour() and not old:
             shown[state_column] = click.style(shown[state_column], fg=STATE_COLOURS.get(row[state_column]))
         line = GAP.join(shown.values()).rstrip()
@@ -111,10 +130,6 @@ def table(
 def _width() -> int:
     # Cut lines would spoil a pipe: only a terminal has a width, and not every one tells it.
     return (os.get_terminal_size().columns if sys.stdout.isatty() else 0) or sys.maxsize
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def size(count: int | None) -> str:

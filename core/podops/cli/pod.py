@@ -97,7 +97,7 @@ def pod_status(options: Options, name: str) -> int:
 
 
 async def _snapshot(options: Options, pods: list[str] | None) -> FleetSnapshot:
-    async with open_fleet(options, pods, fresh=True) as fleet:
+    async with open_fleet(options, pods, fresh=True, lists=pods is None) as fleet:
         await fleet.recall()
         # A CPU share needs two samples.
         await fleet.until(lambda: not any(_unsampled(pod) for pod in fleet.snapshot.pods.values()), _SAMPLE_S)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
+from podops.cli.lazy_group import until_ctrl_c
 from podops.cli.number import WholeNumber
 from podops.cli.output import json_text, say
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
@@ -46,7 +47,7 @@ def forward(options: Options, position: str | None, run_id: str | None, pod: str
     wanted = one_run(position, run_id)
 
     async def work() -> str:
-        async with open_fleet(options, pods_of(pod)) as fleet:
+        async with open_fleet(options, pods_of(pod), about=[wanted]) as fleet:
             run = find_run(fleet, wanted)
             await _refuse_what_is_no_service(fleet, run)
         teller = _Teller(run, options.json)
@@ -57,7 +58,8 @@ def forward(options: Options, position: str | None, run_id: str | None, pod: str
         ):
             return await _Forwarding(fleet, run, way, teller, port).until_the_end()
 
-    return int(run_async(work()) in ("failed", "lost"))
+    with until_ctrl_c():
+        return int(run_async(work()) in ("failed", "lost"))
 
 
 async def _refuse_what_is_no_service(fleet: Fleet, run: RunSnapshot) -> None:

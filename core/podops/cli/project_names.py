@@ -86,11 +86,27 @@ def _seen(
     return _matching({run.run_id: f"{run.state} on {run.pod}" for run in runs}, incomplete)
 
 
+def newest_seen(count: int) -> list[RunSnapshot]:
+    """So many of the runs seen last, newest first; empty where the project file cannot be read."""
+    from podops.config.load import load_project
+    from podops.errors import PodopsError
+
+    try:
+        # Without the pods of its sources, which might have to be asked.
+        project = load_project(path=click.get_current_context().find_root().params.get("config"), environ=os.environ)
+    except PodopsError:
+        return []
+    return sorted(_find(project, ""), key=lambda run: run.created_at or 0.0, reverse=True)[:count]
+
+
 def _remembered(context: click.Context, prefix: str) -> list[RunSnapshot]:
+    return _find(_project(context), prefix)
+
+
+def _find(project: ProjectConfig | None, prefix: str) -> list[RunSnapshot]:
     """What this machine's history has: asking the pods would take too long."""
     from podops.history.keep import history_of
 
-    project = _project(context)
     history = history_of(project, os.environ, lambda _: None) if project else None
     try:
         found = history.find(prefix) if history else []

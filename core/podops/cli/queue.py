@@ -13,6 +13,7 @@ from podops.cli.context import (
     Options,
     find_run,
     json_option,
+    none_answers,
     open_fleet,
     run_async,
     tell_unreachable,
@@ -46,14 +47,15 @@ def queue(context: click.Context) -> int:
 def list_queue(options: Options, pod: str | None) -> int:
     """What waits, in its order, and what for."""
 
-    async def look() -> tuple[list[RunSnapshot], list[PodSnapshot], int]:
-        async with open_fleet(options, pods_of(pod)) as fleet:
+    async def look() -> tuple[list[RunSnapshot], list[PodSnapshot], bool]:
+        async with open_fleet(options, pods_of(pod), lists=pod is None) as fleet:
             waiting = [run for run in fleet.snapshot.runs() if run.state in ("queued", "held")]
-            return waiting, unreachable(fleet), len(fleet.snapshot.pods)
+            silent = unreachable(fleet)
+            return waiting, silent, none_answers(fleet.snapshot.pods.values(), silent)
 
     from podops.cli.run_view import run_summary
 
-    waiting, silent, pods = run_async(look())
+    waiting, silent, nobody = run_async(look())
     waiting.sort(key=lambda run: (run.pod, run.place or math.inf, -run.priority, run.created_at or 0.0, run.run_id))
     away = tell_unreachable(silent)
     if options.json:
@@ -61,9 +63,9 @@ def list_queue(options: Options, pod: str | None) -> int:
     elif waiting:
         headers = ("POD", "#", "RUN", "STATE", "GPUS", "PRIO", "SINCE", "WAITS FOR")
         click.echo(table(headers, [_row(run) for run in waiting], state_column=3))
-    elif len(silent) < pods or not pods:
+    elif not nobody:
         click.echo("nothing waits on the pods that answer" if silent else "nothing waits")
-    return UnreachableError.exit_code if silent and len(silent) == pods else 0
+    return UnreachableError.exit_code if nobody else 0
 
 
 def _row(run: RunSnapshot) -> tuple[str, ...]:
@@ -80,21 +82,30 @@ def _row(run: RunSnapshot) -> tuple[str, ...]:
 
 
 def _changed(
-    options: Options, runs: tuple[str, ...], pods: list[str] | None, change: Change, told: str, as_before: str = ""
+    options: Options,
+    runs: tuple[str, ...],
+    pods: list[str] | None,
+    change: Change,
+    told: str,
+    as_before: str = "",
+    *,
+    ends: bool = False,
 ) -> int:
     """Do `change` to each run, tell each, and go on after one that cannot be changed; the exit code.
 
-    `as_before` is told of a run that was so already.
+    `as_before` is told of a run that was so already. What `ends` a run must be beyond doubt.
     """
     if not runs:
         raise UsageError("name at least one run", "see `ops queue list`")
 
     async def work() -> list[Outcome]:
-        async with open_fleet(options, pods) as fleet:
+        async with open_fleet(options, pods, about=runs, changes=True) as fleet:
             # All of them first: of a list with a mistake in it nothing is done.
-            chosen = [find_run(fleet, text) for text in runs]
+            chosen = [find_run(fleet, text, beyond_doubt=ends) for text in runs]
             once = {(run.project, run.run_id): run for run in chosen}
-            return [await _outcome(fleet, run, change) for run in once.values()]
+            order = _later_first(list(once.values())) if ends else list(once.values())
+            outcomes = {id(run): await _outcome(fleet, run, change) for run in order}
+            return [outcomes[id(run)] for run in once.values()]
 
     outcomes = run_async(work())
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
@@ -124,6 +135,17 @@ class Outcome:
             error = self.error
             facts["error"] = {"code": error.error_code, "message": error.message, "hint": error.hint}
         return facts
+
+
+def _later_first(runs: list[RunSnapshot]) -> list[RunSnapshot]:
+    """What comes after another of `runs` stands before it: the end of that one would end it, too."""
+    left, ordered = list(runs), []
+    while left:
+        awaited = {(run.pod, parent) for run in left for parent in run.after}
+        last = [run for run in left if (run.pod, run.run_id) not in awaited] or left
+        ordered += last
+        left = [run for run in left if run not in last]
+    return ordered
 
 
 async def _outcome(fleet: Fleet, run: RunSnapshot, change: Change) -> Outcome:
@@ -175,7 +197,7 @@ def cancel(options: Options, runs: tuple[str, ...], pod: str | None) -> int:
 
     A run that has started is ended by `ops run kill`.
     """
-    return _changed(options, runs, pods_of(pod), _simple("cancel"), "is cancelled")
+    return _changed(options, runs, pods_of(pod), _simple("cancel"), "is cancelled", ends=True)
 
 
 @queue.command()
@@ -215,7 +237,9 @@ def move(options: Options, runs: tuple[str, ...], target: str, pod: str | None) 
     config = options.project()
     pods = None if pod is None else list(dict.fromkeys([pod, target]))
 
-    def change(fleet: Fleet, run: RunSnapshot) -> Coroutine[Any, Any, dict[str, Any]]:
-        return move_run(config, fleet, run, target)
+    async def change(fleet: Fleet, run: RunSnapshot) -> dict[str, Any]:
+        # It shows only in the target's own list whether both are on one volume.
+        await fleet.until(lambda: target not in fleet.unsettled(), options.timeout_s)
+        return await move_run(config, fleet, run, target)
 
     return _changed(options, runs, pods, change, f"is on {target} now")

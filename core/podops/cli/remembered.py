@@ -33,8 +33,7 @@ def recalled_run(
     """
     one = as_pods_tell(_named(history, text, pod, error), fleet)
     log = history.log(one) if history else None
-    gone = "" if one.gone_at is None else f"; {_GONE}"
-    say(f"{error.message}{gone}; this is what was known {ago(one.as_of)}")
+    say(f"{error.message}{_what_became(one, fleet)}; this is what was known {ago(one.as_of)}")
     if log is not None and not log.complete and log.as_of < one.as_of - _APART_S:
         say(f"the end of its log is as it was {ago(log.as_of)}")
     say_hint(error.hint)
@@ -53,6 +52,13 @@ def recalled_log(
         say(f"{error.message}; this is what was known of its log {ago(log.as_of)}")
     say_hint(error.hint)
     return one, log
+
+
+def _what_became(one: RememberedRun, fleet: Fleet) -> str:
+    if one.gone_at is not None:
+        return f"; {_GONE}"
+    seen = fleet.snapshot.pods.get(one.run.pod)
+    return f"; pod {seen.name} is gone: {seen.reason}" if seen is not None and seen.state == "gone" else ""
 
 
 def _named(history: History | None, text: str, pod: str | None, error: PodopsError) -> RememberedRun:

@@ -7,8 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from podops.cli.project_names import complete_pods, complete_runs
+from podops.cli.output import clean
+from podops.cli.project_names import complete_pods, complete_runs, newest_seen
 from podops.errors import UsageError
+
+#: Where none is named, so many of those seen last are told.
+_NAMED = 3
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,8 +31,12 @@ def run_argument(command: F) -> F:
 
 def one_run(position: str | None, run_id: str | None) -> str:
     """Raises `UsageError` unless exactly one way was used."""
-    if (position is None) == (run_id is None):
-        raise UsageError("name one run", "`RUN` or `--run-id RUN`; see `ops run list`")
+    if position is None and run_id is None:
+        seen = ", ".join(f"{run.run_id} ({run.state} on {run.pod})" for run in newest_seen(_NAMED))
+        told = f"seen last: {clean(seen)}; `ops run list` has all" if seen else "see `ops run list`"
+        raise UsageError("name one run", f"`RUN` or `--run-id RUN`; {told}")
+    if position is not None and run_id is not None:
+        raise UsageError("name one run", "either `RUN` or `--run-id RUN`")
     return position or run_id or ""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
+from podops.cli.lazy_group import until_ctrl_c
 from podops.cli.link_breaks import told_breaks
 from podops.cli.number import Number
 from podops.cli.output import json_text, print_json, say
@@ -100,13 +101,14 @@ def wait(options: Options, runs: tuple[str, ...], run_id: str | None, pod: str |
         raise UsageError("name at least one run", "see `ops run list`")
 
     async def work() -> list[RunSnapshot]:
-        async with open_fleet(options, pods_of(pod)) as fleet, asyncio.timeout(timeout_s):
+        async with open_fleet(options, pods_of(pod), about=wanted) as fleet, asyncio.timeout(timeout_s):
             chosen = [find_run(fleet, text) for text in wanted]
             with told_breaks(fleet, [run.pod for run in chosen]):
                 return await wait_until_ended(fleet, chosen, _tell_json if options.json else _tell_person)
 
     try:
-        ended = run_async(work())
+        with until_ctrl_c():
+            ended = run_async(work())
     except TimeoutError:
         raise PodopsError(f"not all ended within {timeout_s:g} s", "they go on; wait again") from None
     return 0 if all(run.state == "succeeded" for run in ended) else 1
@@ -149,8 +151,9 @@ def kill(
         raise UsageError("kill asks first, and there is no terminal to ask on", "add --yes")
 
     async def work() -> list[RunSnapshot]:
-        async with open_fleet(options, pods_of(pod)) as fleet:
-            chosen = [find_run(fleet, text) for text in wanted]
+        async with open_fleet(options, pods_of(pod), about=wanted, changes=True) as fleet:
+            # Where nobody is asked, nobody sees which run a few letters have come to name.
+            chosen = [find_run(fleet, text, beyond_doubt=yes) for text in wanted]
             alive = [run for run in chosen if not run.ended]
             for run in chosen:
                 if run.ended:
@@ -190,7 +193,7 @@ def attach(options: Options, position: str | None, run_id: str | None, pod: str 
     wanted = one_run(position, run_id)
 
     async def look() -> RunSnapshot:
-        async with open_fleet(options, pods_of(pod)) as fleet:
+        async with open_fleet(options, pods_of(pod), about=[wanted]) as fleet:
             return find_run(fleet, wanted)
 
     run = run_async(look())

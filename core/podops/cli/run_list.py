@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from podops.cli.context import Options, json_option, open_remembering, run_async, tell_unreachable, unreachable
+from podops.cli.context import (
+    Options,
+    json_option,
+    none_answers,
+    open_remembering,
+    run_async,
+    tell_unreachable,
+    unreachable,
+)
 from podops.cli.number import WholeNumber
 from podops.cli.output import print_json, say
 from podops.cli.project_names import complete_presets
@@ -55,32 +63,40 @@ def list_runs(
     Exit code 4 only when no pod answers; with --json, `unreachable` names those that did not.
     """
 
-    async def look() -> tuple[FleetSnapshot, list[PodSnapshot], list[RememberedRun]]:
-        async with open_remembering(options, pods_of(pod)) as (fleet, history):
+    async def look() -> tuple[FleetSnapshot, list[PodSnapshot], list[RememberedRun], frozenset[str]]:
+        async with open_remembering(options, pods_of(pod), lists=pod is None) as (fleet, history):
             told = fleet.snapshot.told()
             known = {(run.project, run.run_id) for run in told.runs()}
             silent = unreachable(fleet)
             remembered = history.runs() if (everything or silent) and history else []
             more = [one for one in remembered if (one.run.project, one.run.run_id) not in known]
-            return told, silent, [as_pods_tell(one, fleet) for one in more if pod in (None, one.run.pod)]
+            more = [as_pods_tell(one, fleet) for one in more if pod in (None, one.run.pod)]
+            return told, silent, more, frozenset(fleet.config.pods)
 
-    fleet, silent, more = run_async(look())
+    fleet, silent, more, pods = run_async(look())
     hidden = 0 if everything else sum(one.run.pod in {quiet.name for quiet in silent} for one in more)
     more = more if everything else []
     old = {(one.run.project, one.run.run_id): one for one in more}
     runs = [run for run in (*fleet.runs(), *(one.run for one in more)) if _wanted(run, states, preset, active)]
     runs = sorted(runs, key=lambda run: (run.created_at or 0.0, run.run_id), reverse=True)[:limit]
     told = tell_unreachable(silent)
+    nobody = none_answers(fleet.pods.values(), silent)
     if hidden:
         say(f"what is remembered of {'a run' if hidden == 1 else f'{hidden} runs'} there is shown with --all")
     if options.json:
-        shown = [run_summary(run, one.as_of if (one := old.get((run.project, run.run_id))) else None) for run in runs]
+        recalled = [old.get((run.project, run.run_id)) for run in runs]
+        shown = [
+            run_summary(run, one.as_of, one.gone_at) if one else run_summary(run)
+            for run, one in zip(runs, recalled, strict=True)
+        ]
         print_json({"ok": True, "runs": shown, "unreachable": told})
     else:
-        pods = frozenset(options.project().pods)
         ages = {key: age_of(one, pods) for key, one in old.items()}
-        click.echo(run_rows(runs, ages) if runs else "no runs")
-    return UnreachableError.exit_code if silent and len(silent) == len(fleet.pods) else 0
+        if runs:
+            click.echo(run_rows(runs, ages))
+        elif not nobody:
+            click.echo("no runs on the pods that answer" if silent else "no runs")
+    return UnreachableError.exit_code if nobody else 0
 
 
 def _wanted(run: RunSnapshot, states: tuple[str, ...], preset: str | None, active: bool) -> bool:

@@ -80,7 +80,7 @@ def search(
     printer: MatchPrinter = JsonMatches(count) if options.json else TextMatches(line_number, byte_offset, count)
 
     async def work() -> int:
-        async with open_remembering(options, pods_of(pod)) as (fleet, history):
+        async with open_remembering(options, pods_of(pod), about=[wanted]) as (fleet, history):
             try:
                 run = find_run(fleet, wanted)
             except (UnreachableError, NotFoundError) as error:

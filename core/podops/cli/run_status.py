@@ -40,6 +40,7 @@ class _Found:
     attempts: Sequence[AttemptRecord]
     tail: list[str]
     as_of: float | None = None
+    gone_at: float | None = None
     error: PodopsError | None = None
 
 
@@ -62,7 +63,9 @@ def run_status_command(options: Options, position: str | None, run_id: str | Non
         left = max(0.1, options.timeout_s - (time.monotonic() - begun))
         found = run_async(_look(replace(options, timeout_s=left), wanted, pod))
     if options.json:
-        document = run_status(found.run, found.gpus, found.summary, found.attempts, found.tail, found.as_of)
+        document = run_status(
+            found.run, found.gpus, found.summary, found.attempts, found.tail, found.as_of, found.gone_at
+        )
         print_json(document | (error_fields(found.error) if found.error else {}))
     else:
         click.echo(clean(run_text(found.run, found.attempts, found.tail)))
@@ -92,7 +95,7 @@ def _shared(options: Options, wanted: str, pod: str | None) -> _Found | None:
 async def _look(options: Options, wanted: str, pod: str | None) -> _Found:
     from podops.fleet.run_look import look_at
 
-    async with open_remembering(options, pods_of(pod)) as (fleet, history):
+    async with open_remembering(options, pods_of(pod), about=[wanted]) as (fleet, history):
         try:
             look = await look_at(fleet, find_run(fleet, wanted))
         except (UnreachableError, NotFoundError) as error:
@@ -105,9 +108,8 @@ def _recalled(history: History | None, fleet: Fleet, wanted: str, pod: str | Non
     one, log = recalled_run(history, fleet, wanted, pod, error)
     assert history is not None
     run = replace(one.run, heartbeat_age_s=heartbeat_age(one))
-    return _Found(
-        run, (), history.summary(one), history.attempts(one), _last_lines(log.data) if log else [], one.as_of, error
-    )
+    tail = _last_lines(log.data) if log else []
+    return _Found(run, (), history.summary(one), history.attempts(one), tail, one.as_of, one.gone_at, error)
 
 
 def _last_lines(data: bytes) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from podops.cli.bare_names import check_named
 from podops.cli.context import Options, find_run, json_option, open_fleet, run_async
 from podops.cli.moment import DurationType, MomentType
 from podops.cli.number import WholeNumber
-from podops.cli.output import clean, print_json, say
+from podops.cli.output import ago, clean, print_json, say
 from podops.cli.project_names import complete_overrides, complete_pods, complete_presets, complete_runs
 from podops.errors import NotFoundError, UnreachableError, UsageError
 
@@ -97,12 +98,15 @@ def submit(options: Options, /, pod: str | None, dry_run: bool, **asked: Any) ->
     if dry_run:
         if pod is None and not config.pods:
             config = replace(config, pods={config.plain_pod().name: config.plain_pod()})
-        _show_plan(options, wanted.plan(config, pod or _one_pod(config)))
+        plan = wanted.plan(config, pod or _one_pod(config))
+        _show_plan(options, plan, [*plan.warnings, *_doubts(config, plan)])
         return 0
     # Whatever is wrong with preset, overrides or id is said before any pod is asked.
-    wanted.plan(config, pod or _any_pod(config))
+    doubts = wanted.plan(config, pod or _any_pod(config)).warnings
+    for text in () if options.json else doubts:
+        say(f"warning: {text}")
     chosen, answer = run_async(_start(options, config, wanted, pod))
-    _show_answer(options, chosen, answer)
+    _show_answer(options, chosen, answer, doubts)
     return 0
 
 
@@ -148,8 +152,9 @@ async def _start(
     options: Options, config: ProjectConfig, wanted: Wanted, pod: str | None
 ) -> tuple[str, dict[str, Any]]:
     """The pod that took the run, and its answer."""
-    async with open_fleet(options, [pod] if pod else None) as fleet:
-        parents = [_parent(fleet, text, pod) for text in (*wanted.after, *wanted.after_any)]
+    before = (*wanted.after, *wanted.after_any)
+    async with open_fleet(options, [pod] if pod else None, about=before, changes=True) as fleet:
+        parents = [_parent(fleet, text, pod) for text in before]
         gpus = config.presets[wanted.preset].gpus if wanted.gpus is None else wanted.gpus
         chosen = pod or _pod_of(parents) or _roomiest(fleet.snapshot, gpus)
         for parent in parents:
@@ -158,10 +163,10 @@ async def _start(
         return chosen, await fleet.submit(wanted.plan(fleet.config, chosen, parents), force=wanted.force)
 
 
-def _show_answer(options: Options, pod: str, answer: dict[str, Any]) -> None:
+def _show_answer(options: Options, pod: str, answer: dict[str, Any], doubts: Sequence[str]) -> None:
     if options.json:
         told = ("run_id", "state", "run_dir", "command", "session", "why")
-        warnings = {"warnings": answer.get("warnings") or []}
+        warnings = {"warnings": [*doubts, *(answer.get("warnings") or [])]}
         print_json({"ok": True, "pod": pod} | {key: answer.get(key) for key in told} | warnings)
         return
     for text in answer.get("warnings") or []:
@@ -206,7 +211,28 @@ def _any_pod(config: ProjectConfig) -> str:
     return next(iter(config.pods))
 
 
-def _show_plan(options: Options, plan: SubmitPlan) -> None:
+def _doubts(config: ProjectConfig, plan: SubmitPlan) -> list[str]:
+    """What this machine remembers of the pod that speaks against the plan: nobody is asked."""
+    if not plan.spec.get("gpus"):
+        return []
+    from podops.forecast import lacking
+    from podops.history.keep import history_of
+
+    history = history_of(config, os.environ, lambda _: None)
+    if history is None:
+        return []
+    try:
+        seen = history.recall(config.pods[plan.pod])
+    finally:
+        history.close()
+    # That there are none is told with why; `nvidia-smi` has just not spoken yet.
+    if seen is None or not (seen.gpus.gpus or (seen.gpus.message and seen.gpus.source != "nvidia-smi")):
+        return []
+    why = lacking(plan, seen.gpus)
+    return [f"pod {plan.pod} would refuse it: {why}, as of {ago(seen.as_of)}"] if why else []
+
+
+def _show_plan(options: Options, plan: SubmitPlan, warnings: Sequence[str]) -> None:
     if options.json:
         print_json(
             {
@@ -219,6 +245,8 @@ def _show_plan(options: Options, plan: SubmitPlan) -> None:
                 "session": plan.session,
                 "workdir": plan.workdir,
                 "command": plan.command,
+                "why": "",
+                "warnings": list(warnings),
                 "spec": plan.spec,
             }
         )
@@ -228,18 +256,23 @@ def _show_plan(options: Options, plan: SubmitPlan) -> None:
     click.echo(f"workdir    {plan.workdir or plan.run_dir}")
     click.echo(f"directory  {plan.run_dir}")
     click.echo(f"session    {plan.session or '(no tmux)'}")
+    for text in warnings:
+        say(f"warning: {text}")
 
 
 def _roomiest(fleet: FleetSnapshot, wanted: GpuRequest) -> str:
     """The live pod with enough free GPUs and the fewest active runs; says which and why."""
     live = [pod for pod in fleet.pods.values() if pod.state == "live"]
     if not live:
-        told = "; ".join(f"{pod.name}: {pod.reason or pod.state}" for pod in fleet.pods.values())
+        there = [pod for pod in fleet.pods.values() if pod.state != "gone"] or fleet.pods.values()
+        told = "; ".join(f"{pod.name}: {pod.reason or pod.state}" for pod in there)
         raise UnreachableError(f"no pod answers ({told})", "see `ops doctor`")
     count = wanted if isinstance(wanted, int) else len(wanted) if isinstance(wanted, tuple) else 0
     fitting = [pod for pod in live if _free(pod) >= count] or live
     best = min(fitting, key=lambda pod: (_active(pod), -_free(pod), pod.name))
-    say(f"choosing {best.name}: {_active(best)} active runs, {_free(best)} of {len(best.gpus.gpus)} GPUs free")
+    active = f"{_active(best)} active run{'' if _active(best) == 1 else 's'}"
+    gpus = f", {_free(best)} of {len(best.gpus.gpus)} GPUs free" if best.gpus.gpus else ""
+    say(f"choosing {best.name}: {active}{gpus}")
     return best.name
 
 

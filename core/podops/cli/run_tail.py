@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import os
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
 from podops.cli.context import Options, find_run, json_option, open_remembering, run_async
+from podops.cli.lazy_group import until_ctrl_c
 from podops.cli.link_breaks import told_breaks
 from podops.cli.number import WholeNumber
 from podops.cli.output import iso, json_text, say, size
 from podops.cli.remembered import recalled_log
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
 from podops.cli.terminal_filter import TerminalFilter
-from podops.errors import NotFoundError, UnreachableError
+from podops.errors import NotFoundError, PodActionError, UnreachableError
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
@@ -64,7 +66,7 @@ def tail(
     printer = _Json() if options.json else _Text()
 
     async def read() -> int:
-        async with open_remembering(options, pods_of(pod)) as (fleet, history):
+        async with open_remembering(options, pods_of(pod), about=[wanted]) as (fleet, history):
             try:
                 run = find_run(fleet, wanted)
             except (UnreachableError, NotFoundError) as error:
@@ -94,7 +96,11 @@ def tail(
             return 0
 
     try:
-        return run_async(read())
+        with until_ctrl_c() if follow else nullcontext():
+            return run_async(read())
+    except PodActionError as error:
+        # As `run search` ends, whose 1 says that nothing was found.
+        raise UnreachableError(error.message, error.hint, code=error.error_code) from error
     finally:
         printer.end()
 

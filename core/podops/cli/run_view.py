@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from podops.cli.output import duration, iso, size, table
+from podops.cli.output import ago, duration, iso, size, table
 
 if TYPE_CHECKING:
     from podops.fleet.attempts import AttemptRecord
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 #: So much of one line of a log stands on the page of a run, characters.
 _MOST_OF_LINE = 500
 
+#: The columns of a list of runs; that of the epochs is there where a run tells any.
+_HEADERS = ("RUN", "POD", "PRESET", "STATE", "REASON", "ELAPSED", "EPOCH", "STEP", "LOSS", "NOTE")
 
-def run_summary(run: RunSnapshot, as_of: float | None = None) -> dict[str, Any]:
-    """One entry of `run list --json`; `as_of` when it was recalled from the history."""
+
+def run_summary(run: RunSnapshot, as_of: float | None = None, gone_at: float | None = None) -> dict[str, Any]:
+    """One entry of `run list --json`; `as_of` and `gone_at` (its directory) when it was recalled from the history."""
     return {
         "run_id": run.run_id,
         "pod": run.pod,
@@ -31,6 +35,10 @@ def run_summary(run: RunSnapshot, as_of: float | None = None) -> dict[str, Any]:
         "elapsed_s": run.elapsed_s,
         "step": run.step,
         "total_steps": run.total_steps,
+        "epoch": run.epoch,
+        "epochs": run.epochs,
+        "total_is_part": run.total_is_part,
+        "left_s": run.left_s,
         "phase": run.phase,
         "metrics": dict(run.metrics),
         "tags": list(run.tags),
@@ -45,6 +53,7 @@ def run_summary(run: RunSnapshot, as_of: float | None = None) -> dict[str, Any]:
         "waits_for": run.detail if run.waiting else "",
         "source": "pod" if as_of is None else "history",
         "as_of": iso(as_of),
+        "gone_at": iso(gone_at),
     }
 
 
@@ -55,9 +64,10 @@ def run_status(
     attempts: Sequence[AttemptRecord],
     tail: list[str],
     as_of: float | None = None,
+    gone_at: float | None = None,
 ) -> dict[str, Any]:
     """`run status --json`; `gpus` are those of its pod, `attempts` those that have ended."""
-    return run_summary(run, as_of) | {
+    return run_summary(run, as_of, gone_at) | {
         "ok": run.state not in ("failed", "lost", "cancelled"),
         "detail": run.detail,
         "run_dir": run.run_dir,
@@ -103,30 +113,44 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
 
 def run_rows(runs: Sequence[RunSnapshot], old: Mapping[tuple[str, str], str] | None = None) -> str:
     """A table; `old` tells of runs that were recalled, by project and id, since when they are as they stand here."""
-    headers = ("RUN", "POD", "PRESET", "STATE", "REASON", "ELAPSED", "STEP", "LOSS", "NOTE")
     ages = [(old or {}).get((run.project, run.run_id), "") for run in runs]
     rows = [_row(run, age) for run, age in zip(runs, ages, strict=True)]
-    return table(headers, rows, state_column=3, dim=[bool(age) for age in ages])
+    headers = [name for name in _HEADERS if name != "EPOCH" or any(row[name] != "-" for row in rows)]
+    cells = [[row[name] for name in headers] for row in rows]
+    return table(headers, cells, state_column=headers.index("STATE"), dim=[bool(age) for age in ages])
 
 
-def _row(run: RunSnapshot, age: str) -> tuple[str, ...]:
-    step = "-" if run.step is None else str(run.step)
-    if run.step is not None and run.total_steps:
-        step += f"/{run.total_steps}"
-    loss = next((run.metrics[name] for name in ("loss", "train_loss") if name in run.metrics), None)
+def _row(run: RunSnapshot, age: str) -> dict[str, str]:
     phase = f"attempt {_attempts_told(run)}" if run.retry_in_s is not None else run.phase
     notes = [age, phase, "stalled" if run.stalled else "", run.detail, *run.problems]
-    return (
-        run.run_id,
-        run.pod,
-        run.preset or "-",
-        run.state,
-        run.reason or "-",
-        duration(run.elapsed_s),
-        step,
-        "-" if loss is None else f"{loss:.4g}",
+    told = (
+        *(run.run_id, run.pod, run.preset or "-", run.state, run.reason or "-", duration(run.elapsed_s)),
+        *(_epoch(run) or "-", _step(run) or "-", "-" if run.loss is None else f"{run.loss:.4g}"),
         "; ".join(note for note in notes if note),
     )
+    return dict(zip(_HEADERS, told, strict=True))
+
+
+def _step(run: RunSnapshot) -> str:
+    """`120/500`; empty where it is not known."""
+    if run.step is None:
+        return ""
+    return f"{run.step}/{run.total_steps}" if run.total_steps else str(run.step)
+
+
+def _epoch(run: RunSnapshot) -> str:
+    """`2/3`; empty where nobody knows of how many."""
+    return f"{run.epoch}/{run.epochs}" if run.epoch is not None and run.epochs else ""
+
+
+def _progress(run: RunSnapshot) -> str:
+    """How far it is or came, and what is left of it."""
+    words = [_step(run) + (f" of epoch {_epoch(run)}" if _epoch(run) else "")]
+    if run.share is not None:
+        words.append(f"{run.share:.0%}")
+    if run.left_s is not None and not run.ended and run.state != "lost":
+        words.append(f"{duration(run.left_s)} left")
+    return " · ".join(words) if run.step is not None else ""
 
 
 def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str]) -> str:
@@ -140,13 +164,14 @@ def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str
         "attempt": _attempts_told(run),
         "phase": run.phase,
         "endpoint": f"{run.endpoint} on {run.pod}" if run.endpoint else "",
+        "started": _moment(run.started_at) if run.started_at else "",
+        "ended": _end(run),
         "elapsed": duration(run.elapsed_s),
-        "heartbeat": f"{duration(run.heartbeat_age_s)} ago · {run.heartbeat_line}"
-        if run.heartbeat_line
-        else "none yet",
+        "heartbeat": _heartbeat(run),
         "log": _log(run),
         "gpus": ", ".join(str(index) for index in run.gpus),
-        "metrics": "  ".join(f"{name}={value:.5g}" for name, value in run.metrics.items()),
+        "step": _progress(run),
+        "metrics": "  ".join(f"{name}={value:.5g}" for name, value in run.metrics.items() if name != "step"),
         "wandb": run.tracking.get("wandb", ""),
         "directory": run.run_dir,
         "session": run.session or "",
@@ -158,6 +183,25 @@ def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str
         headers = ("ATTEMPT", "STATE", "REASON", "ELAPSED", "EVIDENCE")
         lines += ["", table(headers, [_attempt_row(attempt) for attempt in attempts], state_column=1)]
     return "\n".join([*lines, "", *(_clipped(line) for line in tail)])
+
+
+def _moment(time_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
+
+
+def _end(run: RunSnapshot) -> str:
+    if not run.ended:
+        return ""
+    how = f"signal {run.signal}" if run.signal else "" if run.exit_code is None else f"exit code {run.exit_code}"
+    when = f"{_moment(run.ended_at)}, {ago(run.ended_at)}" if run.ended_at else ""
+    return " · ".join(word for word in (when, how) if word)
+
+
+def _heartbeat(run: RunSnapshot) -> str:
+    """How its last one is; the end of a run says more than that."""
+    if run.ended:
+        return ""
+    return f"{duration(run.heartbeat_age_s)} ago · {run.heartbeat_line}" if run.heartbeat_line else "none yet"
 
 
 def _clipped(line: str) -> str:

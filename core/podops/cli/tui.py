@@ -15,7 +15,7 @@ def tui(options: Options, read_only: bool = False) -> int:
     """Open the app: every pod, every run, live."""
     need_terminal("`ops status` prints the fleet")
     config = options.project()
-    from podops_tui.app import run_app
+    from podops_tui.app import OpsApp, run_app
     from podops_tui.keeping import Keeping
 
-    return run_app(config, read_only=read_only, keeping=Keeping(config, share=options.share))
+    return run_app(OpsApp(config, read_only=read_only, keeping=Keeping(config, share=options.share)))

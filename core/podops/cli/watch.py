@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podops.cli.context import Options, json_option, run_async
+from podops.cli.lazy_group import until_ctrl_c
 from podops.cli.output import clean, colour_state, iso, json_text, say
 from podops.cli.streams import drop_stdout, unwritable
 from podops.errors import RefusedActionError
@@ -32,7 +33,8 @@ def watch(options: Options) -> int:
     They need none of their own then, and what the pods tell is remembered. Prints each change of a pod's state; with
     --json one object a line. Goes on until ctrl-c or SIGTERM.
     """
-    return run_async(_watch(options, options.project()))
+    with until_ctrl_c():
+        return run_async(_watch(options, options.project()))
 
 
 async def _watch(options: Options, config: ProjectConfig) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict
@@ -22,6 +23,7 @@ _COSMETIC = (
 )
 
 
+@functools.lru_cache(10_000)  # asked with every sample and every piece of a log
 def pod_identity(pod: PodConfig) -> str:
     """The same for a pod that was renamed, another for a name that now leads elsewhere or to another outputs root.
 

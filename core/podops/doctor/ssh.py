@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import asyncssh
@@ -20,8 +20,11 @@ from podops.transport.ssh_errors import is_encrypted, unknown_host_key
 _AGENT_S = 3.0
 
 
-async def ssh_checks(pods: Iterable[PodConfig]) -> list[Check]:
-    """The agent once, each identity file once, and known_hosts for each pod that is reached by SSH."""
+async def ssh_checks(pods: Iterable[PodConfig], failed: Collection[str] = ()) -> list[Check]:
+    """The agent once, each identity file once, and known_hosts for each pod that is reached by SSH.
+
+    Why the pods that `failed` did so is told with each of them, also where its host key is what is missing.
+    """
     hosts: dict[str, ResolvedHost] = {}
     checks: list[Check] = []
     for pod in pods:
@@ -36,7 +39,8 @@ async def ssh_checks(pods: Iterable[PodConfig]) -> list[Check]:
     checks += [_identity(path, most) for path in files if path.exists() or not most]
     if hosts and not files and not most:
         checks.append(_check("fail", "identity", "no key: neither in an agent nor in ~/.ssh", "ssh-keygen -t ed25519"))
-    return checks + [_known_host(name, host) for name, host in hosts.items()]
+    known = {name: _known_host(name, host) for name, host in hosts.items()}
+    return checks + [check for name, check in known.items() if check.level == "ok" or name not in failed]
 
 
 def _check(level: Level, what: str, message: str, hint: str = "") -> Check:

@@ -14,6 +14,11 @@ def named(runs: Iterable[RunSnapshot], text: str) -> list[RunSnapshot]:
     return [run for run in found if run.run_id == text] or found
 
 
+def is_certain(run: RunSnapshot, text: str) -> bool:
+    """Whether no other pod can tell the run named `text` better: its id is whole, and the pod that tells it owns it."""
+    return run.run_id == text and run.owned
+
+
 def is_another(now: RunSnapshot, before: RunSnapshot) -> bool:
     """Whether a run was submitted anew under its old id."""
     known = now.created_at is not None and before.created_at is not None

@@ -192,9 +192,9 @@ class Fleet(RunFiles):
             for wait in waits:
                 wait.cancel()
 
-    def is_settled(self) -> bool:
-        """Whether `settled` has nothing to wait for."""
-        return all(link.known.settled.is_set() for link in self._links.values())
+    def unsettled(self) -> list[str]:
+        """The pods that `settled` waits for."""
+        return [name for name, link in self._links.items() if not link.known.settled.is_set()]
 
     def waits_for_a_person(self) -> bool:
         """Whether a pod cannot be live before somebody has done something, such as to touch a security key."""

@@ -19,7 +19,6 @@ def hello(config: ProjectConfig, pod: PodConfig, pace: Pace) -> dict[str, Any]:
     return {
         "protocol": PROTOCOL_VERSION,
         "version": __version__,
-        "client": socket.gethostname(),
         "projects": [project],
         **pace.fields(),
         "simulate_gpus": pod.simulated_gpus,

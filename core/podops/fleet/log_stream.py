@@ -43,6 +43,7 @@ class FollowedLog:
         self._tap = tap
         self._queue: asyncio.Queue[LogChunk | PodopsError] = asyncio.Queue()
         self._queued_bytes = 0
+        self._offer: Callable[[LogChunk], bool] = lambda _chunk: False
         self._most_bytes = 8 * request.window + 2 * MAX_PAYLOAD_BYTES
         self._client: LinkClient | None = None
         self._sub: int | None = None
@@ -69,6 +70,9 @@ class FollowedLog:
         self._queued_bytes -= len(item.data)
         self._over = item.eof
         return item
+
+    def offer(self, take: Callable[[LogChunk], bool]) -> None:
+        self._offer = take
 
     def ack(self, offset: int) -> None:
         # A pod with most of its window left waits for nothing.
@@ -157,17 +161,26 @@ class FollowedLog:
             return
         self._next = offset + len(data)
         self._complete = eof
-        self._queued_bytes += len(data)
-        if self._queued_bytes > self._most_bytes:
-            self._stop(ProtocolError("the pod sent more of the log than was asked for"))
-            return
         gap = min(wire.count(frame.header.get("gap")), offset - expected)
         begin = _begin(frame, offset)
         chunk = LogChunk(offset, data, offset - expected - gap, eof, gap, begin, self._anew)
         self._anew = False
-        self._queue.put_nowait(chunk)
+        self._hand_over(chunk)
         if self._tap is not None:
             self._tap(chunk)
+
+    def _hand_over(self, chunk: LogChunk) -> None:
+        try:
+            if self._queue.empty() and not chunk.eof and self._offer(chunk):
+                return
+        except Exception as error:  # whoever reads one log must not cost the link of all
+            self._stop(PodopsError(f"it cannot be shown: {type(error).__name__}: {error}"))
+            return
+        self._queued_bytes += len(chunk.data)
+        if self._queued_bytes > self._most_bytes:
+            self._stop(ProtocolError("the pod sent more of the log than was asked for"))
+            return
+        self._queue.put_nowait(chunk)
 
 
 def _begin(frame: Frame, offset: int) -> AttemptBegin | None:

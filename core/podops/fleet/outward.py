@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+from podops_runners.metric_value import json_safe
 
 #: Most runs in one push.
 _PIECE = 1000
@@ -23,6 +24,7 @@ def wire_run(run: RunSnapshot) -> dict[str, Any]:
     for name, sign in _AGES.items():
         if fields[name] is not None and not (name == "elapsed_s" and run.ended):
             fields[name] = max(0.0, fields[name] + sign * passed)
+    fields["metrics"] = json_safe(fields["metrics"])
     del fields["pod"], fields["received_at"]
     return fields
 

@@ -24,7 +24,7 @@ _LEASE_S = 0.3
 
 #: Whoever waits for nobody here may begin so often, which is as long as one keeps this process busy in all, where the
 #: event loop is no later than that, seconds.
-_IDLE_S, _ON_TIME_S = 0.006, 0.002
+_IDLE_S, _ON_TIME_S = 0.004, 0.002
 
 
 class Backoff:

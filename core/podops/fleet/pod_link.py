@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
 
 from podops import errors
 from podops.config.model import PodConfig, ProjectConfig
@@ -43,9 +42,6 @@ _LEAST_SILENCE_S = 3.0
 
 #: How soon a link must show life after this machine's network changed or it slept for a moment, seconds.
 _PROBE_S = 3.0
-
-#: How long a pod side that has started may take to answer what was sent along, seconds.
-_GREETED_S = 2.0
 
 #: What is said of a pod that has let us in and is not live yet.
 _STARTING = "it answers, its side of the link is starting"
@@ -89,8 +85,6 @@ class PodLink:
         #: Who gets what belongs to one log or one connection.
         self.listeners = Listeners()
         self._connecting: asyncio.Task[LinkClient] | None = None
-        # Whether the first request is sent along with the command that starts the pod side.
-        self._greets = True
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
         # Whether the next attempt may well succeed: the first one, and the one after a link that had held.
@@ -278,8 +272,7 @@ class PodLink:
 
     async def _connect(self) -> LinkClient:
         fields = hello(self._config, self.pod, self._pace)
-        greeting = encode_frame({"id": 0, "op": "hello", **fields}) if self._greets else b""
-        opened = await self._way.open(self.pod, self._answered, greeting)
+        opened = await self._way.open(self.pod, self._answered, encode_frame({"id": 0, "op": "hello", **fields}))
         client = LinkClient(
             opened.process,
             self.pod.name,
@@ -288,34 +281,21 @@ class PodLink:
             silence_s=self._silence_s,
             shared=opened.shared,
         )
-        try:
-            client.start()
-            await self._say_hello(client, fields, opened.greeted)
-            return client
-        except BaseException as error:
-            not_understood = opened.greeted and client.lost and isinstance(error, errors.UnreachableError)
-            with contextlib.suppress(Exception):
-                await client.close()
-            if not not_understood:
-                raise
-        # Start-up files of the pod's login have read a part of what was sent along.
-        self._greets = False
-        return await self._connect()
-
-    async def _say_hello(self, client: LinkClient, fields: dict[str, Any], greeted: bool) -> None:
-        """Wait for the answer where it was sent along; said again where a login's start-up files have read it."""
 
         def take(answer: Frame) -> None:
             self._take_hello(answer, client)
 
-        if greeted:
-            try:
-                await client.request("hello", on_answer=take, sent_as=0, within=_GREETED_S)
-                return
-            except errors.UnreachableError:
-                if client.lost:
-                    raise
-        await client.request("hello", on_answer=take, **fields)
+        try:
+            client.start()
+            if opened.shared:
+                await client.request("hello", on_answer=take, **fields)
+            else:
+                await client.request("hello", on_answer=take, sent_as=0)
+            return client
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await client.close()
+            raise
 
     def _answered(self) -> None:
         """The pod has let us in: somebody who waits for it shall see that."""

@@ -30,6 +30,9 @@ class LogStream(Protocol):
 
     def __aiter__(self) -> AsyncIterator[LogChunk]: ...
 
+    def offer(self, take: Callable[[LogChunk], bool]) -> None:
+        """Call `take` with each chunk the moment it comes, unless others wait; what it refuses waits to be iterated."""
+
     def ack(self, offset: int) -> None:
         """Everything before `offset` has been shown; opens the window for more."""
 

@@ -6,9 +6,14 @@ is, at the moment the snapshot was received (`received_at`, this machine's `time
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+#: How the loss of a run may be called, and how one begins that is not that of its training.
+_LOSS = re.compile(r"^(?!best).*loss(?:_step|_epoch)?$")
+_OF_VALIDATION = ("val", "eval", "test")
 
 PodState = Literal["connecting", "live", "stale", "unreachable", "refused", "gone"]
 
@@ -192,8 +197,12 @@ class RunSnapshot:
     total_steps: int | None = None
     #: `total_steps` is that of a part of the run only: of an epoch, of an evaluation.
     total_is_part: bool = False
+    #: The epoch it is in, and of how many where it tells that.
+    epoch: int | None = None
+    epochs: int | None = None
     #: Seconds to the last step at the pace so far; `None` where that cannot be told.
     left_s: float | None = None
+    #: The last value of each, NaN and infinities too.
     metrics: Mapping[str, float] = field(default_factory=dict)
     exit_code: int | None = None
     signal: int | None = None
@@ -221,6 +230,28 @@ class RunSnapshot:
     @property
     def ended(self) -> bool:
         return self.state in ("succeeded", "failed", "cancelled")
+
+    @property
+    def share(self) -> float | None:
+        """How much of the whole run is done; `None` where that cannot be told."""
+        if self.step is None or not self.total_steps:
+            return None
+        share = self.step / self.total_steps
+        if not self.total_is_part:
+            return share
+        if self.epoch is None or not self.epochs or not 1 <= self.epoch <= self.epochs:
+            return None
+        return (self.epoch - 1 + min(1.0, share)) / self.epochs
+
+    @property
+    def loss(self) -> float | None:
+        """`loss` or `train_loss`, else the first metric that is named for a loss (`train_loss_step`, `train/loss`).
+
+        One of a validation comes last.
+        """
+        names = [name for name in self.metrics if _LOSS.search(name.lower())]
+        names.sort(key=lambda name: (name != "loss", name != "train_loss", name.lower().startswith(_OF_VALIDATION)))
+        return self.metrics[names[0]] if names else None
 
     @property
     def waiting(self) -> bool:

@@ -24,8 +24,6 @@ class Opened(NamedTuple):
     early: bytes
     #: Whether it is a share of another process's link.
     shared: bool = False
-    #: Whether the first request has been sent.
-    greeted: bool = False
 
 
 class Way:
@@ -38,7 +36,7 @@ class Way:
     async def open(self, pod: PodConfig, answered: Callable[[], None], greeting: bytes) -> Opened:
         """Something to speak with. `answered` is called when the pod has let us in, before its side of the link runs.
 
-        `greeting` is the first request, as a frame, to be sent as soon as may be; whether it was is told.
+        `greeting` is the first request, as a frame: a connection of our own brings it along, a share does not.
         Raises `UnreachableError` and its kinds.
         """
         if self._sharer is not None and time.monotonic() >= self._alone_until:
@@ -47,7 +45,7 @@ class Way:
                 return Opened(*found, shared=True)
         self._transport = self._transport or self._choose(pod)
         started = await start_link(self._transport, pod.name, answered, greeting)
-        return Opened(started.process, started.early, greeted=started.greeted)
+        return Opened(started.process, started.early)
 
     def lost_share(self) -> None:
         """The process whose link was shared may be gone, or have lost it."""

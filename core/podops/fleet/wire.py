@@ -18,6 +18,7 @@ from podops.fleet.snapshot import (
     MigInstance,
     RunSnapshot,
 )
+from podops_runners.metric_value import value_of
 from podops_runners.runid import is_valid_run_id
 from podops_runners.states import STATES
 
@@ -54,29 +55,29 @@ def optional_text(value: object) -> str | None:
 
 def number(value: object) -> float | None:
     """A finite number, or `None`."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # By class, here and below: a frame has Python's own values only, and this is the most part of reading it.
+    if value.__class__ is float:
+        return value if math.isfinite(value) else None
+    if value.__class__ is not int:
         return None
     try:
-        result = float(value)
+        return float(value)
     except OverflowError:
         return None
-    return result if math.isfinite(result) else None
 
 
 def integer(value: object) -> int | None:
     """A whole number that fits 64 bits, or `None`."""
-    if value is None:
+    if value.__class__ is not int:
         return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if abs(value) < 2**63 else None
+    return value if -(2**63) < value < 2**63 else None
 
 
 def count(value: object) -> int:
     """A whole number, 0 when there is none or it is negative."""
-    return 0 if value is None else max(integer(value) or 0, 0)
+    if value.__class__ is not int:
+        return 0
+    return value if 0 < value < 2**63 else 0
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -272,8 +273,8 @@ def _run_numbers(wire: Mapping[str, Any]) -> dict[str, Any]:
         "retry_in_s",
         "left_s",
     )
-    integers = ("step", "total_steps", "exit_code", "signal")
-    metrics = ((text(name), number(value)) for name, value in _entries(wire.get("metrics")))
+    integers = ("step", "total_steps", "epoch", "epochs", "exit_code", "signal")
+    metrics = ((text(name), value_of(value)) for name, value in _entries(wire.get("metrics")))
     return {
         **{name: number(wire.get(name)) for name in floats},
         **{name: integer(wire.get(name)) for name in integers},

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
+from podops_runners.metric_value import json_safe
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,6 +50,7 @@ def put_pod(connection: sqlite3.Connection, project: str, identity: str, seen: P
 
 def put_run(connection: sqlite3.Connection, pod: int, run: RunSnapshot, seen_at: float) -> None:
     facts = {name: value for name, value in asdict(run).items() if name not in ("pod", "received_at")}
+    facts["metrics"] = json_safe(facts["metrics"])
     if run.created_at:
         # Submitted anew, it has another log.
         connection.execute(

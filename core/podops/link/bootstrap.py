@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from podops.errors import PodSetupError, ProtocolError, UnreachableError
+from podops.errors import PodSetupError, ProtocolError
 from podops.link.pod_archive import is_made, pod_archive
 from podops.transport.base import LogsIn, PodProcess, Transport
 from podops_runners.basics import FOR_LINKS
@@ -85,7 +85,6 @@ def receive(path):
         if not part:
             return "the upload ended early"
         data += part
-        data = data[max(0, data.find(b"PK\3\4")) :]  # before the archive comes a greeting, or what is left of one
     new = "%s.%d" % (path, os.getpid())
     try:
         with open(new, "wb") as f:
@@ -117,6 +116,8 @@ def main():
         say(have=True)
     python = sys.executable or "python3"
     env = dict((name, os.environ[name]) for name in ENV if name in os.environ)
+    if sys.argv[1:]:
+        env["PODOPS_GREETING"] = sys.argv[1]
     env["MALLOC_ARENA_MAX"] = "1"  # one heap for all threads: of those that only wait, each keeps a megabyte
     copy = path[:-4]  # unpacked and compiled by the agent: a third of the time to start
     if whole(copy):
@@ -128,12 +129,11 @@ main()
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A link process ready for its hello, or `greeted` with it. `early` is what it has said already."""
+    """A link process that has its greeting, or waits for one. `early` is what it has said already."""
 
     process: PodProcess
     early: bytes
     uploaded: bool
-    greeted: bool
 
 
 class _Reports:
@@ -178,12 +178,17 @@ class _Reports:
 
 
 @functools.lru_cache(1)
-def bootstrap_command(sha256: str, size: int) -> str:
-    """The one command a pod is started with; no shell reads any character of it in its own way."""
+def _script_command(sha256: str, size: int) -> str:
     source = f"SHA={sha256!r}\nSIZE={size}\nENV={FOR_LINKS!r}\n{_SCRIPT}"
     code = base64.b64encode(source.encode()).decode()
     # Not through `base64`, which would load all of `re`.
     return f"exec python3 -I -S -c 'import binascii;exec(binascii.a2b_base64(\"{code}\"))'"
+
+
+def bootstrap_command(sha256: str, size: int, greeting: bytes = b"") -> str:
+    """The one command a pod is started with; no shell reads any character of it in its own way."""
+    command = _script_command(sha256, size)
+    return f"{command} '{base64.b64encode(greeting).decode()}'" if greeting else command
 
 
 async def start_link(
@@ -191,15 +196,13 @@ async def start_link(
 ) -> Started:
     """Start the pod side. `answered` is called as soon as the pod has let us in.
 
-    `greeting`, a frame without payload, goes along with the command, so that the link process finds it when it is
-    there; a pod that has to be sent the pod side first drops it.
+    `greeting`, a frame without payload, is a part of the command, so that the link process has it from the start: sent
+    to its standard input it would have to wait until sshd opens that, a round trip later, and start-up files of
+    the login could read it.
     Raises `UnreachableError` and its kinds; the connection is closed then.
     """
     process = await _started(transport, answered, greeting)
     try:
-        if greeting and not isinstance(transport, LogsIn):
-            with contextlib.suppress(UnreachableError):  # why it has ended already is told by what it said
-                await process.write(greeting)
         reports = _Reports(process, pod)
         report = await reports.next()
         _check(report, pod)
@@ -207,7 +210,7 @@ async def start_link(
         if uploaded:
             await process.write(pod_archive()[0])
             _check(await reports.next(), pod)
-        return Started(process, reports.rest, uploaded, bool(greeting) and not uploaded)
+        return Started(process, reports.rest, uploaded)
     except BaseException:
         with contextlib.suppress(Exception):
             await process.close()
@@ -216,20 +219,20 @@ async def start_link(
 
 async def _started(transport: Transport, answered: Callable[[], None], greeting: bytes) -> PodProcess:
     if not isinstance(transport, LogsIn):
-        process = await transport.start(await _command())
+        process = await transport.start(await _command(greeting))
         answered()
         return process
     # Made while the packets of the login are on their way.
-    command = asyncio.create_task(_command())
+    command = asyncio.create_task(_command(greeting))
     try:
-        return await transport.log_in_and_start(command, answered, greeting)
+        return await transport.log_in_and_start(command, answered)
     finally:
         command.cancel()
 
 
-async def _command() -> str:
+async def _command(greeting: bytes) -> str:
     archive, sha256 = pod_archive() if is_made() else await asyncio.to_thread(pod_archive)
-    return bootstrap_command(sha256, len(archive))
+    return bootstrap_command(sha256, len(archive), greeting)
 
 
 def _parse(line: bytes, pod: str) -> dict[str, Any]:

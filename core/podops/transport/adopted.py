@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 #: How often its end is looked for while somebody waits for it, seconds.
-_LOOK_S = 0.005
+LOOK_S = 0.005
 
 
 class AdoptedProcess:
@@ -35,7 +35,7 @@ class AdoptedProcess:
     async def wait(self) -> int:
         # Not by the loop's own watcher, which knows only what it has started.
         while (status := self._child.poll()) is None:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(LOOK_S)
         return status
 
     @property

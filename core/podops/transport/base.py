@@ -50,13 +50,8 @@ class Transport(Protocol):
 class LogsIn(Protocol):
     """A transport that lets in first and starts a command then, and can tell of the first."""
 
-    async def log_in_and_start(
-        self, command: Awaitable[str], let_in: Callable[[], None], greeting: bytes = b""
-    ) -> PodProcess:
-        """As `start`, with a command that need not be there before the pod has let us in; `let_in` is called then.
-
-        `greeting` is sent to its standard input without waiting for the command to have started.
-        """
+    async def log_in_and_start(self, command: Awaitable[str], let_in: Callable[[], None]) -> PodProcess:
+        """As `start`, with a command that need not be there before the pod has let us in; `let_in` is called then."""
 
 
 @runtime_checkable

@@ -10,6 +10,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,7 +62,8 @@ def end() -> None:
     while _started:
         _, process = _started.popitem()
         with contextlib.suppress(OSError):
-            process.kill()
+            # Its session, so that no ProxyCommand is left behind.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

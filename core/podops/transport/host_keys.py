@@ -12,7 +12,10 @@ from pathlib import Path
 
 import asyncssh
 
+from podops.transport.empty_packets import leave_out_empty_packets
 from podops.transport.last_words import hear_out
+from podops.transport.lazy_keepalive import look_when_due
+from podops.transport.signed_login import keys_first
 from podops.transport.ssh_config import ResolvedHost
 
 
@@ -25,6 +28,9 @@ class HostKeyCheck(asyncssh.SSHClient):
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         hear_out(conn)
+        keys_first(conn)
+        leave_out_empty_packets(conn)
+        look_when_due(conn)
         self._connected(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:

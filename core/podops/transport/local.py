@@ -65,8 +65,7 @@ class LocalProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         """To it and to what it has started in its session; what is meant to outlive it has a session of its own."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            self._process.send_signal(number)
+        # Not by `send_signal`, which takes the status of one that has just ended away from asyncio's watcher.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 

@@ -6,7 +6,6 @@ An app keeps its own connections, which cost less each; a command that asks once
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 _SSH_FAILED = 255
 
 _CHUNK = 64 * 1024
+
+#: So often a login that may have found the security key in use waits for its turn.
+_TURNS = 2
 
 # No question on a terminal, errors told whatever the configuration says, no forwarding, no command of the
 # configuration's; a broken way is found as elsewhere.
@@ -79,8 +81,9 @@ class OpenSshProcess(LocalProcess):
 
     async def close(self) -> None:
         # At once: everything asked has been answered, and a quick command shall not wait for its connection's end.
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        # With a ProxyCommand that does not end by itself, which `ssh` would leave behind.
+        if self._process.returncode is None:
+            self._signal(signal.SIGTERM)
         await super().close()
 
 
@@ -104,7 +107,9 @@ class OpenSshTransport:
         if self._ours is None:
             check_key(self._pod)
             started = await self._start(command)
-            if self._crowded_out(started):
+            for _ in range(_TURNS):
+                if not self._crowded_out(started):
+                    break
                 self._busy = BUSY
                 async with turns().alone():
                     self._busy = ""
@@ -120,7 +125,7 @@ class OpenSshTransport:
         return await self._ours.start(command)
 
     def _crowded_out(self, started: OpenSshProcess | str | None) -> bool:
-        """Whether it failed for no other reason than that another login had the security key."""
+        """Whether it may have failed for no other reason than that another login had the security key."""
         return isinstance(started, str) and self._crowded and security_keys.NOT_THERE.search(started) is not None
 
     async def _explain(self, said: str, ours: SshTransport) -> NoReturn:
@@ -157,6 +162,7 @@ class OpenSshTransport:
         except (OSError, ValueError):
             return None
         process = self._starting = OpenSshProcess(started)
+        turns().begin(process)
         try:
             process.first = await process.read(_CHUNK)
             if process.first:

@@ -149,15 +149,13 @@ def _tokens(host: str, values: Values) -> dict[str, str]:
     }
 
 
-def known_hosts_files(settings: Settings, home: Path) -> tuple[Path, ...]:
-    """The files with trusted host keys: the user's, then the system's. OpenSSH has filled them in already.
+def known_hosts_files(settings: Settings) -> tuple[Path, ...]:
+    """The files with trusted host keys, the user's, then the system's, where `ssh` looks whatever `$HOME` is.
 
-    Those of the account lie in `home`; `ssh` itself goes by that of the account, whatever `$HOME` is.
+    A command's links go through `ssh`, and what a person accepts with it is noted there.
     """
-    files = []
-    account = home_of_account()
-    for key in ("userknownhostsfile", "globalknownhostsfile"):
-        for name in (settings.one(key) or "").split():
-            path = Path(str(home) + name[1:] if name.startswith("~/") else name)
-            files.append(home / path.relative_to(account) if path.is_relative_to(account / ".ssh") else path)
-    return tuple(files)
+    names = [
+        name for key in ("userknownhostsfile", "globalknownhostsfile") for name in (settings.one(key) or "").split()
+    ]
+    # OpenSSH has filled in the rest already.
+    return tuple(home_of_account() / name[2:] if name.startswith("~/") else Path(name) for name in names)

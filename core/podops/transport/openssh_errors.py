@@ -54,8 +54,7 @@ def _at_connecting(said: str, host: ResolvedHost) -> UnreachableError | None:
 def _at_login(said: str, last: str, host: ResolvedHost) -> UnreachableError | None:
     if "Host key verification failed" in last:
         changed = "IDENTIFICATION HAS CHANGED" in said
-        asked = replace(host, host_keys=replace(host.host_keys, files=host.ssh_known_hosts))
-        return ssh_errors.changed_host_key(asked) if changed else ssh_errors.unknown_host_key(asked)
+        return ssh_errors.changed_host_key(host) if changed else ssh_errors.unknown_host_key(host)
     if "Permission denied" in last and (found := _OPEN_KEY.search(said)):
         return ssh_errors.open_key(host, found["key"])
     if "Permission denied" in last and (found := _UNSIGNED.search(said)):

@@ -18,17 +18,17 @@ from podops.config.destination import Destination
 from podops.config.model import PodConfig
 from podops.errors import RefusedError, UnreachableError
 from podops.transport import locked_keys
-from podops.transport.greeted import start_greeted
 from podops.transport.host_keys import HostKeyCheck
 from podops.transport.local import STDERR_TAIL
 from podops.transport.login_places import Place, login_place
 from podops.transport.pod_key import check_key
 from podops.transport.prompt_acks import PromptAcks
+from podops.transport.proxy_process import ProxyProcess
 from podops.transport.security_keys import PATIENCE_S, WatchedAgent
 from podops.transport.signed_login import sign_at_once
 from podops.transport.sink import Sink
 from podops.transport.ssh_config import MAX_JUMPS, ResolvedHost, resolve
-from podops.transport.ssh_errors import explain, is_encrypted
+from podops.transport.ssh_errors import explain, is_encrypted, is_refused_login
 from podops.transport.ssh_files import decides_by_command
 
 #: A peer that misses three of these is gone, seconds.
@@ -152,20 +152,15 @@ class SshTransport:
         given.set_result(command)
         return await self.log_in_and_start(given, lambda: None)
 
-    async def log_in_and_start(
-        self, command: Awaitable[str], let_in: Callable[[], None], greeting: bytes = b""
-    ) -> SshProcess:
-        """The same; `let_in` is called when the pod has let us in, and `command` is waited for only then.
-
-        `greeting` follows the command in the same moment: no round trip lies between them.
-        """
+    async def log_in_and_start(self, command: Awaitable[str], let_in: Callable[[], None]) -> SshProcess:
+        """The same; `let_in` is called when the pod has let us in, and `command` is waited for only then."""
         self._answered = self._queues = False
         host = self._last = await self.resolve()
         connections: list[asyncssh.SSHClientConnection] = []
         try:
             await self._connect_chain(host, connections, MAX_JUMPS)
             let_in()
-            process = await start_greeted(connections[-1], await command, greeting)
+            process = await connections[-1].create_process(await command, encoding=None, env=None, send_env=None)
             return SshProcess(process, connections, host)
         except (asyncssh.Error, OSError) as error:
             await close_connections(connections)
@@ -263,10 +258,12 @@ class SshTransport:
             unknown = isinstance(error, asyncssh.HostKeyNotVerifiable)
             self._untrusting = host.host_keys.files if unknown else ()
             self._untrusted_at = _changed_at(self._untrusting)
-            if isinstance(error, asyncssh.PermissionDenied):
+            if is_refused_login(error):
                 self.note_locked(host)
                 if complaint := self._agent.complaint(host):
                     raise complaint from error
+            if host.proxy_command and not connections and isinstance(error, asyncssh.ConnectionLost):
+                said = said or ["it ended, or the server hung up"]
             if said and not isinstance(error, _ANSWERS):
                 message = f"the ProxyCommand of {host.host} failed: {said[-1][:300]}"
                 raise UnreachableError(message, f"try it by hand: {host.proxy_command}") from error
@@ -282,18 +279,13 @@ def _changed_at(files: Sequence[Path]) -> list[int]:
 def _proxy_command(
     host: ResolvedHost, connections: list[asyncssh.SSHClientConnection], options: dict[str, Any]
 ) -> Iterator[list[str]]:
-    """Let a shell run the ProxyCommand, as OpenSSH does. Yields a list that has its complaints afterwards.
-
-    asyncssh would run it without a shell, and take what it complains of for the pod's words.
-    """
+    """Let the ProxyCommand be the way. Yields a list that has its complaints afterwards."""
     said: list[str] = []
     if host.proxy_command is None or connections:
         yield said
         return
     with tempfile.NamedTemporaryFile(prefix="podops-proxy-") as errors:
-        # The shell stays: asyncssh takes the end of its standard error for the end of the connection.
-        script = '(eval "exec $1") 2>>"$0"; exit $?'
-        options["proxy_command"] = ["/bin/sh", "-c", script, errors.name, host.proxy_command]
+        options["tunnel"] = ProxyProcess(host.proxy_command, errors.file)
         try:
             yield said
         finally:

@@ -22,7 +22,6 @@ from podops.transport.known_hosts import KnownHosts, read_known_hosts
 from podops.transport.openssh_config import (
     Settings,
     default_values,
-    home_of_account,
     known_hosts_files,
     read_settings,
 )
@@ -60,8 +59,6 @@ class ResolvedHost:
     port: int
     host_keys: HostKeys
     identity_files: tuple[Path, ...]
-    #: Where `ssh` looks for host keys; others than ours where `$HOME` is not that of the account.
-    ssh_known_hosts: tuple[Path, ...] = ()
     #: Of the identities, the ones with a private key; `None` when none is configured and the usual ones are tried.
     client_keys: tuple[str, ...] | None = None
     #: Of the identities, those whose private key lies in a security key.
@@ -110,8 +107,7 @@ def resolve(destination: Destination, ssh_config: str | None, identity_file: str
         hostname=hostname,
         user=settings.one("user") or getpass.getuser(),
         port=int(settings.one("port") or 22),
-        host_keys=_host_keys(known_hosts_files(settings, Path.home())),
-        ssh_known_hosts=known_hosts_files(settings, home_of_account()),
+        host_keys=_host_keys(known_hosts_files(settings)),
         identity_files=identities,
         client_keys=_usable_here(identities),
         security_keys=tuple(path for path in identities if in_hardware(path)),

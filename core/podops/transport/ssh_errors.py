@@ -25,7 +25,7 @@ def explain(error: BaseException, host: ResolvedHost) -> UnreachableError:
         return changed_host_key(host) if host.host_keys.found else unknown_host_key(host)
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return _key_exchange(error, host)
-    if isinstance(error, asyncssh.PermissionDenied):
+    if is_refused_login(error):
         return refused_login(host)
     if isinstance(error, asyncssh.KeyImportError):
         return RefusedError(f"cannot read the key {host.explicit_identity}: {error}", "check `identity_file`")
@@ -42,20 +42,13 @@ def _known_hosts_file(host: ResolvedHost) -> str:
     return str(host.host_keys.files[0]) if host.host_keys.files else "~/.ssh/known_hosts"
 
 
-def _accept_command(host: ResolvedHost) -> str:
-    """The `ssh` that notes a host key where it was looked for."""
-    elsewhere = host.ssh_known_hosts[:1] not in ((), host.host_keys.files[:1])
-    option = f"-o UserKnownHostsFile={_known_hosts_file(host)} " if elsewhere else ""
-    return f"{host.command_prefix} {option}{_ssh_arguments(host)}"
-
-
 def changed_host_key(host: ResolvedHost) -> RefusedError:
     """The error for a host whose key is another than the one accepted on this machine."""
     place = host.hostname if host.port == 22 else f"[{host.hostname}]:{host.port}"
     return RefusedError(
         f"the host key of {place} has changed: it is not the one in known_hosts",
         f"if the pod was recreated: ssh-keygen -R '{place}' -f {_known_hosts_file(host)}, "
-        f"then run `{_accept_command(host)}` once; if not, somebody may be listening in",
+        f"then run `{host.command_prefix} {_ssh_arguments(host)}` once; if not, somebody may be listening in",
         code="host_key_changed",
     )
 
@@ -67,7 +60,7 @@ def unknown_host_key(host: ResolvedHost) -> RefusedError:
     scan = f"ssh-keyscan -p {host.port} {host.hostname} >> {file}"
     return RefusedError(
         f"the host key of {place} is not in known_hosts",
-        f"run `{_accept_command(host)}` once to accept it, or: {scan}",
+        f"run `{host.command_prefix} {_ssh_arguments(host)}` once to accept it, or: {scan}",
         code="host_key_unknown",
     )
 
@@ -124,6 +117,12 @@ def is_encrypted(path: object) -> bool:
     return False
 
 
+def is_refused_login(error: BaseException) -> bool:
+    """Whether the server has let nobody in by what was tried, be it before all of it was."""
+    too_many = isinstance(error, asyncssh.DisconnectError) and "Too many authentication failures" in error.reason
+    return too_many or isinstance(error, asyncssh.PermissionDenied)
+
+
 def _network(error: BaseException, host: ResolvedHost) -> UnreachableError:
     place = f"{host.hostname} port {host.port}"
     if isinstance(error, socket.gaierror):
@@ -137,7 +136,9 @@ def _network(error: BaseException, host: ResolvedHost) -> UnreachableError:
         what, hint = _NETWORK.get(_errno_of(error), (f"cannot be reached: {error.strerror or error}", ""))
         return UnreachableError(f"{place} {what}", hint)
     reason = getattr(error, "reason", "") or str(error) or type(error).__name__
-    return UnreachableError(f"the connection to {place} was lost: {reason}")
+    # asyncssh has these very words where it knows no more.
+    why = "" if reason.lower() == "connection lost" else f": {reason}"
+    return UnreachableError(f"the connection to {place} was lost{why}")
 
 
 def _errno_of(error: OSError) -> int:

@@ -1,13 +1,13 @@
 """GPU samples of a pod, from the best source it has, never waited for longer than a moment."""
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Union
 
 from podops_runners.gpu import card
 from podops_runners.gpu.best import BestGpus
 from podops_runners.gpu.owners import Owners, attribute
 from podops_runners.gpu.simulated import SimulatedGpus
 from podops_runners.patient import Patient
+from podops_runners.typed import Any, Callable, Dict, List, Optional, Union
 
 #: How long a report waits for the driver, seconds: the first one for it to wake up, the others hardly at all.
 _FIRST_WAIT_S, _WAIT_S = 10.0, 2.0

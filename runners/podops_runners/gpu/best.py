@@ -3,10 +3,10 @@
 import os
 import time
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from podops_runners import on_path, process
 from podops_runners.gpu.nvml import NO_DRIVER, NvmlUnavailable, may_be_there
+from podops_runners.typed import TYPE_CHECKING, Any, Dict, List, Optional
 
 if TYPE_CHECKING:
     from podops_runners.gpu.nvml_gpus import NvmlGpus

@@ -1,6 +1,6 @@
 """One GPU in its wire form: which cells it has, and how one that cannot be read is told."""
 
-from typing import Any, Dict
+from podops_runners.typed import Any, Dict
 
 _UNREAD: Dict[str, Any] = {
     "utilization_percent": None,

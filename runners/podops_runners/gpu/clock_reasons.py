@@ -1,6 +1,6 @@
 """Why a GPU's clocks are where they are: NVML's bits, and nvidia-smi's `clocks_event_reasons.active`, as words."""
 
-from typing import List
+from podops_runners.typed import List
 
 _WORDS = {
     0x001: "idle",

@@ -1,7 +1,8 @@
 """NVML, with NVIDIA's own `pynvml`: opened once, asked query by query, closed and forgotten when the driver goes."""
 
 import os
-from typing import Any, Dict, Optional, Tuple
+
+from podops_runners.typed import Any, Dict, Optional, Tuple
 
 NO_DRIVER = "no NVIDIA driver on this pod"
 

@@ -1,9 +1,8 @@
 """One GPU through NVML: each query is on its own, and one that fails costs one cell."""
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
-
 from podops_runners.gpu import card, clock_reasons
 from podops_runners.gpu.nvml import Nvml, QueryFailed
+from podops_runners.typed import Any, Callable, Dict, List, Optional, Tuple
 
 #: How often what changes rarely is asked, seconds.
 SLOW_S = 10.0

@@ -1,11 +1,11 @@
 """The GPUs of a pod through NVML: all of them, at the rate each thing is worth."""
 
 import time
-from typing import Any, Dict, List, Tuple
 
 from podops_runners.gpu import card
 from podops_runners.gpu.nvml import Nvml, QueryFailed
 from podops_runners.gpu.nvml_card import NvmlCard
+from podops_runners.typed import Any, Dict, List, Tuple
 
 
 class NvmlGpus:

@@ -5,9 +5,9 @@ run's claim is the better witness, and the report says that it is the claim that
 """
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
 
 from podops_runners import process
+from podops_runners.typed import Any, Dict, List, Optional, Tuple
 
 #: More than this in use, bytes, is somebody's; less is what an idle card keeps.
 _USED = 100 * 1024 * 1024

@@ -2,9 +2,9 @@
 
 import math
 import time
-from typing import Any, Dict
 
 from podops_runners.gpu import card
+from podops_runners.typed import Any, Dict
 
 _TOTAL = 80 * 1024**3
 

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Any, Dict, List, Optional
 
 from podops_runners import process as processes
 from podops_runners.gpu import card
 from podops_runners.gpu.smi_rows import FIELDS, OLDER, parse_instances, parse_row
+from podops_runners.typed import Any, Dict, List, Optional
 
 #: A row older than this is not believed; an `nvidia-smi` silent for so long hangs, and is ended. Seconds.
 _STALE_S, _HANGS_S = 5.0, 20.0

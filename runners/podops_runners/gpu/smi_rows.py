@@ -1,9 +1,9 @@
 """What `nvidia-smi --query-gpu` prints: which fields are asked, and one row as a GpuSample."""
 
 import re
-from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from podops_runners.gpu import card, clock_reasons
+from podops_runners.typed import Any, Callable, Dict, List, Optional, Tuple
 
 _MIB = 1024 * 1024
 _INDEX, _UUID, _NAME, _REASONS, _MIG, _DRIVER = (

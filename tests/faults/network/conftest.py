@@ -7,10 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.network.bad_network import BadNetwork
-from tests.pods.conftest import MakeSshPod, client_home, ops, project, ssh_pod, start_ops, tmux_socket, world
+from tests.pods.conftest import (
+    MakeSshPod,
+    client_home,
+    ops,
+    project,
+    ssh_pod,
+    start_ops,
+    tmux_socket,
+    used_before,
+    world,
+)
 from tests.pods.loopback import SshPod
 
-__all__ = ["client_home", "ops", "project", "ssh_pod", "start_ops", "tmux_socket", "world"]
+__all__ = ["client_home", "ops", "project", "ssh_pod", "start_ops", "tmux_socket", "used_before", "world"]
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""On a bad network: what the user sees and how soon, and that every byte of a log arrives once it is good again."""
+"""On a bad network: what the user sees and how soon, and that every byte of a log arrives once it is good again.
+
+How long connecting takes is a matter of this machine; where it is a part of what is measured, it may take twice as long
+as it did at first (`connecting_s`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from podops.fleet.fleet import Fleet
+from podops.fleet.pacing import Backoff
 from podops.fleet.snapshot import PodSnapshot
 from podops.link import local_changes
 from tests.faults.network.bad_network import BadNetwork, Conditions
@@ -56,7 +61,7 @@ async def test_a_pod_side_whose_client_is_silently_gone_ends_by_itself(pod_behin
         await fleet.settled(15)
         assert link_processes(pod.home)
         network.stop()
-    await asyncio.to_thread(wait_for, lambda: not link_processes(pod.home), "the pod side to end", 30.0)
+    await asyncio.to_thread(wait_for, lambda: not link_processes(pod.home), "the pod side to end")
 
 
 async def test_connections_a_nat_forgot_are_replaced(pod_behind: Behind) -> None:
@@ -69,46 +74,60 @@ async def test_connections_a_nat_forgot_are_replaced(pod_behind: Behind) -> None
 
 async def test_a_reset_is_seen_and_healed_at_once(pod_behind: Behind) -> None:
     pod, network = pod_behind
-    async with Fleet(fleet_config(pod)) as fleet, followed_log(fleet, pod):
-        await asyncio.sleep(3)
-        for _ in range(3):
-            begun = time.monotonic()
-            assert network.reset()
-            await shows(fleet, "pod", not_live, "the loss")
-            await shows(fleet, "pod", live, "the pod again")
-            assert time.monotonic() - begun < 5.0
+    async with Fleet(fleet_config(pod)) as fleet:
+        connecting_s = await seconds_until(fleet, live, "the pod")
+        async with followed_log(fleet, pod):
+            await asyncio.sleep(3)
+            for _ in range(3):
+                begun = time.monotonic()
+                assert network.reset()
+                await shows(fleet, "pod", not_live, "the loss")
+                await shows(fleet, "pod", live, "the pod again")
+                assert time.monotonic() - begun < 4.0 + 2 * connecting_s
 
 
 async def test_a_machine_that_slept_connects_at_once(pod_behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
     pod, network = pod_behind
     slept_s = 0.0
     monkeypatch.setattr(local_changes, "asleep_s", lambda: slept_s)
-    async with Fleet(fleet_config(pod)) as fleet, followed_log(fleet, pod):
-        await asyncio.sleep(1.1)
-        network.forget()
-        slept_s = 3600.0
-        begun = time.monotonic()
-        seen = await shows(fleet, "pod", away, "the loss")
-        assert "this machine slept for 3600 s" in seen.reason
-        await shows(fleet, "pod", live, "the pod again")
-        assert time.monotonic() - begun < 5.0
+    async with Fleet(fleet_config(pod)) as fleet:
+        connecting_s = await seconds_until(fleet, live, "the pod")
+        async with followed_log(fleet, pod):
+            await asyncio.sleep(1.1)
+            network.forget()
+            slept_s = 3600.0
+            begun = time.monotonic()
+            seen = await shows(fleet, "pod", away, "the loss")
+            assert "this machine slept for 3600 s" in seen.reason
+            await shows(fleet, "pod", live, "the pod again")
+            assert time.monotonic() - begun < 4.0 + 2 * connecting_s
 
 
-async def test_a_pod_that_is_away_for_a_while_is_asked_again_with_growing_patience(pod_behind: Behind) -> None:
+async def test_a_pod_that_is_away_for_a_while_is_asked_again_with_growing_patience(
+    pod_behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pod, network = pod_behind
-    async with Fleet(fleet_config(pod)) as fleet, followed_log(fleet, pod):
-        network.refuse()
-        network.reset()
-        waits: list[float] = []
-        while len(waits) < 3:
+    async with Fleet(fleet_config(pod)) as fleet:
+        connecting_s = await seconds_until(fleet, live, "the pod")
+        async with followed_log(fleet, pod):
+            waits: list[float] = []
+            after_failure = Backoff.after_failure
+
+            def noted(backoff: Backoff) -> float:
+                waits.append(after_failure(backoff))
+                return waits[-1]
+
+            monkeypatch.setattr(Backoff, "after_failure", noted)
+            network.refuse()
+            network.reset()
+            assert await fleet.until(lambda: len(waits) == 3, 60)
             seen = await shows(fleet, "pod", lambda pod: pod.retry_at is not None, "the next attempt's time")
-            assert away(seen) and seen.retry_at is not None
-            waits.append(seen.retry_at - time.time())
-            await shows(fleet, "pod", lambda pod: pod.retry_at is None, "the attempt")
-        assert waits[0] < waits[1] < waits[2] and "refused the connection" in fleet.snapshot.pods["pod"].reason
-        network.listen()
-        fleet.retry("pod")
-        assert await seconds_until(fleet, live, "the pod again, at once on a key") < 5.0
+            assert away(seen) and "refused the connection" in seen.reason
+            assert seen.retry_at is not None and seen.retry_at <= time.time() + waits[-1]
+            assert waits[0] < waits[1] < waits[2]
+            network.listen()
+            fleet.retry("pod")
+            assert await seconds_until(fleet, live, "the pod again, at once on a key") < 3.0 + 2 * connecting_s
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ async def losing_the_answer(
     """Ask, cut the connection once the pod has done it and before its answer arrives, and return the final answer."""
     network.hold_answers()
     answer = asyncio.ensure_future(asking())
-    await asyncio.to_thread(wait_for, done, "the pod to do it", 20.0)
+    await asyncio.to_thread(wait_for, done, "the pod to do it")
     network.let_answers_through()
     assert network.reset()
     return await answer
@@ -65,13 +65,13 @@ async def test_a_change_on_a_broken_link_is_told_as_unconfirmed_within_the_time_
 ) -> None:
     pod, network = pod_behind
     config = fleet_config(pod, tmux_socket=tmux_socket)
-    async with Fleet(config, connect_timeout=3.0, answer_timeout=3.0) as fleet:
-        await fleet.settled(15)
+    async with Fleet(config, answer_timeout=3.0) as fleet:
+        await fleet.settled(60)
         network.stop()
         begun = time.monotonic()
         with pytest.raises(UnreachableError, match="did not confirm run r") as caught:
             await fleet.submit(submit_plan(config, "pod", "r", "true"))
-        assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 12.0, "by itself it would have been a minute"
         assert caught.value.error_code == "unconfirmed"
 
 
@@ -85,8 +85,9 @@ async def test_ops_says_within_its_timeout_that_a_pod_does_not_answer(
     done = await asyncio.to_thread(ops, "--timeout", "2", "run", "status", "some-run")
     took = time.monotonic() - begun
     # What is left of two seconds once the command itself has started.
-    assert done.returncode == 4 and re.search(r"did not answer within (2|1(\.\d)?) s", done.stderr), done.stderr
-    assert took < 6.0
+    said = re.search(r"did not answer within (\d(?:\.\d)?) s", done.stderr)
+    assert done.returncode == 4 and said and 0 < float(said[1]) <= 2, done.stderr
+    assert took < 14.0, "by itself it would have been 15 seconds and more"
 
 
 async def test_ops_that_follows_a_log_says_that_the_link_broke_and_prints_every_byte_all_the_same(
@@ -101,10 +102,10 @@ async def test_ops_that_follows_a_log_says_that_the_link_broke_and_prints_every_
     network.stop()
     with log.open("ab") as stream:
         stream.write(b"second\n")
-    await asyncio.to_thread(wait_for, lambda: "pod pod does not answer" in tail.stderr, "the word of the break", 10.0)
+    await asyncio.to_thread(wait_for, lambda: "pod pod does not answer" in tail.stderr, "the word of the break")
     network.go()
     assert await asyncio.to_thread(tail.read_line) == b"second\n"
-    await asyncio.to_thread(wait_for, lambda: "pod pod answers again" in tail.stderr, "the word of its end", 10.0)
+    await asyncio.to_thread(wait_for, lambda: "pod pod answers again" in tail.stderr, "the word of its end")
     end_by_hand(log)
     assert await asyncio.to_thread(tail.rest) == b""
     assert tail.process.returncode == 0

@@ -71,14 +71,16 @@ async def test_an_address_of_this_machine_that_changes_is_noticed_before_silence
         begun = time.monotonic()
         namespace.change_our_address()
         await shows(fleet, "pod", away, "the loss")
+        assert time.monotonic() - begun < 6.0
         await shows(fleet, "pod", live, "the pod again")
-        assert time.monotonic() - begun < 8.0
 
 
 async def test_a_network_that_comes_back_is_used_at_once(pod_apart: Apart) -> None:
     pod, namespace = pod_apart
     async with Fleet(fleet_config(pod)) as fleet:
-        await fleet.settled(15)
+        begun = time.monotonic()
+        await shows(fleet, "pod", live, "the pod")
+        connecting_s = time.monotonic() - begun
         namespace.swallow_everything()
         await shows(fleet, "pod", away, "the loss")
         await shows(fleet, "pod", lambda seen: seen.retry_at is None, "an attempt that hangs")
@@ -86,7 +88,7 @@ async def test_a_network_that_comes_back_is_used_at_once(pod_apart: Apart) -> No
         begun = time.monotonic()
         namespace.change_our_address()
         await shows(fleet, "pod", live, "the pod again")
-        assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 4.0 + 2 * connecting_s
 
 
 @pytest.mark.parametrize("choose", [transport_for, transport_for_a_command(1)], ids=["an app", "a command"])

@@ -44,7 +44,7 @@ async def test_after_many_faults_no_run_is_lost_no_byte_is_missing_and_nothing_h
             await asyncio.to_thread(soak.check, monkeypatch)
             runs = sum(len(pod.runs.runs) for pod in soak.pods)
             print(f"every invariant of {runs} runs held")
-            await asyncio.to_thread(wait_for, lambda: not pods_hold.sessions(socket), "the end of every session", 20.0)
+            await asyncio.to_thread(wait_for, lambda: not pods_hold.sessions(socket), "the end of every session")
     finally:
         history.close()
         end_leftovers(tmp_path)

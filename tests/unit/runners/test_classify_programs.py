@@ -35,6 +35,12 @@ if __name__ == "__main__":
     with multiprocessing.Pool(1) as pool:
         pool.map(load, ["/nowhere/train.bin"])
 """
+FLAGS = """
+import argparse
+flags = argparse.ArgumentParser()
+flags.add_argument("--lr", type=float)
+flags.parse_args(["lr=0.1"])
+"""
 KILLED_WORKER = """
 import concurrent.futures, os, signal
 def die():
@@ -120,6 +126,7 @@ PROGRAMS = {
     "a loss that is no number": (python(NAN), "nan_loss", "Loss is nan, stopping training"),
     "a plain error": (python("{}['n_embd']"), "nonzero_exit", "KeyError: 'n_embd'"),
     "an error while a missing file was handled": (python(HANDLED), "nonzero_exit", "KeyError: 'n_embd'"),
+    "a flag given as key=value": (python(FLAGS), "nonzero_exit", "(argparse takes what `override_style: flags`"),
     "silence": ("exit 3", "nonzero_exit", "exit status 3"),
     "a crash": (python("import os; os.kill(os.getpid(), 11)"), "signal", "SIGSEGV"),
     "an abort": (python("import os; os.abort()"), "signal", "SIGABRT"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from podops_runners import logstream
+from podops_runners.frames import FrameDecoder
 from podops_runners.logstream import LogFollower
 
 
@@ -45,12 +46,13 @@ def test_a_gathered_log_is_whole_and_comes_in_fewer_pieces_than_lines(
     log.touch()
     ended = threading.Event()
 
-    def push(header: dict[str, object], payload: bytes) -> None:
-        pieces.append(payload)
-        if header["eof"]:
-            over.set()
+    def take(data: bytes) -> None:
+        for header, payload in FrameDecoder().feed(data):
+            pieces.append(payload)
+            if header["eof"]:
+                over.set()
 
-    LogFollower(1, str(log), 0, 1 << 20, True, push, ended.is_set).start()
+    LogFollower(1, str(log), 0, 1 << 20, True, take, ended.is_set).start()
     with log.open("ab", buffering=0) as out:
         for number in range(40):
             out.write(b"line %d\n" % number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -10,10 +11,15 @@ from typing import Any
 
 import pytest
 
+from podops.cli.run_view import run_rows, run_text
+from podops.fleet import wire
+from podops.fleet.outward import wire_run
+from podops.fleet.snapshot import RunSnapshot
 from podops_runners import machine, process, scan
 from podops_runners.record_cache import RecordCache
 from podops_runners.rundir import STANDARD
 from podops_runners.scan import Project, Scanner
+from podops_tui.format import loss
 
 
 def scanner(*roots: Path) -> Scanner:
@@ -87,6 +93,38 @@ def test_how_far_a_run_came_is_known_after_it_has_ended(tmp_path: Path) -> None:
     assert [found[(tmp_path.name, run)]["step"] for run in ("done", "plain")] == [9, None]
 
 
+def test_a_loss_that_is_no_number_any_more_is_the_last_one_told(tmp_path: Path) -> None:
+    lines = ['{"step": 1, "loss": 2.5, "lr": 0.1}', '{"step": 2, "loss": "nan"}']
+    for name, told in (("ours", lines), ("theirs", [*lines[:1], '{"step": 2, "loss": NaN}'])):
+        put(tmp_path, name, summary__json='{"ok": true}', metrics__jsonl="\n".join(told) + "\n")
+    for found in scanner(tmp_path).scan().values():
+        assert found["metrics"] == {"step": 2.0, "loss": "nan", "lr": 0.1}
+        run = wire.run(json.loads(json.dumps(found, allow_nan=False)), "pod", 0.0)
+        assert run is not None and run.loss is not None and math.isnan(run.loss)
+        shared = wire.run(json.loads(json.dumps(wire_run(run), allow_nan=False)), "pod", 0.0)
+        assert shared is not None and shared.metrics == run.metrics
+        assert "loss=nan" in run_text(run, [], []) and " nan " in run_rows([run]) and loss(run) == "nan"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        ({"val_loss": 3.0, "train_loss": 2.0}, 2.0),
+        ({"loss_scale": 65536.0, "best_loss": 1.0, "train/loss": 2.0}, 2.0),
+        ({"loss": 1.0, "train_loss": 2.0}, 1.0),
+        ({"val_loss": 3.0, "train_loss_step": 2.0, "train_loss_epoch": 2.5}, 2.0),
+        ({"eval_loss": 3.0}, 3.0),
+        ({"loss_scale": 65536.0}, None),
+    ],
+)
+def test_the_loss_of_a_run_is_the_same_in_the_app_and_in_commands(
+    metrics: dict[str, float], told: float | None
+) -> None:
+    run = RunSnapshot("r", "p", "running", metrics=metrics)
+    assert loss(run) == ("–" if told is None else f"{told:g}")
+    assert run_rows([run]).splitlines()[1].split()[7] == ("-" if told is None else f"{told:g}")
+
+
 def test_a_root_that_vanishes_keeps_its_runs_and_the_other_roots_go_on(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     put(first, "a", run_spec__json="{}", summary__json='{"ok": true}')
@@ -124,6 +162,25 @@ def test_what_changes_in_a_run_that_lives_is_seen_at_the_next_look(tmp_path: Pat
     assert look()["state"] == "stopping"
     (run / "summary.json").write_text('{"ok": true, "last_metrics": {"loss": 0.1, "final": 1}}')
     assert (look()["state"], look()["metrics"]) == ("succeeded", {"loss": 0.5, "final": 1.0, "step": 2.0})
+
+
+def test_the_step_is_the_newest_that_was_told_and_its_total_stays_known_to_the_end(tmp_path: Path) -> None:
+    beat = "2026-11-21T10:15:05Z running step=133 total=200 part=1 epoch=1 epochs=3"
+    lines = {"newer": {"step": 5, "epoch": 2}, "other": {"step": 900}, "theirs": {"step": 150}}
+    lines["from_0"] = {"step": 5, "epoch": 1}
+    for name, line in lines.items():
+        files = {"heartbeat__txt": beat + " epoch_from=0" * (name == "from_0"), "summary__json": '{"ok": true}'}
+        run = put(tmp_path, name, metrics__jsonl=json.dumps(line) + "\n", **files)
+        os.utime(run / "heartbeat.txt", (1, 1))
+        (run / ".ops").mkdir()
+        if name != "theirs":
+            (run / ".ops/scraped").write_text("")
+    found = scanner(tmp_path).scan()
+    runs = [found[(tmp_path.name, name)] for name in lines]
+    told = [(run["step"], run["total_steps"], run["epoch"]) for run in runs]
+    assert told == [(5, 200, 2), (133, 200, 1), (133, 200, 1), (5, 200, 2)]
+    seen = wire.run(found[(tmp_path.name, "newer")], "pod", 0.0)
+    assert seen is not None and seen.share == pytest.approx((1 + 5 / 200) / 3)
 
 
 def test_a_run_whose_processes_have_gone_is_lost_whichever_of_them_lived_last(tmp_path: Path) -> None:

@@ -144,8 +144,10 @@ async def test_a_command_that_fails_hangs_or_floods_is_told(tmp_path: Path, scri
     program = tmp_path / "cloud"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
+    # Only what would never end need be given up soon.
+    timeout_s = 1.0 if "within 1 s" in problem else 60.0
     with pytest.raises(SourceError) as caught:
-        await ask(replace(SOURCE, command=(str(program),), timeout_s=1.0))
+        await ask(replace(SOURCE, command=(str(program),), timeout_s=timeout_s))
     assert problem in caught.value.message
 
 

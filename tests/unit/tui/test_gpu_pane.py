@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from textual.geometry import Size
+
 from podops.fleet.snapshot import GpuProcess, GpuReport, GpuSample, PodSnapshot, RunSnapshot
 from podops_tui.widgets.gpu_pane import gpus
 
@@ -12,9 +14,9 @@ CARD = GpuSample(0, "GPU-0", "H100", 99.0, 70 * GIB, 80 * GIB, 88.0, 690.0, temp
 RUN = RunSnapshot("run-a", "pod", "running")
 
 
-def told(*cards: GpuSample, full: bool = False, age_s: float = 0.0) -> str:
+def told(*cards: GpuSample, full: bool = False, age_s: float = 0.0, room: Size | None = None) -> str:
     pod = PodSnapshot("pod", "live", "ssh", "pod", gpus=GpuReport("nvml", gpus=cards, age_s=age_s))
-    return gpus(pod, RUN, full=full).plain
+    return gpus(pod, RUN, full=full, room=room).plain
 
 
 def test_a_card_is_the_runs_when_its_processes_use_it_also_without_a_claim() -> None:
@@ -49,3 +51,16 @@ def test_the_full_form_names_processes_memory_errors_and_a_narrow_bus() -> None:
 
 def test_values_of_a_driver_that_hangs_are_shown_as_old() -> None:
     assert "values are 12s old" in told(CARD, age_s=12.0)
+
+
+def test_eight_cards_stand_on_nine_lines_where_there_are_no_lines_for_three_each() -> None:
+    broken = replace(CARD, error="fallen off the bus")
+    slow = replace(CARD, clock_reasons=("thermal slowdown",), claimed_by="run-b")
+    mine = replace(CARD, used_by=("run-a",))
+    lines = told(mine, broken, slow, *[CARD] * 5, age_s=12.0, room=Size(77, 9)).splitlines()
+    assert len(lines) == 9 and "values are 12s old" in lines[0]
+    assert lines[1] == "▶0 ████  99%   70/80 GiB   88°C  690W  this run"
+    assert "fallen off the bus" in lines[2] and "690W thermal slowdown  run-b" in lines[3]
+    assert "H100" in told(CARD, CARD, room=Size(77, 9))
+    narrow = told(*[slow] * 8, room=Size(27, 9)).splitlines()
+    assert len(narrow) == 9 and narrow[1] == " 0 ████  99%   70/80 GiB"

@@ -28,6 +28,8 @@ class OneLog:
         self.asked: list[int | None] = []
         self.pod = PodSnapshot("p", "live", "local", "local")
         self.callbacks: list[Callable[[frozenset[str]], None]] = []
+        #: Whether the link holds after the last chunk.
+        self.stays = False
 
     @property
     def snapshot(self) -> FleetSnapshot:
@@ -50,8 +52,11 @@ class OneLog:
         yield self
 
     async def __aiter__(self) -> AsyncIterator[LogChunk]:
-        while self.chunks:
-            yield self.chunks.pop(0)
+        while self.chunks or self.stays:
+            if self.chunks:
+                yield self.chunks.pop(0)
+            else:
+                await asyncio.sleep(0.01)
         if self.pod.state == "live":
             self.turn("unreachable")
             raise UnreachableError("the link was lost")
@@ -66,6 +71,9 @@ class OneLog:
         stop = self.gap[0] if start < self.gap[0] else len(self.whole)
         return LogPiece(start, self.whole[start : min(start + length, stop)], freed)
 
+    def offer(self, take: Callable[[LogChunk], bool]) -> None:
+        self.offered = take
+
     def ack(self, offset: int) -> None:
         self.acked.append(offset)
 
@@ -77,7 +85,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -183,6 +191,26 @@ async def test_only_what_was_shown_is_acknowledged_so_a_hidden_view_lets_its_pod
     work = asyncio.create_task(log.run())
     await until(lambda: log.buffer.lines() == ["one"])
     assert fleet.acked == []
+    work.cancel()
+
+
+async def test_a_chunk_is_in_the_buffer_the_moment_it_comes_but_never_before_an_earlier_one_that_waits() -> None:
+    rows = [f"line {number}" for number in range(5_000)]
+    fleet = OneLog(LogChunk(0, "".join(f"{row}\n" for row in rows).encode()))
+    fleet.stays = True
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: log.buffer.lines() == rows)
+    end = log.buffer.end
+    assert fleet.offered(LogChunk(end, b"at once\n")) and log.buffer.lines()[-1] == "at once"
+    log.hold(True)
+    assert not fleet.offered(LogChunk(end + 8, b"waits\n"))
+    fleet.chunks.append(LogChunk(end + 8, b"waits\n"))
+    await until(lambda: not fleet.chunks)
+    log.hold(False)
+    assert not fleet.offered(LogChunk(end + 14, b"later\n"))
+    fleet.chunks.append(LogChunk(end + 14, b"later\n"))
+    await until(lambda: log.buffer.lines()[-3:] == ["at once", "waits", "later"])
     work.cancel()
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from podops_tui.metrics_series import MetricsSeries
 from podops_tui.plot import plot, sparkline
+from podops_tui.widgets.metrics_pane import MetricsTable
 
 
 def series(*chunks: bytes) -> MetricsSeries:
@@ -26,6 +27,36 @@ def test_points_are_read_by_step_however_the_file_is_cut_and_whatever_else_stand
     assert found.points == {"loss": [(1.0, 2.5)]}
     found.feed(b'.5, "lr": true}\n{"acc": 1e999}\n{"big": 1e300}\n')
     assert found.points == {"loss": [(1.0, 2.5), (3.0, 1.5)]}
+
+
+def test_a_value_that_is_no_number_is_the_last_one_and_is_not_drawn() -> None:
+    found = series(b'{"step": 1, "loss": 2.5}\n{"step": 2, "loss": "nan", "acc": "inf"}\n{"step": 3, "loss": "oops"}\n')
+    table = MetricsTable(id="metric-list")
+    rows = [table.line_of((name, found.last[name], found.points.get(name, [])), 60).plain for name in ("loss", "acc")]
+    assert [row.split()[:4] for row in rows] == [["loss", "nan", "2.5", "2.5"], ["acc", "inf", "–", "–"]]
+
+
+def places(*records: dict[str, float]) -> tuple[list[float], str]:
+    found = series(b"".join(json.dumps(record).encode() + b"\n" for record in records))
+    return [x for x, _ in found.points["loss"]], found.axis("loss")
+
+
+def test_steps_that_begin_again_with_every_epoch_go_on_where_the_epoch_before_ended() -> None:
+    epochs = [{"epoch": epoch, "step": step, "loss": 1.0} for epoch in (1, 2, 3) for step in (10, 100, 200)]
+    assert places(*epochs) == ([10, 100, 200, 210, 300, 400, 410, 500, 600], "step, counted on from epoch to epoch")
+    untold = [{"step": record["step"], "loss": 1.0} for record in epochs]
+    assert places(*untold) == (places(*epochs)[0], "step, counted on where it begins again")
+    through = [{"epoch": step // 100, "step": step, "loss": 1.0} for step in (50, 150, 250)]
+    assert places(*through) == ([50, 150, 250], "step")
+    assert places({"loss": 1.0}, {"epoch": 1, "loss": 1.0}) == ([1, 2], "record")
+
+
+def test_a_run_that_goes_on_from_a_checkpoint_is_drawn_over_the_steps_it_makes_again() -> None:
+    assert places(*({"step": step, "loss": 1.0} for step in (10, 500, 650, 510))) == ([10, 500, 650, 510], "step")
+    again = [(1, 10), (1, 200), (2, 10), (2, 150), (1, 190), (2, 10)]
+    assert places(*({"epoch": epoch, "step": step, "loss": 1.0} for epoch, step in again))[0] == [
+        10, 200, 210, 350, 190, 210,
+    ]  # fmt: skip
 
 
 def test_a_very_long_series_is_thinned_evenly_and_keeps_its_first_point() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from podops.fleet.snapshot import RunSnapshot
+from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 from podops_tui.format import remaining
 from podops_tui.run_words import retry, waits_for, why
 from podops_tui.widgets.heartbeat_pane import heartbeat
@@ -89,3 +89,24 @@ def test_a_run_id_that_stands_whole_on_a_screen_stands_whole_on_a_wider_one(run_
         row, header = table.line_of(run, width).plain, table.line_of(None, width).plain
         assert run_id in row and "oom_gpu" in row[:width], width
         assert ("PRESET" in header) == ("hc_small " in row), width
+
+
+ENDED = RunSnapshot("r" * 30, "p", "succeeded", reason="ok", step=9, total_steps=9, metrics={"loss": 0.52341})
+
+
+def test_on_80_columns_a_run_that_is_over_tells_its_last_loss_and_one_that_failed_its_reason_too() -> None:
+    table = RunsTable(id="runs", number=2)
+    table._longest = 30
+    assert table.line_of(ENDED, 78).plain.endswith(" 100%        0.523")
+    failed = replace(ENDED, state="failed", reason="nonzero_exit")
+    assert table.line_of(failed, 78).plain.endswith(" nonzero_exit 0.52")
+    assert table.line_of(replace(failed, reason="oom_gpu"), 78).plain.endswith(" oom_gpu     0.523")
+    assert table.line_of(replace(failed, reason="checkpoint_corrupt"), 78).plain.endswith(" checkpoint_corrupt")
+    assert table.line_of(replace(ENDED, step=None, total_steps=None, metrics={}), 78).plain.endswith(" – ")
+
+
+def test_on_80_columns_what_an_old_run_told_last_stands_beside_how_old_it_is() -> None:
+    table = RunsTable(id="runs", number=2)
+    table.show_runs([], {"p": PodSnapshot("p", "stale", "ssh", "p", last_seen=time.time() - 725)})
+    table._longest = 30
+    assert table.line_of(replace(ENDED, state="running"), 78).plain.endswith(" 12m05s ago  0.523")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from textual import on
@@ -56,14 +57,22 @@ class FleetScreen(LiveScreen, LogActions):
         self._fit()
 
     def show_snapshot(self, snapshot: FleetSnapshot) -> None:
+        for _ in self.parts(snapshot):
+            pass
+
+    def parts(self, snapshot: FleetSnapshot) -> Iterator[None]:
         pods = self.query_one(PodsTable)
         if not snapshot.pods and any(source.state == "asking" for source in snapshot.sources):
             pods.empty = "no pods yet: their sources are being asked"
         pods.show(list(snapshot.pods.values()))
         self._source_rows = self.query_one(SourceLines).show(snapshot.sources, self.size.width)
+        self._fit()
+        yield
         self._show_runs()
         self._fit()
+        yield
         self._show_selected()
+        yield
 
     @property
     def selected_run(self) -> RunSnapshot | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from podops_tui.actions import MOVES, available
+from podops_tui.actions import MOVES, Action
 
 
 class HelpScreen(ModalScreen[None]):
@@ -27,12 +28,12 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen Static { height: auto; padding: 0 1; }
     """
 
-    def __init__(self, read_only: bool) -> None:
+    def __init__(self, offered: Sequence[Action], read_only: bool) -> None:
         super().__init__()
-        self._read_only = read_only
+        self._text = help_text(offered, read_only)
 
     def compose(self) -> ComposeResult:
-        box = VerticalScroll(Static(help_text(self._read_only)), id="box")
+        box = VerticalScroll(Static(self._text), id="box")
         box.border_title = "Keys"
         box.border_subtitle = "esc closes · arrows scroll"
         yield box
@@ -44,12 +45,12 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#box").scroll_up(animate=False)
 
 
-def help_text(read_only: bool) -> Text:
+def help_text(offered: Sequence[Action], read_only: bool) -> Text:
     """One line for each thing that can be done."""
     text = Text()
     for keys, description in MOVES:
         text.append(f"{keys:>7}  ", "bold").append(description + "\n")
-    for action in available(read_only):
+    for action in offered:
         if action.keys:
             text.append(f"{action.shown:>7}  ", "bold").append(action.description + "\n")
     if read_only:

@@ -187,7 +187,7 @@ class RunScreen(LiveScreen, LogActions):
 
     def _show_trouble(self, pane: str, text: str) -> None:
         """What was read before stays; only an empty pane says why it is empty."""
-        if pane == "metrics" and not self._series.points:
+        if pane == "metrics" and not self._series.last:
             self.query_one(MetricsPane).show_trouble(text)
         elif pane in ("config", "events"):
             self.query_one(f"#{pane}", TextPane).border_subtitle = text[:100].replace("[", "\\[")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.text import Text
+from textual.geometry import Size
 
 from podops.fleet.snapshot import GpuProcess, GpuSample, PodSnapshot, RunSnapshot
 from podops_tui.ansi import clean
@@ -13,40 +14,67 @@ from podops_tui.format import DASH, age, bar, ratio, size
 #: More processes of one card are only counted.
 _MOST_PROCESSES = 12
 
+_GIB = 1024**3
+
+#: Less of a run's name, and the blanks before it, says nothing.
+_LEAST_OF_OWNER = 8
+
 #: What marks a reason for low clocks as one to act on; a power cap, say, is what full load looks like.
 _ALARMS = ("slowdown", "brake", "reliability")
 
 
-def gpus(pod: PodSnapshot, run: RunSnapshot | None, *, full: bool = False) -> Text:
-    """Three lines for each GPU of `pod`; with `full` also clocks, errors, bus, MIG instances and processes."""
+def gpus(pod: PodSnapshot, run: RunSnapshot | None, *, full: bool = False, room: Size | None = None) -> Text:
+    """Three lines for each GPU of `pod`, or one where `room` has no lines for so many.
+
+    With `full` also clocks, errors, bus, MIG instances and processes.
+    """
     report = pod.gpus
-    text = Text.assemble((clean(pod.name), "bold"))
-    if report.simulated:
-        text.append("  SIMULATED", "bold yellow")
-    elif report.source != "none":
-        text.append(f"  {clean(report.source)} {clean(report.driver)}", "dim")
-    text.append("\n")
-    if pod.state != "live":
-        text.append(f"pod is {pod.state}: values are old\n", "yellow")
-    elif report.age_s > 0:
-        text.append(f"values are {age(report.age_s)} old: the driver does not answer in time\n", "yellow")
+    head = _head(pod)
     if not report.gpus:
-        return text.append("no GPU: " + (clean(report.message) or "none reported"), "dim")
+        no_gpu = Text("no GPU: " + (clean(report.message) or "none reported"), "dim")
+        return _below_each_other([*head, no_gpu])
     if report.message:
-        text.append(clean(report.message) + "\n", "yellow")
-    for gpu in report.gpus:
-        text.append_text(_gpu(gpu, run))
+        head.append(Text(clean(report.message), "yellow"))
+    cards = [_gpu(gpu, run) for gpu in report.gpus]
+    if room is not None and len(head) + sum(map(_lines, cards)) > room.height:
+        one = Text("  ").join(head)
+        head = [one] if one.cell_len <= room.width else head
+        return _below_each_other([*head, *(_gpu_line(gpu, run, room.width) for gpu in report.gpus)])
+    text = _below_each_other(head).append("\n")
+    for gpu, card in zip(report.gpus, cards, strict=True):
+        text.append_text(card)
         if full:
             for line, style in _details(gpu):
                 text.append(f"   {line}\n", style)
     return text
 
 
+def _head(pod: PodSnapshot) -> list[Text]:
+    """Whose GPUs they are, who told of them, and whether that is old."""
+    report = pod.gpus
+    first = Text.assemble((clean(pod.name), "bold"))
+    if report.simulated:
+        first.append("  SIMULATED", "bold yellow")
+    elif report.source != "none":
+        first.append(f"  {clean(report.source)} {clean(report.driver)}", "dim")
+    if pod.state != "live":
+        return [first, Text(f"pod is {pod.state}: values are old", "yellow")]
+    if report.age_s > 0:
+        return [first, Text(f"values are {age(report.age_s)} old: the driver does not answer in time", "yellow")]
+    return [first]
+
+
+def _below_each_other(lines: Sequence[Text]) -> Text:
+    return Text("\n").join(lines)
+
+
+def _lines(text: Text) -> int:
+    return text.plain.count("\n")
+
+
 def _gpu(gpu: GpuSample, run: RunSnapshot | None) -> Text:
-    mine = run is not None and (
-        run.run_id in (gpu.claimed_by, *gpu.used_by) or (not run.ended and gpu.index in run.gpus)
-    )
-    text = Text.assemble((f"{'▶' if mine else ' '}{gpu.index} ", "bold green" if mine else ""))
+    mine = _is_of(gpu, run)
+    text = _number_of(gpu, mine)
     text.append(clean(gpu.name), "bold" if mine else "")
     owner = "this run" if mine else _owner(gpu)
     text.append(f"  {clean(owner)}\n", "green" if mine else "dim")
@@ -54,14 +82,58 @@ def _gpu(gpu: GpuSample, run: RunSnapshot | None) -> Text:
         text.append(f"   {clean(gpu.error)}\n", "red")
     busy = gpu.utilization_percent
     text.append(f"   {bar(None if busy is None else busy / 100, 6)} {_number(busy, '%'):>4} ")
-    limit = gpu.temperature_limit_c
-    hot = limit is not None and (gpu.temperature_c or 0.0) >= limit
-    text.append(_number(gpu.temperature_c, "°C"), "red" if hot else "dim")
+    text.append_text(_heat(gpu))
     text.append(f" {_number(gpu.power_w, 'W')}", "dim")
-    alarms = [clean(reason) for reason in gpu.clock_reasons if any(word in reason for word in _ALARMS)]
-    text.append("".join(f" {alarm}" for alarm in alarms) + "\n", "yellow")
+    text.append(_alarms(gpu) + "\n", "yellow")
     memory = ratio(gpu.memory_used_bytes, gpu.memory_total_bytes)
     return text.append(f"   {bar(memory, 6)} {size(gpu.memory_used_bytes)}/{size(gpu.memory_total_bytes)}\n")
+
+
+def _gpu_line(gpu: GpuSample, run: RunSnapshot | None, width: int) -> Text:
+    """What the three lines tell but the card's name; of what matters less so much as fits whole."""
+    mine = _is_of(gpu, run)
+    text = _number_of(gpu, mine)
+    if gpu.error:
+        text.append(f"{clean(gpu.error)}  ", "red")
+    busy = gpu.utilization_percent
+    text.append(f"{bar(None if busy is None else busy / 100, 4)} {_number(busy, '%'):>4} {_of_memory(gpu):>11}")
+    power = Text(f" {_number(gpu.power_w, 'W'):>5}", "dim")
+    for part in (_heat(gpu, 7), power, Text(_alarms(gpu), "yellow")):
+        if text.cell_len + part.cell_len <= width:
+            text.append_text(part)
+    if width - text.cell_len >= _LEAST_OF_OWNER:
+        text.append(f"  {'this run' if mine else clean(_owner(gpu))}", "green" if mine else "dim")
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _is_of(gpu: GpuSample, run: RunSnapshot | None) -> bool:
+    return run is not None and (
+        run.run_id in (gpu.claimed_by, *gpu.used_by) or (not run.ended and gpu.index in run.gpus)
+    )
+
+
+def _number_of(gpu: GpuSample, mine: bool) -> Text:
+    return Text.assemble((f"{'▶' if mine else ' '}{gpu.index} ", "bold green" if mine else ""))
+
+
+def _heat(gpu: GpuSample, width: int = 0) -> Text:
+    limit = gpu.temperature_limit_c
+    hot = limit is not None and (gpu.temperature_c or 0.0) >= limit
+    return Text(_number(gpu.temperature_c, "°C").rjust(width), "red" if hot else "dim")
+
+
+def _alarms(gpu: GpuSample) -> str:
+    alarms = [clean(reason) for reason in gpu.clock_reasons if any(word in reason for word in _ALARMS)]
+    return "".join(f" {alarm}" for alarm in alarms)
+
+
+def _of_memory(gpu: GpuSample) -> str:
+    """`55/80 GiB`."""
+    used, total = (
+        DASH if count is None else f"{count / _GIB:.0f}" for count in (gpu.memory_used_bytes, gpu.memory_total_bytes)
+    )
+    return f"{used}/{total} GiB"
 
 
 def _owner(gpu: GpuSample) -> str:

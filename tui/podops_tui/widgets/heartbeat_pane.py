@@ -11,7 +11,7 @@ from podops_tui.ansi import clean
 from podops_tui.format import age, bar, elapsed, ratio, size, steps, ticking
 from podops_tui.run_words import attempt_words, retry, run_mark, waited
 
-_STEPS = re.compile(r" (?:step|total|part|left)=\S+")
+_STEPS = re.compile(r" (?:step|total|part|epoch|epochs|epoch_from|left)=\S+")
 
 
 def heartbeat(run: RunSnapshot, now: float) -> Text:
@@ -47,8 +47,9 @@ def _progress(run: RunSnapshot) -> Text:
     """Its step, and its metrics."""
     text = Text()
     if run.step is not None:
-        done = ratio(run.step, run.total_steps)
-        text.append(f"step {steps(run)}" + (f"  {bar(done, 16)}" if done is not None else "") + "\n")
+        epoch = f" of epoch {run.epoch}/{run.epochs}" if run.epoch is not None and run.epochs else ""
+        done = run.share if epoch else ratio(run.step, run.total_steps)
+        text.append(f"step {steps(run)}{epoch}" + (f"  {bar(done, 16)}" if done is not None else "") + "\n")
     for name, value in run.metrics.items():
         if name == "step" and run.step is not None:
             continue  # it has a row of its own

@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.scrollbar import ScrollBar, ScrollTo
 from textual.selection import Selection
 from textual.strip import Strip
 
@@ -25,6 +26,8 @@ from podops_tui.frames import FRAME_S
 from podops_tui.log_reader import LogKey, LogReader
 from podops_tui.log_search import marked
 from podops_tui.run_words import waits_for
+from podops_tui.widgets.log_bar import LogBar
+from podops_tui.widgets.scroll_thumb import dragged_to, thumb
 from podops_tui.widgets.searched_log import SearchedLog
 
 #: What was read is drawn at once, but so often at most, seconds, and so many times what drawing took last apart.
@@ -71,6 +74,8 @@ class LogView(SearchedLog, can_focus=True):
         self._flushing: asyncio.TimerHandle | None = None
         self._open = OpenPlace(self)
         self._bar: asyncio.TimerHandle | None = None
+        # The rows of the scroll bar's thumb when it was moved last; `None` once somebody else may have moved it.
+        self._thumb: tuple[int, int] | None = None
 
     def on_mount(self) -> None:
         self.set_interval(_LOOK_S, self._flush)
@@ -83,6 +88,14 @@ class LogView(SearchedLog, can_focus=True):
     def on_resize(self) -> None:
         self._dirty = True
         self._flush()
+
+    @property
+    def vertical_scrollbar(self) -> LogBar:
+        if not isinstance(self._vertical_scrollbar, LogBar):
+            self._vertical_scrollbar = bar = LogBar(thickness=self.scrollbar_size_vertical)
+            bar.display = False
+            self.app._start_widget(self, bar)
+        return self._vertical_scrollbar
 
     def show_run(self, fleet: Fleet, run: RunSnapshot | None) -> None:
         """Follow `run` from now on; the same run again changes nothing but what an empty log says.
@@ -140,10 +153,26 @@ class LogView(SearchedLog, can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
+        self._thumb = None
         # A view that has become higher has no room for where it was: nobody scrolled.
         fitted = old_value > self.max_scroll_y
-        if not self._jumping and not fitted and round(new_value) != round(old_value):
-            self._scrolled(new_value >= self.max_scroll_y)
+        # The last step of an animation may be less than a row.
+        at_end = new_value >= self.max_scroll_y
+        if not self._jumping and not fitted and (at_end or round(new_value) != round(old_value)):
+            self._scrolled(at_end)
+
+    def on_scroll_to(self, message: ScrollTo) -> None:
+        """As the scroll bar is dragged, at once: a log that grows would outrun an animation."""
+        if message.y is None:
+            return
+        message.prevent_default()
+        message.stop()
+        bar = self.vertical_scrollbar.region
+        row = dragged_to(self.app.mouse_position.y - bar.y, bar.height, message.y, self.max_scroll_y)
+        at_end = row >= self.max_scroll_y
+        if round(row) != self.scroll_offset.y or (at_end and not self.follow):
+            self._scrolled(at_end)
+            self._jump(row)
 
     def action_scroll_up(self) -> None:
         self._move(-1)
@@ -318,7 +347,7 @@ class LogView(SearchedLog, can_focus=True):
         self.set_reactive(LogView.virtual_size, extent)
         self.set_reactive(LogView.scroll_y, float(self.max_scroll_y))
         self.set_reactive(LogView.scroll_target_y, float(self.max_scroll_y))
-        draw(self, place, self._strips(range(place.height), self._sight()))
+        draw(self, place, enumerate(self._strips(range(place.height), self._sight())))
         if self.show_vertical_scrollbar and self._bar is None:
             self._bar = asyncio.get_running_loop().call_later(_BAR_S, self._move_bar)
         return True
@@ -331,6 +360,8 @@ class LogView(SearchedLog, can_focus=True):
             self._move_bar()
         else:
             self.virtual_size = extent
+            # A bar that was not there has not heard where the view is.
+            self.call_after_refresh(self._move_bar)
         self._jumping = False
         if self.follow:
             self._jump(self.max_scroll_y)
@@ -345,9 +376,17 @@ class LogView(SearchedLog, can_focus=True):
         if self._bar is not None:
             self._bar.cancel()
             self._bar = None
-        if self.is_running and self.show_vertical_scrollbar:
-            self.vertical_scrollbar.window_virtual_size = self.virtual_size.height
-            self.vertical_scrollbar.position = self.scroll_y
+        if not self.is_running or not self.show_vertical_scrollbar:
+            return
+        bar, lines = self.vertical_scrollbar, self.virtual_size.height
+        at = thumb(bar.size.height, bar.window_size, lines, self.scroll_y)
+        if self.follow and at == self._thumb:
+            # It would look the same but for parts of a row.
+            bar.set_reactive(ScrollBar.window_virtual_size, lines)
+            bar.set_reactive(ScrollBar.position, self.scroll_y)
+        else:
+            self._thumb = at
+            bar.move(lines, self.scroll_y)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         # Here, where Textual draws after each change of them: they take longer to find than a line to draw.

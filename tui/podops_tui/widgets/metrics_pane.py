@@ -9,12 +9,18 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from podops_tui.ansi import clean
+from podops_tui.format import DASH
 from podops_tui.metrics_series import MetricsSeries, Point
 from podops_tui.plot import plot, sparkline
 from podops_tui.widgets.row_list import RowList, cell
 
-#: One metric: its name and its points.
-Metric = tuple[str, list[Point]]
+#: One metric: its name, its last value and its points.
+Metric = tuple[str, float, list[Point]]
+
+_WHENCE = (
+    "Metrics are read from lines like `step 10 loss 2.98` and those of well-known trainers, or from JSON lines that "
+    "the run appends to $OPS_METRICS_FILE. For lines of another form, give its preset a `metrics_pattern`."
+)
 
 
 class MetricsTable(RowList[Metric]):
@@ -26,8 +32,10 @@ class MetricsTable(RowList[Metric]):
         if item is None:
             words, shape = ["METRIC", "LAST", "MIN", "MAX"], "SHAPE"
         else:
-            values = [value for _, value in item[1]]
-            words = [clean(item[0]), *(f"{value:.4g}" for value in (values[-1], min(values), max(values)))]
+            name, last, points = item
+            values = [value for _, value in points]
+            least = [f"{value:.4g}" for value in (min(values), max(values))] if values else [DASH, DASH]
+            words = [clean(name), f"{last:.4g}", *least]
             shape = sparkline(values, max(0, width - name_width - 33))
         row = cell(words[0], name_width)
         for word in words[1:]:
@@ -45,7 +53,8 @@ class MetricsPane(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="metrics")
-        self._said = "reading…"
+        self._said = Text("reading…", "dim")
+        self._series = MetricsSeries()
 
     def compose(self) -> ComposeResult:
         yield MetricsTable(id="metric-list")
@@ -53,15 +62,16 @@ class MetricsPane(Vertical):
 
     def show_series(self, series: MetricsSeries, *, ended: bool) -> None:
         """Draw what there is, the loss selected first."""
-        self._said = "the run has written no metrics" + ("" if ended else " yet")
+        self._said = Text("the run has written no metrics" + ("" if ended else " yet") + "\n\n" + _WHENCE, "dim")
+        self._series = series
         table = self.query_one(MetricsTable)
-        names = sorted(series.points, key=lambda name: (name != "loss", "loss" not in name, name))
-        table.show([(name, series.points[name]) for name in names])
+        names = sorted(series.last, key=lambda name: (name != "loss", "loss" not in name, name))
+        table.show([(name, series.last[name], series.points.get(name, [])) for name in names])
         table.styles.max_height = min(len(names) + 1, max(3, self.size.height // 2))
         self._plot()
 
     def show_trouble(self, text: str) -> None:
-        self._said = text
+        self._said = Text(clean(text), "dim")
         self._plot()
 
     def on_resize(self) -> None:
@@ -72,10 +82,10 @@ class MetricsPane(Vertical):
         metric = self.query_one(MetricsTable).selected
         area = self.query_one("#plot", Static)
         if metric is None:
-            area.update(Text(clean(self._said), "dim"))
+            area.update(self._said)
             return
-        name, points = metric
+        name, _, points = metric
         text = Text(no_wrap=True)
-        text.append(f"{clean(name)} by step\n", "bold")
+        text.append(f"{clean(name)} by {self._series.axis(name)}\n", "bold")
         text.append("\n".join(plot(points, area.size.width, area.size.height - 1)), "cyan")
         area.update(text)

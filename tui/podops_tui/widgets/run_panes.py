@@ -7,6 +7,7 @@ import time
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.geometry import Size
 
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
@@ -34,6 +35,7 @@ class RunPanes(Horizontal):
         self._number = first_number
         self._shown = "log"
         self._gpus: object = None
+        self._of: tuple[PodSnapshot | None, RunSnapshot | None] = (None, None)
 
     def compose(self) -> ComposeResult:
         yield LogPane(number=self._number)
@@ -42,6 +44,7 @@ class RunPanes(Horizontal):
 
     def on_resize(self) -> None:
         self._arrange()
+        self._show_gpus()
 
     def show_pane(self, name: str) -> None:
         """Bring one pane to the front and focus it."""
@@ -54,12 +57,24 @@ class RunPanes(Horizontal):
         self.query_one(LogPane).show_run(fleet, run)
         nothing = Text("no run selected", "dim")
         self.query_one("#heartbeat", TextPane).show(nothing if run is None else _beat(pod, run))
+        self._of = (pod, run)
+        self._show_gpus()
+
+    def _show_gpus(self) -> None:
+        pod, run = self._of
+        room = self._gpu_room()
         mine = None if run is None else (run.run_id, run.ended, run.gpus)
-        shown = (None if pod is None else (pod.name, pod.state, pod.gpus), mine)
+        shown = (None if pod is None else (pod.name, pod.state, pod.gpus), mine, room)
         # A pod tells of its GPUs once a second; between that nothing of theirs has to be put together again.
         if shown != self._gpus:
             self._gpus = shown
-            self.query_one("#gpu", TextPane).show(Text("no pod selected", "dim") if pod is None else gpus(pod, run))
+            told = Text("no pod selected", "dim") if pod is None else gpus(pod, run, room=room)
+            self.query_one("#gpu", TextPane).show(told)
+
+    def _gpu_room(self) -> Size:
+        """What is inside the frame of the pane of the GPUs, which may not be laid out; without its scroll bar."""
+        width = self.size.width // 4 if self.size.width >= WIDE else self.size.width
+        return Size(max(0, width - 3), max(0, self.size.height - 2))
 
     def _arrange(self) -> None:
         wide = self.size.width >= WIDE

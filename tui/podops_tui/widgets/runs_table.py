@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping
 from operator import attrgetter
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.markup import escape
 
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 from podops_tui.ansi import clean
-from podops_tui.format import DASH, age, elapsed, loss, ratio, remaining, steps
+from podops_tui.format import DASH, age, elapsed, loss, remaining, steps
 from podops_tui.run_words import run_mark, waited, why
 from podops_tui.widgets.row_list import RowList, cell
 
@@ -36,6 +37,9 @@ _BESIDE_LEAST = 22
 
 #: Below this width a run's pod is left out.
 _NARROW = 64
+
+#: What stands before the loss where there is little room: how far it is and the time left, or what there is to say.
+_BEFORE_LOSS = 12
 
 
 _RUN_ID = attrgetter("run_id")
@@ -170,7 +174,9 @@ def _rest(row: Text, run: RunSnapshot, now: float, width: int, style: str, old: 
     if width >= _NARROW:
         row.append_text(cell(clean(run.pod), 9))
     row.append_text(_time(run, now))
-    return row.append(old) if old else _narrow_rest(row, run, now, style)
+    if told := old or why(run, now):
+        return _told_rest(row, run, told, width, "" if old else style)
+    return _narrow_rest(row, run, now, width)
 
 
 def _time(run: RunSnapshot, now: float) -> Text:
@@ -182,21 +188,42 @@ def _wide_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
     row.append_text(cell(clean(run.pod), 12)).append_text(cell(clean(run.preset), 12))
     row.append_text(_time(run, now)).append_text(cell(steps(run), 13, right=True))
     row.append_text(cell(age(remaining(run, now)), 6, right=True))
-    return row.append_text(cell(loss(run.metrics), 8, right=True)).append(why(run, now, full=True), style)
+    return row.append_text(cell(loss(run), 8, right=True)).append(why(run, now, full=True), style)
 
 
-def _narrow_rest(row: Text, run: RunSnapshot, now: float, style: str) -> Text:
-    """Why it stands as it does, if there is anything to say, else how far it is."""
-    told = why(run, now)
-    if told or run.ended or run.waiting:
-        return row.append(told, style)
-    done = None if run.total_is_part else ratio(run.step, run.total_steps)
+def _told_rest(row: Text, run: RunSnapshot, told: str, width: int, style: str) -> Text:
+    """What there is to say of a run, and its loss if both have room, in its column if that has."""
+    room = width - row.cell_len
+    short = told.removeprefix("as of ")
+    for words in (told, short):
+        taken = max(_BEFORE_LOSS, cell_len(words) + 1)
+        last = "" if run.waiting else _loss_in(run, room - taken)
+        if last not in ("", DASH):
+            return row.append(words.ljust(taken), style).append(last)
+    return row.append(told if cell_len(told) <= room else short, style)
+
+
+def _narrow_rest(row: Text, run: RunSnapshot, now: float, width: int) -> Text:
+    """How far it is or came; nothing for one that is over and has told neither that nor a loss."""
+    room = width - row.cell_len
+    times = not run.ended or room > _BEFORE_LOSS + 3
+    last = _loss_in(run, room - (_BEFORE_LOSS if times else 5)) or loss(run)
+    if run.waiting or (run.ended and run.step is None and last == DASH):
+        return row
+    done = run.share
     if done is None and run.step is not None:
         # Nobody knows of how many in all; there is no time left to tell either, so it has the room of both.
         told = steps(run) if run.total_steps else f"step {run.step}"
-        return row.append_text(cell(told, 11, right=True)).append(loss(run.metrics))
+        return row.append_text(cell(told, _BEFORE_LOSS - 1, right=True)).append(last)
     row.append_text(cell(DASH if done is None else f"{done:.0%}", 4, right=True))
-    return row.append_text(cell(age(remaining(run, now)), 6, right=True)).append(loss(run.metrics))
+    if times:
+        row.append_text(cell("" if run.ended else age(remaining(run, now)), 6, right=True))
+    return row.append(last)
+
+
+def _loss_in(run: RunSnapshot, room: int) -> str:
+    """The last loss with as many digits as `room` has: a few tell more than a mark that some are missing."""
+    return next((told for digits in (4, 3, 2) if len(told := loss(run, digits)) <= room), "")
 
 
 def _searched(run: RunSnapshot) -> str:
