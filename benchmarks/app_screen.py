@@ -12,7 +12,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,8 @@ class _GrowingLog:
             yield LogChunk(offset, data)
             offset += len(data)
             await asyncio.sleep(0.2)
+
+    def offer(self, take: Callable[[LogChunk], bool]) -> None: ...
 
     def ack(self, offset: int) -> None: ...
 

@@ -38,15 +38,18 @@ class BareConnections:
             connection.abort()
         await asyncio.gather(*(connection.wait_closed() for connection in self.connections), return_exceptions=True)
 
-    async def connect(self, *ports: int) -> None:
-        """One connection to each port of this machine."""
-        await asyncio.gather(*map(self._one, ports))
+    async def connect(self, *ports: int, command: str | None = None) -> None:
+        """One connection to each port of this machine, each until the first word of `command`, if there is one."""
+        await asyncio.gather(*(self._one(port, command) for port in ports))
 
-    async def _one(self, port: int) -> None:
+    async def _one(self, port: int, command: str | None) -> None:
         async with self._places:
             connection = await asyncssh.connect(
                 "127.0.0.1", port, client_keys=[self._key], known_hosts=self._hosts, agent_path=None, config=None
             )
+            if command is not None:
+                said = await connection.create_process(command, encoding=None)
+                await said.stdout.read(65536)
         self.connections.append(connection)
 
     async def read(self, connection: Any, command: str) -> None:

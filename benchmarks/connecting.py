@@ -14,6 +14,7 @@ from benchmarks.measure import Row, median
 from benchmarks.world import World
 from podops.config.model import ProjectConfig
 from podops.fleet.fleet import Fleet
+from podops_tui.pauses import shortened
 
 FEW, MANY = 20, 200
 REPEATS = 5
@@ -24,12 +25,13 @@ _RECORDED = "a recorded pod side"
 
 @dataclass(frozen=True)
 class Case:
-    """`kind` names the pods in the rows."""
+    """`kind` names the pods in the rows; `starts` is a command that costs such a pod what its side of a link does."""
 
     kind: str
     machines: Machines
     config: ProjectConfig
     far: bool = False
+    starts: str | None = None
     repeats: int = REPEATS
 
     @property
@@ -52,7 +54,8 @@ async def measure_own_machines(world: World) -> list[Row]:
     with stand_in_pod(world.root) as pod:
         for count in (FEW, MANY):
             with far(pod, count) as machines:
-                rows += await _rows(_case(world, f"pods {_FAR} with {_RECORDED}", machines))
+                case = _case(world, f"pods {_FAR} with {_RECORDED}", machines)
+                rows += await _rows(replace(case, starts="exec python3 -I -S -c x x"))
         rows += await _rows(_case(world, f"pods with {_RECORDED}", near(pod, MANY)))
     with far(world.pod, FEW) as machines:
         rows += await _rows(_case(world, f"pods {_FAR}", machines))
@@ -79,7 +82,10 @@ async def _rows(case: Case) -> list[Row]:
         (f"{n} {kind} are live", "all live", loop, "all"),
     ]
     if case.far:
-        rows.append((f"{n} {kind} are live", "all live", f"a loop of {n} asyncssh connects, all at once", "at once"))
+        at_once = f"a loop of {n} asyncssh connects, all at once"
+        rows.append((f"{n} {kind} are live", "all live", at_once, "at once"))
+    if case.starts:
+        rows.append((f"{n} {kind} are live", "all live", f"{at_once}, each with one command", "with a command"))
     cpu = f"{n} {kind} are live: CPU of the client"
     return [
         *(median(what, instead, took[ours], took[theirs], "ms") for what, ours, instead, theirs in rows),
@@ -93,20 +99,29 @@ async def _bare(case: Case) -> list[tuple[str, float]]:
     one, _ = await _connects(case, ports[:1], AT_ONCE)
     all_of_them, spent = await _connects(case, ports, AT_ONCE)
     told = [("one", one), ("all", all_of_them), ("bare cpu", spent)]
-    return [*told, ("at once", (await _connects(case, ports, len(ports)))[0])] if case.far else told
+    if case.far:
+        told.append(("at once", (await _connects(case, ports, len(ports)))[0]))
+    if case.starts:
+        told.append(("with a command", (await _connects(case, ports, len(ports), case.starts))[0]))
+    return told
 
 
-async def _connects(case: Case, ports: Sequence[int], at_once: int) -> tuple[float, float]:
+async def _connects(case: Case, ports: Sequence[int], at_once: int, command: str | None = None) -> tuple[float, float]:
     """Seconds by the clock, and of processor time."""
     await asyncio.sleep(1.0)  # the links of before end
     begun, spent = time.perf_counter(), time.process_time()
     async with BareConnections(case.machines.key, case.machines.known_hosts, at_once) as bare:
-        await bare.connect(*ports)
+        await bare.connect(*ports, command=command)
         return time.perf_counter() - begun, time.process_time() - spent
 
 
 async def _links(case: Case) -> list[tuple[str, float]]:
-    """Seconds until the first pod, and all of them, answer and are live."""
+    """Seconds until the first pod, and all of them, answer and are live; with Python's pauses as the app has them."""
+    with shortened():
+        return await _live(case)
+
+
+async def _live(case: Case) -> list[tuple[str, float]]:
     await asyncio.sleep(1.0)
     begun, spent = time.perf_counter(), time.process_time()
     reached: dict[str, float] = {}

@@ -6,6 +6,7 @@ Everything on this side of the transport is the real thing: bootstrap, frames, l
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import time
 from collections import deque
@@ -38,7 +39,7 @@ class Traffic:
 class SimulatedProcess:
     """The pod side of one link."""
 
-    def __init__(self, pod: str, traffic: Traffic, number: int) -> None:
+    def __init__(self, pod: str, traffic: Traffic, number: int, greeting: bytes) -> None:
         self._pod = pod
         self._traffic = traffic
         self._decoder = FrameDecoder()
@@ -51,6 +52,7 @@ class SimulatedProcess:
         self._number = number
         self._timers: dict[object, asyncio.TimerHandle] = {}
         self._log_sizes: dict[int, int] = {}
+        self._hear(greeting)
 
     async def read(self, limit: int) -> bytes:
         while not self._waiting and not self._ended.is_set():
@@ -61,6 +63,9 @@ class SimulatedProcess:
         return data
 
     async def write(self, data: bytes) -> None:
+        self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
         begun = time.process_time()
         for frame in self._decoder.feed(data):
             self._take(frame)
@@ -154,7 +159,8 @@ class SimulatedTransport:
         self._traffic = traffic
 
     async def start(self, command: str) -> SimulatedProcess:
-        return SimulatedProcess(self._pod.name, self._traffic, int(self._pod.name.rpartition("-")[2]))
+        greeting = base64.b64decode(command.split()[-1])
+        return SimulatedProcess(self._pod.name, self._traffic, int(self._pod.name.rpartition("-")[2]), greeting)
 
 
 def simulated_config(pods: int) -> ProjectConfig:

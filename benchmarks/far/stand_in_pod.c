@@ -1,6 +1,6 @@
 // Stands on a pod's PATH as `python3` and says what a pod side was recorded to say, at next to no cost: the file
-// `recorded` beside it holds the bootstrap's report, the rest of the answer to `hello`, and what is pushed after it,
-// a line each. Only for measuring what a client does.
+// `recorded` beside it holds the bootstrap's report, the rest of the answer to its greeting, and what is pushed after
+// it, a line each. Only for measuring what a client does.
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,8 @@ static void say(const char *text, size_t size) {
     }
 }
 
-int main(void) {
+// Its words are those of the bootstrap: -I -S -c SCRIPT GREETING.
+int main(int words, char **word) {
     char path[PATH_MAX], answer[256];
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 16);
     if (length < 0) return 1;
@@ -28,6 +29,8 @@ int main(void) {
     size_t size = fread(recorded, 1, sizeof recorded - 1, file);
     char *hello = strchr(recorded, '\n') + 1;
     say("\n", 1), say(recorded, hello - recorded);
+    if (words < 6 || !*word[5]) return 1;
+    say(answer, sprintf(answer, "{\"id\":0,")), say(hello, recorded + size - hello);
     size_t have = 0;
     for (;;) {
         ssize_t count = read(0, heard + have, sizeof heard - 1 - have);
@@ -37,11 +40,7 @@ int main(void) {
         while ((end = strchr(line, '\n'))) {
             *end = 0;
             long id;
-            if (sscanf(line, "{\"id\":%ld", &id) == 1) {
-                int is_hello = strstr(line, "\"op\":\"hello\"") != NULL;
-                say(answer, sprintf(answer, is_hello ? "{\"id\":%ld," : "{\"id\":%ld,\"ok\":true}\n", id));
-                if (is_hello) say(hello, recorded + size - hello);
-            }
+            if (sscanf(line, "{\"id\":%ld", &id) == 1) say(answer, sprintf(answer, "{\"id\":%ld,\"ok\":true}\n", id));
             line = end + 1;
         }
         have -= line - heard;
