@@ -40,7 +40,7 @@ def drawn(app: App[Any]) -> str:
     return "\n".join("".join(segment.text for segment in line) for line in lines)
 
 
-async def until_drawn(pilot: Pilot[None], app: OpsApp, text: str) -> str:
+async def until_drawn(pilot: Pilot[None], app: App[Any], text: str) -> str:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         await pilot.pause(0.05)
