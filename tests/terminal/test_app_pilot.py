@@ -49,6 +49,17 @@ async def until_drawn(pilot: Pilot[None], app: App[Any], text: str) -> str:
         assert time.monotonic() < deadline, f"{text!r} is not in:\n{screen}"
 
 
+async def at_rest(pilot: Pilot[None]) -> None:
+    """Let the app go on until nothing has been laid out for a while: the footer follows the focus a little later."""
+    quiet, before = 0, object()
+    while quiet < 5:
+        await pilot.pause(0.05)
+        # Made anew whenever something comes, goes or moves.
+        now = pilot.app.screen._compositor.visible_widgets
+        quiet = quiet + 1 if now is before and not pilot.app.screen._layout_required else 0
+        before = now
+
+
 async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
     """Let the app go on until `condition` holds."""
     deadline = time.monotonic() + PATIENCE_S

@@ -25,7 +25,7 @@ from podops_tui.widgets.row_list import RowList
 from podops_tui.widgets.runs_table import RunsTable
 from podops_tui.widgets.text_pane import TextPane
 from tests.terminal.recorded_fleet import CONFIG
-from tests.terminal.test_app_pilot import drawn, until, until_drawn
+from tests.terminal.test_app_pilot import at_rest, drawn, until, until_drawn
 from tests.terminal.typed_log import TypedLog
 
 
@@ -95,6 +95,7 @@ async def test_a_line_of_a_log_asks_no_other_pane_for_its_lines(
     async with app.run_test(size=(120, 40)) as pilot:
         log.type("first")
         await until_drawn(pilot, app, "first")
+        await at_rest(pilot)
         _note(monkeypatch, RowList, tables)
         _note(monkeypatch, LogView, lines)
         app.screen.query_one(LogView).refresh()
@@ -109,6 +110,7 @@ async def test_two_parts_far_from_each_other_ask_nothing_between_them(
     async with app.run_test(size=(120, 40)) as pilot:
         log.type("first")
         await until_drawn(pilot, app, "first")
+        await at_rest(pilot)
         _note(monkeypatch, RunsTable, runs)
         _note(monkeypatch, PodsTable, pods)
         app.screen.query_one(PodsTable).refresh_line(1)
