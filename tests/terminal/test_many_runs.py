@@ -15,7 +15,7 @@ from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops_tui.app import OpsApp
 from podops_tui.widgets.runs_table import RunsTable
 from tests.terminal.recorded_fleet import CONFIG, RecordedFleet, recorded
-from tests.terminal.test_app_pilot import until_drawn
+from tests.terminal.test_app_pilot import at_rest, until_drawn
 
 drawn_rows: list[str] = []
 
@@ -59,12 +59,11 @@ async def step(fleet: RecordedFleet, app: OpsApp, run_id: str) -> None:
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    """Until a while passes in which no row is drawn."""
+    """Until a while passes in which no row is drawn and nothing is laid out."""
     drawn_rows.append("")
     while drawn_rows:
         drawn_rows.clear()
-        for _ in range(3):
-            await pilot.pause(0.1)
+        await at_rest(pilot)
 
 
 async def test_only_rows_in_view_whose_run_has_changed_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

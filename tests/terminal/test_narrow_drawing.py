@@ -62,6 +62,12 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield parts
 
 
+@pytest.fixture
+def ageless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that tell an age are not told anew once a second."""
+    monkeypatch.setattr(row_list, "_AGES_S", 1e9)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
 async def test_each_part_that_is_drawn_is_what_drawing_the_whole_screen_gives(
     fleet: Fleet, log: TypedLog, compared: list[str], size: tuple[int, int]
@@ -87,10 +93,8 @@ async def test_each_part_that_is_drawn_is_what_drawing_the_whole_screen_gives(
 
 
 async def test_a_line_of_a_log_asks_no_other_pane_for_its_lines(
-    fleet: Fleet, log: TypedLog, monkeypatch: pytest.MonkeyPatch
+    fleet: Fleet, log: TypedLog, ageless: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Ages of runs are told anew once a second, whatever a log does.
-    monkeypatch.setattr(row_list, "_AGES_S", 1e9)
     app, tables, lines = OpsApp(CONFIG, fleet=fleet), list[Region](), list[Region]()
     async with app.run_test(size=(120, 40)) as pilot:
         log.type("first")
@@ -104,7 +108,7 @@ async def test_a_line_of_a_log_asks_no_other_pane_for_its_lines(
 
 
 async def test_two_parts_far_from_each_other_ask_nothing_between_them(
-    fleet: Fleet, log: TypedLog, monkeypatch: pytest.MonkeyPatch
+    fleet: Fleet, log: TypedLog, ageless: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, runs, pods = OpsApp(CONFIG, fleet=fleet), list[Region](), list[Region]()
     async with app.run_test(size=(120, 40)) as pilot:
