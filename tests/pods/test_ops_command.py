@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.loopback import wait_for
 
 PRESETS = {
     "loop": {"kind": "command", "command": "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done"},
@@ -176,6 +177,8 @@ def test_a_dry_run_says_what_a_submit_would_say_of_gpus_that_its_pod_is_known_to
     dry = ("run", "submit", "--preset", "wide", "--dry-run")
     assert ops(*dry, "--json").json["warnings"] == [], "nothing is known yet"
     assert "no GPU" in ops("run", "submit", "--preset", "wide").stderr
+    # A command that asks for nothing else may be over before its pod has told of its GPUs.
+    wait_for(lambda: ops("status", "--json").json["pods"][0]["host"]["sample"] is not None, "a sample")
     pod.stop()
     done = ops(*dry)
     assert done.returncode == 0 and "command    true" in done.stdout

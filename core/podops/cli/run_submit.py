@@ -225,8 +225,7 @@ def _doubts(config: ProjectConfig, plan: SubmitPlan) -> list[str]:
         seen = history.recall(config.pods[plan.pod])
     finally:
         history.close()
-    # That there are none is told with why; `nvidia-smi` has just not spoken yet.
-    if seen is None or not (seen.gpus.gpus or (seen.gpus.message and seen.gpus.source != "nvidia-smi")):
+    if seen is None or not seen.gpus.told:
         return []
     why = lacking(plan, seen.gpus)
     return [f"pod {plan.pod} would refuse it: {why}, as of {ago(seen.as_of)}"] if why else []

@@ -114,6 +114,12 @@ class GpuReport:
     def simulated(self) -> bool:
         return self.source == "simulated"
 
+    @property
+    def told(self) -> bool:
+        """Whether it is known which GPUs there are: that there are none is told with why."""
+        # `nvidia-smi` tells of itself before it has spoken.
+        return bool(self.gpus or (self.message and self.source != "nvidia-smi"))
+
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:

@@ -24,8 +24,13 @@ RunKey = tuple[str, str]
 
 
 def put_pod(connection: sqlite3.Connection, project: str, identity: str, seen: PodSnapshot, now: float) -> int:
-    """Store what a live pod says of itself; its row's id."""
-    facts = {"host": asdict(seen.host), "sample": seen.sample and asdict(seen.sample), "gpus": asdict(seen.gpus)}
+    """Store what a live pod says of itself; its row's id. What it has not said yet stays as it is known."""
+    facts: dict[str, Any] = {"host": asdict(seen.host)}
+    facts |= {"sample": asdict(seen.sample)} if seen.sample else {}
+    facts |= {"gpus": asdict(seen.gpus)} if seen.gpus.told else {}
+    if len(facts) < 3:
+        # A link that lives for a moment only may hear of nothing but the runs.
+        facts = _pod_facts(connection, project, identity, seen.host.machine_id) | facts
     rows = connection.execute(
         """INSERT INTO pods (project, identity, machine, name, transport, address, facts, first_seen, last_seen)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -46,6 +51,17 @@ def put_pod(connection: sqlite3.Connection, project: str, identity: str, seen: P
         ),
     ).fetchall()
     return int(rows[0][0])
+
+
+def _pod_facts(connection: sqlite3.Connection, project: str, identity: str, machine: str) -> dict[str, Any]:
+    """What is stored of a pod; empty where there is nothing, or nothing that can be read."""
+    query = "SELECT facts FROM pods WHERE project = ? AND identity = ? AND machine = ?"
+    row = connection.execute(query, (project, identity, machine)).fetchone()
+    try:
+        facts = json.loads(row[0]) if row else {}
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def put_run(connection: sqlite3.Connection, pod: int, run: RunSnapshot, seen_at: float) -> None:

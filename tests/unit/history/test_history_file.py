@@ -68,6 +68,24 @@ def test_what_was_noted_is_recalled_by_another_process_of_the_same_pod(tmp_path:
     second.close()
 
 
+def test_a_link_that_heard_no_sample_of_its_pod_leaves_what_is_known_of_it(tmp_path: Path) -> None:
+    sample, gpus = HostSample(5.0, cpu_percent=12.0), GpuReport("nvml", gpus=(GpuSample(0, "GPU-0", "H100"),))
+    begun = HostSample(9.0, cpu_percent=1.0)
+    none = GpuReport("none", "no NVIDIA driver")
+    for told in ({"sample": sample, "gpus": gpus}, {}, {"sample": begun, "gpus": GpuReport("nvidia-smi", "starting")}):
+        shortly = history(tmp_path)
+        shortly.note_pod(POD, pod(run("r1"), **told))
+        shortly.close()
+        recalled = history(tmp_path).recall(POD)
+        assert recalled is not None
+        assert (recalled.sample, recalled.gpus) == (told.get("sample", sample), gpus)
+    lastly = history(tmp_path)
+    lastly.note_pod(POD, pod(sample=begun, gpus=none))
+    lastly.close()
+    recalled = history(tmp_path).recall(POD)
+    assert recalled is not None and recalled.gpus == none
+
+
 def test_of_logs_that_do_not_grow_nothing_is_kept_in_memory_and_later_bytes_are_joined_to_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
