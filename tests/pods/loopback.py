@@ -201,7 +201,9 @@ def command_line(pid: int) -> str:
 
 def link_processes(home: Path) -> list[int]:
     """Pod-side link processes whose HOME is `home`."""
-    return [pid for pid in processes_with_env(f"HOME={home}") if is_link(command_line(pid))]
+    found = {pid: command for pid in processes_with_env(f"HOME={home}") if is_link(command := command_line(pid))}
+    # A child that has not become its program yet, as of a link that starts an agent, still looks like its parent.
+    return [pid for pid, command in found.items() if found.get(process.parent(pid) or 0) != command]
 
 
 def is_link(command: str) -> bool:
