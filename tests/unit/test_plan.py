@@ -31,6 +31,11 @@ presets:
     kind: eval
     command: "PYTHON -c 'import sys, json; print(json.dumps(sys.argv[1:]))'"
     overrides: {n: 5, on: true}
+  numbers:
+    kind: train
+    command: "PYTHON -c 'import sys, json; print(json.dumps(sys.argv[1:]))' {overrides}"
+    overrides: {lr: 0.10, wd: 1e-3, n: 5, on: true, commit: 0123456}
+    env: {LR: 1e-3, ZIP: 00501, AT: 12:30, VERSION: 1.10}
   nano: {kind: nanogpt_train, config: a/config/c.py, overrides: {wandb_log: auto, lr: 0.1, device: cuda}}
   vllm: {kind: vllm_serve, model: m/m, args: {tensor_parallel_size: 8, enforce_eager: true, swap: false}}
   steady: {kind: vllm_serve, model: m/m, port: auto, service: {ready_timeout: 10m, on_unhealthy: restart}}
@@ -69,6 +74,39 @@ def test_any_text_arrives_as_one_argument(config: ProjectConfig, text: str) -> N
         assert "seems to hold" in error.message
         return
     assert arguments(plan) == ["note=x" + text]
+
+
+@pytest.mark.parametrize(
+    ("typed", "arrives"),
+    [
+        ("lr=3e-4", "lr=3e-4"),
+        ("lr=1", "lr=1"),
+        ("wd=1E-2", "wd=1E-2"),
+        ("n=1e3", "n=1000"),
+        ("n=1_000", "n=1000"),
+        ("n=0.5", "n=0.5"),
+        ("on=no", "on=false"),
+        ("on=1", "on=true"),
+        ("commit=0123456", "commit=0123456"),
+        ("version=1.10", "version=1.10"),
+        ("at=12:30", "at=12:30"),
+        ("other=1_000", "other=1_000"),
+        ("other=no", "other=no"),
+    ],
+)
+def test_what_is_typed_for_an_override_arrives_as_it_was_typed_or_as_the_preset_has_it(
+    config: ProjectConfig, typed: str, arrives: str
+) -> None:
+    assert arrives in arguments(plan_submit(config, "numbers", "p", overrides=[typed]))
+
+
+def test_numbers_in_a_preset_are_those_of_python_and_arrive_as_they_are_written(config: ProjectConfig) -> None:
+    assert arguments(plan_submit(config, "numbers", "p")) == ["lr=0.10", "wd=1e-3", "n=5", "on=true", "commit=0123456"]
+    assert config.presets["numbers"].env == {"LR": "1e-3", "ZIP": "00501", "AT": "12:30", "VERSION": "1.10"}
+    with pytest.raises(UsageError, match="wd takes a number"):
+        plan_submit(config, "numbers", "p", overrides=["wd=low"])
+    plan = plan_submit(config, "nano", "p", overrides=["lr=3e-4", "betas=[0.9,1e-3]", "decay=1e-1", "commit=0123456"])
+    assert "lr=0.0003" in plan.command and "'betas=[0.9, 0.001]' decay=0.1 'commit=\"0123456\"'" in plan.command
 
 
 def test_flags_are_written_as_programs_expect_them(config: ProjectConfig) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from podops.config.written import DECIMAL, Loader, WrittenFloat
 from podops.errors import ConfigFault
 
 _MAX_BYTES = 1024 * 1024
@@ -55,7 +56,7 @@ def read_document(path: Path, faults: list[ConfigFault]) -> Value | None:
         return None
     try:
         # JSON is YAML but for tabs between tokens; inside a JSON string a tab cannot stand.
-        node = yaml.compose(text.replace("\t", " ") if path.suffix == ".json" else text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text.replace("\t", " ") if path.suffix == ".json" else text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         faults.append(ConfigFault(file, line, f"is not valid YAML: {error.problem or error}"))
@@ -160,6 +161,8 @@ class _Builder:
             return None
         if isinstance(value, str):
             return _whole(value)
+        if isinstance(value, float) and DECIMAL.match(node.value):
+            return WrittenFloat(node.value)
         # Dates and bytes are strings to us: no key takes one.
         return value if value is None or isinstance(value, (str, int, float, bool)) else str(node.value)
 

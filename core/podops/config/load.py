@@ -12,6 +12,7 @@ from podops.config.document import Value, merge, read_document
 from podops.config.find import find_project, is_setting, local_files
 from podops.config.model import ProjectConfig
 from podops.config.schema import build_project
+from podops.config.written import Loader
 from podops.errors import ConfigError, ConfigFault
 
 
@@ -77,7 +78,7 @@ def _settings(environ: Mapping[str, str], flags: Mapping[str, str]) -> Iterator[
 
 def _nested(dotted: str, text: str, origin: str) -> Value:
     try:
-        scalar = yaml.safe_load(text)
+        scalar = yaml.load(text, Loader=Loader)
     except yaml.YAMLError:
         scalar = text
     value = Value(scalar if isinstance(scalar, (str, int, float, bool)) else text, origin, 0)

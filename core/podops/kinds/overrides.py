@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,20 @@ import yaml
 
 from podops.config.model import OverrideStyle
 from podops.config.secrets import secret_kind
+from podops.config.written import DECIMAL, WHOLE, Loader, WrittenFloat
 from podops.errors import UsageError
 from podops_runners.command_script import python_literal
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+
+_WORDS = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("null", "~")),
+}
+
+#: What else says true and false where the preset has one of them.
+_SWITCH = {"yes": True, "on": True, "1": True, "no": False, "off": False, "0": False, "true": True, "false": False}
 
 #: The override value that is decided on the pod, by whether it holds W&B credentials.
 AUTO = "auto"
@@ -39,51 +48,53 @@ def parse_overrides(typed: Sequence[str], preset: Mapping[str, Any]) -> dict[str
 
 
 def _typed(key: str, text: str, like: object) -> Any:
-    """`text` as the type of the preset's own value, else as a YAML scalar, else as the text it is."""
+    """`text` as the type of the preset's own value, else as a scalar, else as the text it is."""
     if isinstance(like, str) and like != AUTO:
         return text
     scalar = _scalar(text)
     if scalar == AUTO or like is None or like == AUTO:
         return scalar
     if isinstance(like, bool):
+        scalar = _SWITCH.get(text.lower(), scalar)
         fits = isinstance(scalar, bool)
     elif isinstance(like, (int, float)):
+        scalar = _number_like(text, like, scalar)
         fits = isinstance(scalar, (int, float)) and not isinstance(scalar, bool)
     else:
         fits = isinstance(scalar, (list, dict))
     if not fits:
-        wanted = {bool: "true or false", int: "a number", float: "a number"}.get(type(like), "a list or mapping")
-        raise UsageError(f"{key} takes {wanted}, not {text!r}", f"the preset has {key}: {like}")
-    return float(scalar) if isinstance(like, float) and isinstance(scalar, int) else scalar
+        kinds = {bool: "true or false", int: "a number", WrittenFloat: "a number"}
+        wanted = kinds.get(type(like), "a list or mapping")
+        raise UsageError(f"{key} takes {wanted}, not {text!r}", f"the preset has {key}: {plain_text(like)}")
+    return scalar
+
+
+def _number_like(text: str, like: float, scalar: object) -> object:
+    """A number where one is wanted: `1e3` and `1_000` are whole where the preset's is, `1` is not where it is not."""
+    if isinstance(like, int):
+        try:
+            return int(text)
+        except ValueError:
+            whole = isinstance(scalar, float) and "." not in text and scalar.is_integer()
+            return int(scalar) if whole and isinstance(scalar, float) else scalar
+    return WrittenFloat(text) if type(scalar) is int else scalar
 
 
 def _scalar(text: str) -> Any:
-    if not text or text != text.strip() or "\n" in text:
+    """What is plainly a number, a truth value, null, a list or a mapping; anything else is the text it is."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if WHOLE.match(text):
+        return int(text)
+    if DECIMAL.match(text):
+        return WrittenFloat(text)
+    if text[:1] not in ("[", "{") or text != text.strip() or "\n" in text:
         return text
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, ValueError, RecursionError):
         return text
-    if isinstance(value, str):
-        # YAML would read quotes and comments away; what was typed is what arrives.
-        return text
-    if isinstance(value, float) and not math.isfinite(value):
-        return value
-    if isinstance(value, (list, dict)):
-        return value if text[0] in "[{" and _is_plain(value) else text
-    if value is None:
-        return None if text in ("null", "~") else text
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_number(text):
-        return text  # YAML reads 12:30 and 0o17 as numbers; nobody who types them means that
-    return value if isinstance(value, (bool, int, float)) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return value if isinstance(value, (list, dict)) and _is_plain(value) else text
 
 
 def _is_plain(value: object) -> bool:
