@@ -289,6 +289,8 @@ HOSTILE: list[dict[str, Any]] = [
     *({"id": 2, "op": "unfollow", "sub": sub} for sub in range(4)),
     {"id": 2, "op": "read", "run_id": "r1", "self": 1, "within": 0, "on_answer": 1},
     {"op": "ack", "payload": 1},
+    {"id": 2, "op": "ping", "sent_as": {}},
+    *({"id": 2, "op": "read", "run_id": "r1", "sent_as": number} for number in range(9)),
     {"id": 2, "op": "read", "run_id": "é" * 3_000_000},
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from podops.errors import (
@@ -127,8 +127,21 @@ class LinkClient:
         sent_as: int | None = None,
         **fields: Any,
     ) -> Frame:
+        """`forward` with the request's fields as they are called."""
+        return await self.forward(op, fields, within=within, on_answer=on_answer, sent_as=sent_as)
+
+    async def forward(
+        self,
+        op: str,
+        fields: Mapping[str, Any],
+        *,
+        within: float = REQUEST_S,
+        on_answer: Callable[[Frame], None] | None = None,
+        sent_as: int | None = None,
+    ) -> Frame:
         """Send one request and return its answer; one that was sent by other means has the number `sent_as`, below 1.
 
+        Whatever the fields are called, they are the pod's alone.
         Raises what the pod answered as a `PodopsError`, `UnreachableError` when the link is lost or no answer
         comes `within` so many seconds.
         """

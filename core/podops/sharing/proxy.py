@@ -30,8 +30,8 @@ _CHANGES = ("submit", "kill", "queue")
 #: Needs a link of one's own: its numbers are the client's to choose.
 _NOT_SHARED = ("open",)
 
-#: Of a frame and of a request on our side; the others are the request's fields.
-_NOT_FIELDS = ("id", "op", "bytes", "self", "payload", "within", "on_answer")
+#: Of a frame; the others are the request's fields.
+_NOT_FIELDS = ("id", "op", "bytes")
 
 #: Written anew, a header may be longer than it came; one too long would end the link for everybody.
 _MOST_BYTES = MAX_HEADER_BYTES - 4096
@@ -68,7 +68,7 @@ class LinkProxy:
         if number is None:
             # Numbers of logs and connections are those of the one link: nobody speaks for another's.
             if op == "ack" and self._is_own(fields):
-                self._client.notify(op, **fields)
+                self._client.notify(op, sub=fields["sub"], offset=fields.get("offset"))
         elif op == "hello":
             self._hello(number)
         elif op == "rate" or (op == "unfollow" and not self._is_own(fields)):
@@ -128,7 +128,7 @@ class LinkProxy:
         answered = partial(self._followed, number) if op == "follow" else None
         runs = self._link.snapshot.runs
         try:
-            answer = await self._client.request(op, within=_WITHIN_S, on_answer=answered, **fields)
+            answer = await self._client.forward(op, fields, within=_WITHIN_S, on_answer=answered)
         except UnreachableError:
             return  # the link is lost, which the client is told by the end of this connection
         except PodopsError as error:
