@@ -257,6 +257,21 @@ async def test_a_change_that_stays_without_an_answer_is_told_as_unconfirmed(
         assert caught.value.error_code == "unconfirmed" and "ops run status r" in caught.value.hint
 
 
+async def test_a_log_is_waited_for_as_long_as_somebody_waits_for_an_answer(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    hand_made_run(pod.outputs_dir, "r")
+    async with Fleet(fleet_config(pod), answer_timeout=2.0) as fleet:
+        await fleet.settled(60)
+        (link,) = link_processes(pod.home)
+        os.kill(link, signal.SIGSTOP)
+        try:
+            with pytest.raises(UnreachableError, match="did not answer `follow` within 2 s"):
+                async with fleet.follow("pod", "r"):
+                    pass
+        finally:
+            os.kill(link, signal.SIGCONT)
+
+
 async def test_a_file_is_read_by_range(client_home: Path) -> None:
     hand_made_run(client_home / "runs", "r").write_bytes(b"0123456789")
     async with Fleet(fleet_config("near")) as fleet:

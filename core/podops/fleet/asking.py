@@ -36,12 +36,12 @@ class Asking:
         fields.setdefault("request_id", os.urandom(16).hex())
         asked = time.monotonic()
         if op != "submit":
-            within = self._patience(within)
+            within = self.patience(within)
         try:
             try:
                 return (await client.request(op, within=within, **fields)).header
             except UnreachableError:
-                left = self._patience(AGAIN_S) - (time.monotonic() - asked)
+                left = self.patience(AGAIN_S) - (time.monotonic() - asked)
                 again = await link.client_after(client, left) if client.lost and left > 0 else None
                 if again is None:
                     raise
@@ -58,7 +58,7 @@ class Asking:
         link = self._link_of(pod)
         client = await link.client()
         asked = time.monotonic()
-        within = self._patience(within)
+        within = self.patience(within)
         try:
             return await client.request(op, within=within, **fields)
         except UnreachableError:
@@ -69,5 +69,6 @@ class Asking:
                 raise
             return await after.request(op, within=left, **fields)
 
-    def _patience(self, most: float) -> float:
+    def patience(self, most: float) -> float:
+        """How long an answer is waited for that may take `most` seconds."""
         return most if self._answer_timeout is None else min(most, self._answer_timeout)

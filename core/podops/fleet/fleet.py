@@ -88,7 +88,7 @@ class Fleet(RunFiles):
         gate = Gate(CONNECTS_AT_ONCE)
         self._config = config
         asking = Asking(self.link, answer_timeout)
-        self._ask, self._change = asking.ask, asking.change
+        self._ask, self._change, self._patience = asking.ask, asking.change, asking.patience
         self._roster = Roster(
             [config.pods[name] for name in names],
             lambda pod: PodLink(config, pod, self._pod_changed, gate, connect_timeout, answer_timeout, sharer, choose),

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from podops.errors import NotFoundError, PodopsError, ProtocolError, RefusedError, UnreachableError
 from podops.fleet import wire
 from podops.fleet.pod_link import PodLink
 from podops.fleet.snapshot import AttemptBegin, LogChunk
-from podops.link.client import LinkClient
+from podops.link.client import REQUEST_S, LinkClient
 from podops_runners.frames import MAX_PAYLOAD_BYTES, Frame
 
 #: A follow that failed on an unreachable pod is tried again when the state changes, or after so many seconds.
@@ -32,6 +33,8 @@ class FollowRequest:
     start: dict[str, int | list[int]]
     window: int
     lossless: bool
+    #: How long the pod may take to answer, seconds.
+    patience_s: float = REQUEST_S
 
 
 class FollowedLog:
@@ -95,7 +98,8 @@ class FollowedLog:
             "window": self._request.window,
             "lossless": self._request.lossless,
         }
-        await client.request("follow", on_answer=lambda answer: self._subscribed(client, answer), **fields)
+        within, subscribed = self._request.patience_s, partial(self._subscribed, client)
+        await client.request("follow", within=within, on_answer=subscribed, **fields)
 
     async def keep(self) -> None:
         """Subscribe again whenever the link was lost, until the log is complete."""

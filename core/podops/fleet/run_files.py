@@ -13,6 +13,7 @@ from podops.fleet.log_stream import FollowRequest, followed
 from podops.fleet.noting import Noting
 from podops.fleet.pod_link import PodLink
 from podops.fleet.snapshot import LogChunk, LogPiece
+from podops.link.client import REQUEST_S
 from podops_runners.frames import Frame
 from podops_runners.rundir import ATTEMPTS
 
@@ -41,6 +42,7 @@ class RunFiles:
     """The part of a `Fleet` that concerns them. Each raises `PodopsError`."""
 
     _ask: Callable[..., Coroutine[Any, Any, Frame]]
+    _patience: Callable[[float], float]
     _noting: Noting
 
     def link(self, pod: str) -> PodLink:
@@ -114,5 +116,5 @@ class RunFiles:
             start = {"tail_bytes": _TAIL_BYTES if tail_bytes is None else tail_bytes}
         if within is not None:
             start["within"] = list(within)
-        request = FollowRequest(run_id, self._project(project), start, window, lossless)
+        request = FollowRequest(run_id, self._project(project), start, window, lossless, self._patience(REQUEST_S))
         return followed(self.link(pod), request, partial(self._noting.log, pod, request.project, run_id))
