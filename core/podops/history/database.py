@@ -36,6 +36,12 @@ class Database:
     connection: sqlite3.Connection
     lock: int
     notes: list[str] = field(default_factory=list)
+    #: Which file it is: its device and inode.
+    file: tuple[int, int] | None = None
+
+    def is_there(self) -> bool:
+        """Whether the file still has its name: what is written to one that was removed is lost."""
+        return _file(self.path) == self.file
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -124,7 +130,7 @@ def _open_locked(path: Path, lock: int) -> Database:
         else:
             kind = _misfit(connection)
             if not kind:
-                return Database(path, connection, lock, notes)
+                return Database(path, connection, lock, notes, _file(path))
             connection.close()
         notes.append(set_aside(path, lock, kind))
     raise HistoryUnavailable(f"{path} cannot be made")
@@ -183,6 +189,14 @@ def _lock(path: Path) -> int:
                 os.close(descriptor)
                 raise
             time.sleep(_LOOK_S)
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _file_system(path: Path) -> str:

@@ -145,11 +145,15 @@ class History:
 
     def _put(self, database: Database, batch: Batch) -> bool:
         # Filled in a copy: what is rolled back must not be taken for known.
-        known = KnownRows() if self._known.file is not database else self._known.copy()
+        anew = self._known.file not in (None, database)
+        known = self._known.copy() if self._known.file is database else KnownRows()
         known.file = database
         with database.transaction() as connection:
             batch.write(connection, self._project, known)
         self._known = known
+        if anew:
+            # The file of before had what is not in this batch.
+            self._notes.put_back(Batch())
         return True
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:

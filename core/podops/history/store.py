@@ -55,6 +55,9 @@ class Store:
             self._let_go()
 
     def _opened(self) -> Database:
+        if self._database is not None and not self._database.is_there():
+            self._say(f"the history {self._database.path} was removed; a new one is begun")
+            self._let_go()
         if self._database is None:
             self._database = open_database(self._directory)
             for note in self._database.notes:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pods.loopback import wait_for
 
 from podops.config.model import PodConfig
 from podops.fleet.snapshot import GpuReport, GpuSample, HostInfo, HostSample, LogChunk, PodSnapshot, RunSnapshot
@@ -158,6 +159,29 @@ def test_damage_found_while_working_sets_the_file_aside_and_goes_on(tmp_path: Pa
         f" it was kept as {file.name}" for file in tmp_path.glob("history.damaged-*.db")
     ]
     assert rows(tmp_path, "SELECT count(*) FROM runs") == [(50,)]
+
+
+def test_a_file_that_is_removed_while_in_use_is_begun_anew_with_everything_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podops.history.history.WRITE_S", 0.01)
+    told: list[str] = []
+    kept = history(tmp_path, told)
+    sample = HostSample(5.0, cpu_percent=12.0)
+    kept.note_pod(POD, pod(run("r1"), run("r2"), sample=sample))
+    other = history(tmp_path)
+    wait_for(lambda: (there := other.recall(POD)) is not None and len(there.runs) == 2, "the runs")
+    other.close()
+    for file in tmp_path.glob("history.db*"):
+        file.unlink()
+    kept.note_pod(POD, pod(run("r1", state="failed"), run("r2"), sample=sample))
+    wait_for((tmp_path / "history.db").exists, "a new file")
+    kept.close()
+    (said,) = told
+    assert said.endswith("was removed; a new one is begun")
+    recalled = history(tmp_path).recall(POD)
+    assert recalled is not None and recalled.sample == sample
+    assert {one.run_id: one.state for one in recalled.runs.values()} == {"r1": "failed", "r2": "running"}
 
 
 def test_a_newer_database_in_use_is_left_where_it_is(tmp_path: Path) -> None:
