@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from podops.config.model import PodConfig
 from podops.errors import UsageError
 from podops.transport.docker_host import behind_ssh, client_script, ssh_hop
+from podops.transport.openssh_config import config_flags
 from podops.transport.pod_key import check_key
 
 #: A pod that does not know this terminal by name would refuse it; what this one can do, nearly all of them can.
@@ -56,8 +57,8 @@ def shell_argv(pod: PodConfig, command: Sequence[str], shell: str, *, terminal: 
 
 def _ssh(pod: PodConfig, *options: str) -> list[str]:
     check_key(pod)
-    argv = ["ssh", *options]
-    for flag, value in (("-F", pod.ssh_config), ("-p", pod.port), ("-i", pod.identity_file)):
+    argv = ["ssh", *options, *config_flags(pod.ssh_config)]
+    for flag, value in (("-p", pod.port), ("-i", pod.identity_file)):
         if value is not None:
             argv += [flag, str(value)]
     return [*argv, "--", pod.ssh or ""]

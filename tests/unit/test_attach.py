@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podops.attach import attach_argv
+from podops.attach import attach_argv, shell_argv
 from podops.config.model import PodConfig
 from podops.errors import RefusedError, UsageError
 
@@ -23,6 +23,17 @@ def test_a_pod_behind_ssh_is_reached_with_its_own_options_and_the_session_is_mat
     shell, option, script = shlex.split(argv[10])
     assert (shell, option) == ("sh", "-c")
     assert "exec tmux -u -L sock attach-session -t '=run_x y' ';'" in script
+
+
+def test_ssh_reads_the_configuration_that_links_are_made_by_where_home_is_not_the_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert shell_argv(PodConfig("a", ssh="box"), ["true"], "sh", terminal=False)[:3] == ["ssh", "-F", "none"]
+    config = tmp_path / ".ssh/config"
+    config.parent.mkdir()
+    config.write_text("Host box\n")
+    assert attach_argv(PodConfig("a", ssh="box"), "run_x", "sock")[:4] == ["ssh", "-t", "-F", str(config)]
 
 
 def test_a_local_pod_is_attached_to_also_from_inside_tmux() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from podops.config.destination import Destination
 from podops.transport.known_hosts import KnownHosts, read_known_hosts
 from podops.transport.openssh_config import (
     Settings,
+    config_flags,
     default_values,
     known_hosts_files,
     read_settings,
@@ -119,7 +121,7 @@ def resolve(destination: Destination, ssh_config: str | None, identity_file: str
         accept_new=settings.one("stricthostkeychecking") in ("accept-new", "no", "false", "off"),
         hash_known_hosts=settings.flag("hashknownhosts"),
         options=_options(settings),
-        command_prefix=f"ssh -F {ssh_config}" if ssh_config else "ssh",
+        command_prefix=shlex.join(["ssh", *config_flags(ssh_config)]),
         key_name=settings.one("hostkeyalias") or hostname,
     )
 
