@@ -54,7 +54,7 @@ def torchrun(python: str, gpus: str) -> str:
     return "{} -m torch.distributed.run --standalone --nproc_per_node={}".format(python, gpus)
 
 
-def render_script(spec: Dict[str, Any]) -> str:
+def render_script(spec: Dict[str, Any], run: RunDir) -> str:
     """`command.sh`: runnable by hand in the same directory and environment. It holds no secret: the spec has none."""
     lines = [
         "#!/usr/bin/env bash",
@@ -62,9 +62,25 @@ def render_script(spec: Dict[str, Any]) -> str:
     ]
     for name, value in sorted(spec["env"].items()):
         lines.append("export {}={}".format(name, shlex.quote(str(value))))
+    lines += _by_hand(spec, run)
     lines.append("cd {} || exit 1".format(shlex.quote(spec["workdir"])))
     lines.append(spec["command"])
     return "\n".join(lines) + "\n"
+
+
+def _by_hand(spec: Dict[str, Any], run: RunDir) -> List[str]:
+    """What a supervisor would have set, unless one has."""
+    # The metrics of the run itself are its record: nothing that is tried by hand belongs there.
+    ours = {"OPS_RUN_ID": run.run_id, "OPS_RUN_DIR": run.path, "OPS_METRICS_FILE": "/dev/null", "OPS_ATTEMPT": "1"}
+    words = " ".join("{}={}".format(name, shlex.quote(value)) for name, value in ours.items())
+    lines = ['[ "${{OPS_RUN_ID-}}" = {} ] || export {} PYTHONUNBUFFERED=1'.format(shlex.quote(run.run_id), words)]
+    port = (spec.get("service") or {}).get("port")
+    if port is not None:
+        chosen = (
+            "OPS_PORT={}".format(port) if isinstance(port, int) else 'OPS_PORT="${OPS_PORT:?is the port it shall have}"'
+        )
+        lines.append('[ -n "${{OPS_PORT-}}" ] || export {}'.format(chosen))
+    return lines
 
 
 def _one_line(text: str) -> str:

@@ -27,7 +27,7 @@ def publish(run: RunDir, spec: Dict[str, Any], session: Optional[str], place: Ti
         staged = RunDir(staging, run.layout)
         os.mkdir(staged.private)
         records.write_record(staged.spec, spec)
-        records.write_bytes(staged.command, render_script(spec).encode("utf-8", "surrogateescape"), 0o755)
+        records.write_bytes(staged.command, render_script(spec, run).encode("utf-8", "surrogateescape"), 0o755)
         records.write_record(staged.metadata, submit_records.metadata(spec, session))
         records.write_record(staged.config_effective, submit_records.config_effective(spec))
         ticket.write(staged, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -79,6 +80,32 @@ def test_every_kind_starts_what_the_preset_says_and_leaves_the_whole_contract_be
     git_told = {"url": "git@example.org:me/r.git", "ref": "v1", "commit": commit, "branch": "sparse", "dirty": True}
     assert told["git"] == git_told
     assert all(told["process"][name] for name in ("pid", "start_ticks", "boot_id"))
+
+
+def test_the_command_of_a_run_works_by_hand_and_touches_none_of_its_records(
+    ops: Ops, project: MakeProject, client_home: Path
+) -> None:
+    line = "echo $OPS_RUN_ID $OPS_RUN_DIR attempt $OPS_ATTEMPT; echo '{{}}' >> $OPS_METRICS_FILE; echo port "
+    fixed = {"kind": "command", "command": line + "{port}", "service": {"port": 8123}}
+    chosen = {"kind": "command", "command": line + "{port}", "service": {"port": "auto"}}
+    project("here", presets={"fixed": fixed, "chosen": chosen})
+    said = {}
+    for name in ("fixed", "chosen"):
+        assert ops("run", "submit", "--preset", name, "--run-id", name, "--hold").returncode == 0
+        run = client_home / "runs" / name
+        for port in ("", "9001"):
+            env = {"PATH": os.environ["PATH"], "OPS_RUN_ID": "another", "OPS_PORT": port}
+            done = subprocess.run(["bash", "command.sh"], cwd=run, env=env, capture_output=True, text=True)
+            said[name, port] = done.stdout.splitlines()[-2:] or done.stderr
+        assert not (run / "metrics.jsonl").exists()
+        ops("queue", "cancel", name, "--yes")
+    told = {name: f"{name} {client_home / 'runs' / name} attempt 1" for name in ("fixed", "chosen")}
+    assert said.pop(("fixed", "")) == [told["fixed"], "port 8123"]
+    assert "OPS_PORT: is the port it shall have" in said.pop(("chosen", ""))
+    assert said == {
+        ("fixed", "9001"): [told["fixed"], "port 8123"],
+        ("chosen", "9001"): [told["chosen"], "port 9001"],
+    }
 
 
 def test_a_checkpoint_reaches_a_retry_and_a_rerun_as_the_preset_says(
