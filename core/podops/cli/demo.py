@@ -39,7 +39,8 @@ def demo(
 ) -> int:
     """Try podops on three local pods with small real runs.
 
-    Two trainings, a server and a crash. Overrides such as max_iters=50 go to the trainings. The runs end with the demo.
+    Two trainings, a server and a crash; with --headless an evaluation, too. Overrides such as max_iters=50 go to the
+    trainings. The runs end with the demo.
     """
     if not headless:
         need_terminal("`ops demo --headless` needs none")

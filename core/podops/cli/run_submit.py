@@ -52,7 +52,11 @@ class GpuType(click.ParamType["GpuRequest"]):
     help="Where to run it; without it, the live pod that has most room.",
 )
 @click.option("--run-id", metavar="ID", help="The run's id; without it, one made from the time and the preset.")
-@click.option("--gpus", type=GpuType(), help="How many GPUs, `all`, or which: 0,1. Overrides the preset.")
+@click.option(
+    "--gpus",
+    type=GpuType(),
+    help="How many GPUs (0 for none), `all`, or which: 0,1 (`0,` is the first alone). Overrides the preset.",
+)
 @click.option("--ref", metavar="REF", help="Git ref this run stands for; recorded.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag to record; may be given several times.")
 @click.option("--priority", type=WholeNumber(-1000, 1000), help="Place in the queue: higher goes first.")

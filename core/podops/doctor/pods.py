@@ -30,7 +30,7 @@ async def _pod(fleet: Fleet, config: ProjectConfig, name: str) -> list[Check]:
     seen = await _sampled(fleet, name)
     subject = f"pod {name}"
     if seen.state == "gone":
-        return [Check("ok", subject, "link", seen.reason)]
+        return [Check("ok", subject, "link", f"none: {seen.reason}")]
     if seen.state != "live":
         return [Check("fail", subject, "link", seen.reason or "no answer in time", seen.hint)]
     checks = [Check("ok", subject, "link", f"{seen.address}, {seen.host.os}, python {seen.host.python}")]
