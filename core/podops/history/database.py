@@ -78,7 +78,7 @@ def open_database(directory: Path) -> Database:
         path = database_path(private_directory(directory))
         lock = _lock(path.with_suffix(".lock"))
     except OSError as error:
-        raise HistoryUnavailable(f"{directory}: {error.strerror or error}") from None
+        raise HistoryUnavailable(f"{error.filename or directory}: {error.strerror or error}") from None
     try:
         return _open_locked(path, lock)
     except BaseException:
@@ -92,6 +92,11 @@ def is_damage(error: sqlite3.Error) -> bool:
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
     )
+
+
+def lacks_a_part(error: sqlite3.Error) -> bool:
+    """Whether `error` says that something is missing which every open history of ours has."""
+    return str(error).startswith(("no such table", "no such column"))
 
 
 def set_aside(path: Path, lock: int, kind: str) -> str:

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from podops.history.database import Database, HistoryUnavailable, is_damage, open_database, set_aside
+from podops.history.database import (
+    Database,
+    HistoryUnavailable,
+    is_damage,
+    lacks_a_part,
+    open_database,
+    set_aside,
+)
 
 #: How long after a failure (a full disk) the file is tried again, seconds.
 _AGAIN_S = 60.0
@@ -41,7 +48,7 @@ class Store:
                 except HistoryUnavailable as error:
                     self._fail(f"no history is kept: {error}")
                 except sqlite3.Error as error:
-                    if self._database is not None and is_damage(error):
+                    if self._database is not None and (is_damage(error) or lacks_a_part(error)):
                         self._set_aside(self._database)
                         continue
                     if not _is_busy(error):

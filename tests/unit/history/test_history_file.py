@@ -141,16 +141,20 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
     connection.close()
 
 
-def test_damage_found_while_working_sets_the_file_aside_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["overwritten", "without a table"])
+def test_damage_found_while_working_sets_the_file_aside_and_goes_on(tmp_path: Path, damage: str) -> None:
     told: list[str] = []
     memory = history(tmp_path, told)
     seen = pod(*(run(f"r{number}", detail="x" * 2000) for number in range(50)))
     memory.note_pod(POD, seen)
     memory.close()
     file = tmp_path / "history.db"
-    content = bytearray(file.read_bytes())
-    content[8192:] = b"\xff" * (len(content) - 8192)
-    file.write_bytes(content)
+    if damage == "overwritten":
+        content = bytearray(file.read_bytes())
+        content[8192:] = b"\xff" * (len(content) - 8192)
+        file.write_bytes(content)
+    else:
+        rows(tmp_path, "DROP TABLE runs")
     memory = history(tmp_path, told)
     assert memory.runs() == []
     memory.note_pod(POD, seen)
