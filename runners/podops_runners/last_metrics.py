@@ -3,11 +3,15 @@
 import json
 import os
 
-from podops_runners.metric_value import value_of
+from podops_runners import records
+from podops_runners.metric_value import json_safe, value_of
 from podops_runners.typed import Any, Dict, Optional, Tuple
 
 #: What counts as the end: so many lines, and not more than so many bytes.
 _LINES, _BYTES = 50, 16 * 1024
+
+#: What counts as the end once the run has ended, bytes: a validation tells its values seldom.
+_LAST_BYTES = 256 * 1024
 
 #: So much of what was read before must still stand there, bytes; otherwise the file was written anew.
 _SEAM = 64
@@ -79,6 +83,28 @@ def numbers(record: Any) -> Dict[str, float]:
         if value is not None:
             found[str(name)] = value
     return found
+
+
+def of_ended(path: str) -> Dict[str, Any]:
+    """The last value of each metric in the file of a run that has ended, as it was written there; of a large file, in
+    its end. Nothing where it cannot be read."""
+    try:
+        with open(path, "rb", opener=records.regular_file) as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _LAST_BYTES))
+            lines = stream.read(_LAST_BYTES).split(b"\n")
+    except OSError:
+        return {}
+    found: Dict[str, Any] = {}
+    for record in records.objects_in(lines):
+        for name, value in numbers(record).items():
+            told = record[name]
+            found[_utf8(name)] = value if isinstance(told, str) else told
+    return json_safe(found)
+
+
+def _utf8(name: str) -> str:
+    """Half a character, which JSON can name, would make the record that tells of it unreadable."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def take(descriptor: int, size: int, before: Optional[LastMetrics]) -> LastMetrics:

@@ -99,6 +99,11 @@ class Output:
         return self._scraper.wandb_url
 
     @property
+    def scraped(self) -> bool:
+        """Whether the metrics file holds what was found here, and nothing that the run has written itself."""
+        return _size(self._run.metrics) == self._own_metrics
+
+    @property
     def offset(self) -> int:
         """Everything before it has been read, bytes."""
         return self._log.offset
@@ -155,7 +160,7 @@ class Output:
             if not self._before.has(safe):
                 lines.append(dict({"step": metrics.get("step"), "time": now}, **safe))
         # A run that writes the file itself is the better source; two sources would tell each value twice.
-        if not lines or _size(self._run.metrics) != self._own_metrics:
+        if not lines or not self.scraped:
             return
         if not self._own_metrics:
             self._keep(lambda: records.write_bytes(self._run.scraped, b"", durable=False))

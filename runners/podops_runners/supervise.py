@@ -127,8 +127,9 @@ class Supervisor:
             breaker,
         )
         ended = attempt.watch()
-        self._output_facts = {"last_metrics": attempt.output.last_metrics, "wandb": attempt.output.wandb_url}
-        self._steps = attempt.output.steps
+        output = attempt.output
+        self._output_facts = dict(last_metrics=output.last_metrics, scraped=output.scraped, wandb=output.wandb_url)
+        self._steps = output.steps
         return self._judge(ended), ended
 
     def _breaker(self, child: Union[Child, AdoptedChild]) -> Optional[LogBreaker]:

@@ -360,3 +360,26 @@ def test_metrics_a_run_writes_itself_are_not_told_twice(start: Start) -> None:
     run = start("""echo '{"step": 1, "loss": 2.0}' >> $OPS_METRICS_FILE; echo 'iter 1: loss 2.0, time 1ms'""")
     eventually(lambda: read(run.summary))
     assert Path(run.metrics).read_text() == '{"step": 1, "loss": 2.0}\n'
+
+
+WRITES_METRICS = """
+import json, os
+with open(os.environ["OPS_METRICS_FILE"], "a") as file:
+    for step in range(200):
+        print(json.dumps({"step": step, "loss": 1 / (1 + step)} | ({} if step else {"val_loss": 3.5})), file=file)
+"""
+
+
+@pytest.mark.parametrize("before", ["true", "echo 'iter 900: loss 9.5, time 1ms'", "echo 'nll=7.0 lr=0.5'; sleep 1"])
+def test_the_last_metrics_of_a_run_are_those_it_has_written_itself(start: Start, before: str) -> None:
+    run = start(f"{before}; {sys.executable} -c {shlex.quote(WRITES_METRICS)}", metrics_pattern=r"lr=(?P<lr>[\d.]+)")
+    told = eventually(lambda: read(run.summary))["last_metrics"]
+    assert (told["step"], told["loss"], told["val_loss"]) == (199, 0.005, 3.5)
+    assert told.get("lr") == (0.5 if "lr=" in before else None)
+
+
+def test_the_last_metrics_stay_those_of_the_attempt_that_told_any(start: Start) -> None:
+    line = "[ $OPS_ATTEMPT = 1 ] && echo 'iter 7: loss 2.5, time 1ms'; exit 3"
+    run = start(line, policies={"retries": {"max": 1, "on": ["nonzero_exit"], "backoff_s": 0.1}})
+    summary = eventually(lambda: read(run.summary))
+    assert (summary["attempts"], summary["last_metrics"]["step"], summary["last_metrics"]["loss"]) == (2, 7, 2.5)

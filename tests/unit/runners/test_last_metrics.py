@@ -113,3 +113,23 @@ def test_of_a_file_that_grows_no_line_is_parsed_twice(
         assert look() == {"step": step}
         look()
     assert len(parsed) == len(set(parsed)) == 40
+
+
+def test_of_a_run_that_has_ended_each_value_is_told_as_it_was_written(file: Path) -> None:
+    rows = [line(val_loss=2, time=1.0, step=1), *(line(step=step, loss=float(step)) for step in range(1000))]
+    odd = b'not json\n[1]\n{"loss": NaN, "lr": "Infinity", "note": "x", "up": true}\n{"step"'
+    file.write_bytes(b"".join(rows) + odd)
+    told = last_metrics.of_ended(str(file))
+    assert json.dumps(told, sort_keys=True) == '{"loss": "nan", "lr": "inf", "step": 999, "val_loss": 2}'
+
+
+def test_a_metric_whose_name_is_half_a_character_leaves_the_record_of_the_end_readable(file: Path) -> None:
+    file.write_text('{"\\ud800": 1, "loss": 2}\n')
+    told = last_metrics.of_ended(str(file))
+    assert told == {"?": 1, "loss": 2} and json.dumps(told, ensure_ascii=False).encode()
+
+
+def test_a_metrics_file_that_cannot_be_read_tells_nothing(file: Path) -> None:
+    assert last_metrics.of_ended(str(file)) == {}
+    os.mkfifo(file)
+    assert last_metrics.of_ended(str(file)) == {}
