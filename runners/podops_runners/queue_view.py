@@ -67,15 +67,14 @@ def asked_gpus(spec: Dict[str, Any]) -> str:
     return str(count) if count else ""
 
 
-def attempts(run: RunDir, most: int, attempt: int, beat: Dict[str, str], age_s: float) -> Dict[str, Any]:
-    """How many attempts the run may make (`most`), when the next one comes, and why the last one ended.
+def attempts(run: RunDir, attempt: int, beat: Dict[str, str], age_s: float) -> Dict[str, Any]:
+    """When the next attempt of a run comes, and why the last one ended.
 
     `age_s` is the age of the heartbeat `beat`.
     """
     waits = _seconds(beat.get("wait")) if beat.get("phase") == RETRYING else None
     told = attempt > 1 or waits is not None
     return {
-        "attempts_max": most,
         "retry_in_s": None if waits is None else max(0.0, waits - age_s),
         "last_failure": _last_reason(run.attempts) if told else "",
     }

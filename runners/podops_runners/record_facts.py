@@ -16,13 +16,12 @@ Record = Optional[Dict[str, Any]]
 
 
 class RecordFacts(NamedTuple):
-    """`wire` of these three records; `attempts_max`: how many attempts the run may make."""
+    """`wire` of these three records."""
 
     spec: Record
     metadata: Record
     summary: Record
     wire: Dict[str, Any]
-    attempts_max: int
 
     def are_of(self, spec: Record, metadata: Record, summary: Record) -> bool:
         """Whether they were taken from these very records, which a cache returns as long as no file changes."""
@@ -32,7 +31,7 @@ class RecordFacts(NamedTuple):
 def of(run: RunDir, spec: Record, metadata: Record, summary: Record) -> RecordFacts:
     """Whatever stands in the records."""
     wire = _facts(run, spec or {}, metadata or {}, summary or {})
-    return RecordFacts(spec, metadata, summary, wire, max(1, read_policies(spec or {}).retries.max + 1))
+    return RecordFacts(spec, metadata, summary, wire)
 
 
 def _facts(run: RunDir, spec: Dict[str, Any], metadata: Dict[str, Any], summary: Dict[str, Any]) -> Dict[str, Any]:
@@ -56,6 +55,7 @@ def _facts(run: RunDir, spec: Dict[str, Any], metadata: Dict[str, Any], summary:
         "exit_code": summary.get("exit_code"),
         "signal": summary.get("signal"),
         "attempt": whole(metadata.get("attempt")) or 1,
+        "attempts_max": max(1, read_policies(spec).retries.max + 1),
         "user": spec.get("user") or metadata.get("user") or "",
         "tracking": {"wandb": wandb} if isinstance(wandb, str) else {},
         "created_at": moment(spec.get("created_at") or metadata.get("created")),

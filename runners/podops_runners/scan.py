@@ -204,7 +204,7 @@ class Scanner:
             wire["detail"] = "its health check says: " + beat["health"].replace("_", " ")
         if state not in states.ENDED:
             age = wire["heartbeat_age_s"] or 0.0
-            wire.update(queue_view.attempts(run, facts.attempts_max, wire["attempt"], beat if active else {}, age))
+            wire.update(queue_view.attempts(run, wire["attempt"], beat if active else {}, age))
         if state in (states.QUEUED, states.HELD):
             wire.update(self._queue.of(run, spec or {}, state, self._machine, now))
         elif state == states.LOST:

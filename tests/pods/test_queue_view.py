@@ -74,5 +74,5 @@ async def test_a_failed_attempt_tells_when_the_next_one_comes_and_why_the_last_o
     assert waits.retry_in_s is not None and 500 < waits.retry_in_s <= 600.0
     await submit(fleet, config, "soon", "exit 3", policies={"retries": {**retries, "backoff_s": 0.1}})
     ended = await seen(fleet, "soon", lambda run: run.ended, "the end")
-    assert (ended.state, ended.attempt) == ("failed", 3)
+    assert (ended.state, ended.attempt, ended.attempts_max) == ("failed", 3, 3)
     await fleet.kill(POD, "again", grace_s=0.2)

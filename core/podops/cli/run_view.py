@@ -232,7 +232,7 @@ def _attempts_told(run: RunSnapshot) -> str:
     if run.retry_in_s is not None:
         why = f", after {run.last_failure}" if run.last_failure else ""
         return f"{run.attempt + 1} of {run.attempts_max} in {duration(run.retry_in_s)}{why}"
-    return f"{run.attempt} of {max(run.attempt, run.attempts_max)}" if not run.ended else str(run.attempt)
+    return f"{run.attempt} of {max(run.attempt, run.attempts_max)}"
 
 
 def _attempt_row(attempt: AttemptRecord) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,21 @@ def test_how_far_a_run_came_is_known_after_it_has_ended(tmp_path: Path) -> None:
     put(tmp_path, "plain", summary__json='{"ok": true}', heartbeat__txt="2026-11-21T10:15:05Z succeeded reason=ok")
     found = scanner(tmp_path).scan()
     assert [found[(tmp_path.name, run)]["step"] for run in ("done", "plain")] == [9, None]
+
+
+def test_how_many_attempts_a_run_may_make_is_known_after_it_has_ended(tmp_path: Path) -> None:
+    files = {"summary__json": '{"ok": false, "state": "failed"}', "run_metadata__json": '{"attempt": 2}'}
+    put(tmp_path, "retried", run_spec__json='{"policies": {"retries": {"max": 2}}}', **files)
+    put(tmp_path, "old", run_spec__json="{}", **files)
+    put(tmp_path, "bare", **files)
+    found = {run: wire.run(told, "pod", 0.0) for (_, run), told in scanner(tmp_path).scan().items()}
+    assert {run: told and (told.attempt, told.attempts_max) for run, told in found.items()} == {
+        "retried": (2, 3),
+        "old": (2, 1),
+        "bare": (2, 1),
+    }
+    retried = found["retried"]
+    assert retried is not None and re.search(r"^attempt +2 of 3$", run_text(retried, [], []), re.MULTILINE)
 
 
 def test_a_loss_that_is_no_number_any_more_is_the_last_one_told(tmp_path: Path) -> None:
