@@ -56,7 +56,7 @@ async def remove(
     config: ProjectConfig, provider: ProvisionConfig, name: str, words: list[str], tell: Callable[[str], None]
 ) -> None:
     """Have the provider remove the pod, and make sure that it tells of it no more. Raises `SourceError`."""
-    done = await run_program(words, provider.timeout_s, tell)
+    done = await run_program(words, provider.timeout_s, tell, acts=True)
     if done.status != 0:
         told = f"{words[0]} ended with status {done.status}: {done.last_words}"
         raise SourceError(told, f"pod {name} may still be there: {shlex.join(words)}")

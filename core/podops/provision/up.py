@@ -63,7 +63,7 @@ async def up(config: ProjectConfig, order: Order, tell: Tell) -> PodConfig:
     if order.name in before:
         raise SourceError(f"{source.name} tells of a pod {order.name} already", "choose another --name")
     await asyncio.to_thread(note, config, order)
-    done = await run_program(order.words, order.provider.timeout_s, tell)
+    done = await run_program(order.words, order.provider.timeout_s, tell, acts=True)
     for line in done.stdout.splitlines()[-20:]:
         tell(line)
     if done.status != 0:

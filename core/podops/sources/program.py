@@ -6,20 +6,20 @@ import asyncio
 import contextlib
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Sequence
+from asyncio.subprocess import DEVNULL
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from podops.errors import SourceError
+from podops.sources.said import Said
 
-#: More than this no command may print, bytes.
-MAX_OUTPUT = 8 * 1024 * 1024
+#: How long a program that was told to end may take, seconds: one that only asks loses nothing.
+_ENDS_S, _ENDS_ASKING_S = 2.0, 0.25
 
-_CHUNK = 64 * 1024
-
-#: How long a program that was told to end may take, seconds.
-_END_S = 2.0
+#: What a program has others say for it may come so much later than its end, seconds.
+_LATE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,92 +37,92 @@ class Done:
         return lines[-1][:300] if lines else ""
 
 
-async def run_program(words: Sequence[str], timeout_s: float | None, tell: Callable[[str], None] | None = None) -> Done:
+async def run_program(
+    words: Sequence[str],
+    timeout_s: float | None,
+    tell: Callable[[str], None] | None = None,
+    *,
+    acts: bool = False,
+) -> Done:
     """Run `words` to their end; `tell` is called with each line of standard error as it comes.
+
+    `acts`: it changes something at its provider. Then it has more time when it is told to end, and what it leaves
+    running in the background lives on. What one that only asks leaves with its output open is ended: there would be
+    one more of them after each question. Nobody waits for what is left, and its output goes nowhere.
 
     Raises `SourceError` when it cannot be started, takes longer than `timeout_s`, or prints too much.
     """
+    with Said(words[0]) as stdout, Said(words[0], tell) as stderr:
+        process = await _started(words, stdout, stderr)
+        ended = asyncio.ensure_future(process.wait())
+        whole: set[asyncio.Future[Any]] = {ended, stdout.over, stderr.over}
+        left = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await _until(ended, whole)
+            left = not acts  # also where this is given up while it is looked
+            left = await _goes_on(whole) and left
+            return Done(ended.result(), stdout.text(), stderr.text())
+        except TimeoutError:
+            told = f"{words[0]} did not end within {timeout_s:g} s"
+            raise SourceError(told, "raise its `timeout`, or try it by hand") from None
+        finally:
+            if left:
+                await _end(process, whole, _ENDS_S if acts else _ENDS_ASKING_S)
+            ended.cancel()
+
+
+async def _started(words: Sequence[str], stdout: Said, stderr: Said) -> asyncio.subprocess.Process:
     name = words[0]
-    program = _expanded(name)
     try:
-        process = await asyncio.create_subprocess_exec(
-            program,
+        return await asyncio.create_subprocess_exec(
+            _expanded(name),
             *words[1:],
             stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
+            stdout=stdout.far,
+            stderr=stderr.far,
             start_new_session=True,
         )
     except FileNotFoundError:
         raise SourceError(f"{name} is not installed here", f"install it, or correct the command {name!r}") from None
     except OSError as error:
         raise SourceError(f"{name} cannot be started: {error.strerror}", "correct the command") from error
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await _to_its_end(process, name, tell)
-    except TimeoutError:
-        told = f"{name} did not end within {timeout_s:g} s"
-        raise SourceError(told, "raise its `timeout`, or try it by hand") from None
     finally:
-        await _ended(process)
+        stdout.give()
+        stderr.give()
 
 
 def _expanded(program: str) -> str:
     return str(Path(program).expanduser()) if program.startswith("~") else program
 
 
-async def _to_its_end(process: asyncio.subprocess.Process, name: str, tell: Callable[[str], None] | None) -> Done:
-    assert process.stdout is not None and process.stderr is not None
-    taken = [
-        asyncio.ensure_future(_all(process.stdout, name)),
-        asyncio.ensure_future(_told(process.stderr, name, tell)),
-    ]
+async def _until(ended: asyncio.Future[int], whole: Collection[asyncio.Future[Any]]) -> None:
+    """Return once it has ended; raise what goes wrong before."""
+    left = set(whole)
+    while not ended.done():
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        for one in done:
+            one.result()
+
+
+async def _goes_on(whole: Collection[asyncio.Future[Any]]) -> bool:
+    """Whether somebody still has an output of a program that has ended; soon done is as good as done."""
+    late = [one for one in whole if not one.done()]
+    return bool(late and (await asyncio.wait(late, timeout=_LATE_S))[1])
+
+
+async def _end(process: asyncio.subprocess.Process, whole: Collection[asyncio.Future[Any]], patience_s: float) -> None:
+    """End the program and what is in its process group, by force where it has not ended soon after it was told to."""
     try:
-        stdout, stderr = await asyncio.gather(*taken)
-        return Done(await process.wait(), stdout, stderr)
-    finally:
-        for task in taken:
-            task.cancel()
-
-
-async def _all(stream: asyncio.StreamReader, name: str, tell: Callable[[bytes], None] | None = None) -> str:
-    data = bytearray()
-    while piece := await stream.read(_CHUNK):
-        data += piece
-        if tell is not None:
-            tell(piece)
-        if len(data) > MAX_OUTPUT:
-            raise SourceError(f"{name} prints over {MAX_OUTPUT >> 20} MiB", "let it print less")
-    return data.decode("utf-8", "replace")
-
-
-async def _told(stream: asyncio.StreamReader, name: str, tell: Callable[[str], None] | None) -> str:
-    rest = b""
-
-    def lines(piece: bytes) -> None:
-        nonlocal rest
-        *whole, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
-        for line in whole:
-            if tell is not None and line.strip():
-                tell(line.decode("utf-8", "replace").strip())
-
-    text = await _all(stream, name, lines)
-    lines(b"\n")
-    return text
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """End the program and everything it started, when it has not ended; what it still says is dropped."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is not None:
-            break
+        os.killpg(process.pid, signal.SIGTERM)
+        _, left = await asyncio.wait(whole, timeout=patience_s)
+        if left:
+            os.killpg(process.pid, signal.SIGKILL)
+            async with asyncio.timeout(_ENDS_S):
+                await process.wait()
+    except (ProcessLookupError, TimeoutError):
+        pass  # whoever is left is in another group, or cannot be ended
+    except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_END_S):
-                await asyncio.gather(process.wait(), _drained(process.stdout), _drained(process.stderr))
-
-
-async def _drained(stream: asyncio.StreamReader | None) -> None:
-    while stream is not None and await stream.read(_CHUNK):
-        pass
+            os.killpg(process.pid, signal.SIGKILL)
+        raise
