@@ -120,6 +120,34 @@ def test_what_goes_wrong_on_the_way_says_what_exists_and_how_to_remove_it(
     assert "logged out" in ops("pod", "rm", "rented", "--yes").stderr
 
 
+def test_a_pod_is_removed_by_what_its_provider_calls_it_and_only_where_it_lists_it(
+    project: MakeProject, ops: Ops, world: Path
+) -> None:
+    program = world / "prov"
+    program.write_text(
+        f"#!/bin/sh\ncd '{world}'\ncase $1 in\n"
+        "  ps) cat there 2>/dev/null || echo '[]' ;;\n"
+        """  up) [ "$2" = none ] || printf '[{"name":"%s","id":"i-%s","at":"h"}]' "$2" "$2" > there\n"""
+        "      exit 1 ;;\nesac\n"
+    )
+    program.chmod(0o755)
+    source = {"command": f"{program} ps", "name": "name", "id": "id", "ssh": "at", "interval": "1h"}
+    entry = {"source": "prov", "up": f"{program} up {{name}}", "rm": f"{program} rm {{id}}", "ttl": "none"}
+    project("here", pod_sources=[source], provision={"prov": entry})
+    made = ops("pod", "up", "prov", "--name", "u2", "--yes").stderr
+    assert "pod u2 exists at prov\n" in made
+    assert f"remove it with: ops pod rm u2   (or: {program} rm i-u2)\n" in made
+    (world / "there").unlink()
+    none = ops("pod", "up", "prov", "--name", "none", "--yes").stderr
+    assert "pod none is not told of by prov\nshould it come after all, remove it with: ops pod rm none\n" in none
+    told = ops("pod", "rm", "none", "--yes")
+    assert (told.returncode, told.stderr.splitlines()[0]) == (
+        1,
+        "error: prov lists no pod none, so there is none to remove",
+    )
+    assert "map `id`" not in told.stderr
+
+
 def test_an_interrupted_wait_says_what_exists(
     cloud: Callable[..., None], start_ops: StartOps, provider: Provider, offered: SshPod
 ) -> None:

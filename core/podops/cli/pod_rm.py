@@ -49,7 +49,7 @@ async def _removed(options: Options, name: str, chosen: str | None, yes: bool) -
     config = await asyncio.to_thread(options.project, name)
     noted = made.recall(config)
     provider, pod = provider_of(config, name, noted, chosen)
-    words = rm_words(provider, name, pod, noted.get(name))
+    words = rm_words(config, provider, name, pod, noted.get(name))
     await _tell_runs(options, pod)
     say(f"command  {shlex.join(words)}")
     if not yes and not await confirmed(f"Remove pod {name} at {provider.source}, with everything on it?"):

@@ -167,8 +167,10 @@ async def _followed(config: ProjectConfig, order: Order, wait: bool) -> PodConfi
 async def _what_exists(config: ProjectConfig, order: Order, began: float) -> None:
     """Say whether the pod that was ordered since `began` is there, and how it ends."""
     import asyncio
+    import contextlib
 
     from podops.provision import made
+    from podops.provision.rm import rm_words
     from podops.provision.up import here, listed, source_of
 
     ordered = [one for one in made.recall(config).values() if one.provider == order.provider.name]
@@ -176,15 +178,18 @@ async def _what_exists(config: ProjectConfig, order: Order, began: float) -> Non
     if newest is None or newest.made_at < began:
         say("nothing was ordered")
         return
-    name, source = newest.name, order.provider.source
-    try:
+    pod, told, remove = None, f"may exist: {order.provider.source} does not tell", "remove it with"
+    with contextlib.suppress(SourceError, TimeoutError):
         async with asyncio.timeout(_LOOK_S):
-            answer = await listed(config, source_of(config, order))
-        found = name in here(answer) or name in answer.without_way
-        say(f"pod {name} {'exists at' if found else 'is not told of by'} {source}")
-    except (SourceError, TimeoutError):
-        say(f"pod {name} may exist: {source} does not tell")
-    say(f"remove it with: ops pod rm {name}   (or: {shlex.join(order.rm_words)}){_ending(order)}")
+            answer = await listed(config, source_of(config, order.provider))
+        pod, told = here(answer).get(newest.name), f"exists at {order.provider.source}"
+        if pod is None and newest.name not in answer.without_way:
+            told, remove = f"is not told of by {order.provider.source}", "should it come after all, remove it with"
+    say(f"pod {newest.name} {told}")
+    by_hand = ""
+    with contextlib.suppress(SourceError):
+        by_hand = f"   (or: {shlex.join(rm_words(config, order.provider, newest.name, pod, newest))})"
+    say(f"{remove}: ops pod rm {newest.name}{by_hand}{_ending(order)}")
 
 
 def _ending(order: Order) -> str:

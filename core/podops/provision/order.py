@@ -38,11 +38,6 @@ class Order:
         """The command that makes it."""
         return fill(self.provider.up, self.provider.inputs, self.values, self._more())
 
-    @property
-    def rm_words(self) -> list[str]:
-        """The command that removes it, as far as that is known before it was made."""
-        return fill(self.provider.rm, self.provider.inputs, self.values, {"name": self.name, "id": self.name})
-
     async def price_per_hour(self) -> float | None:
         """What it costs, or `None` when nobody says. Raises `SourceError` when the command that says it fails."""
         if not self.provider.price:

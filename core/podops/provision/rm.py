@@ -10,7 +10,8 @@ from podops.config.model import PodConfig, ProjectConfig, ProvisionConfig
 from podops.errors import NotFoundError, RefusedActionError, SourceError
 from podops.provision.made import Made, forget
 from podops.provision.order import fill
-from podops.provision.up import here, listed
+from podops.provision.up import here, listed, source_of
+from podops.sources.answers import SourceAnswer, recall
 from podops.sources.program import run_program
 
 #: How often and how often at most the provider is asked whether it is gone.
@@ -42,14 +43,31 @@ def provider_of(
     raise NotFoundError(f"pod {name} comes from {pod.source}; which provision removes it is not clear", hint)
 
 
-def rm_words(provider: ProvisionConfig, name: str, pod: PodConfig | None, made: Made | None) -> list[str]:
+def rm_words(
+    config: ProjectConfig, provider: ProvisionConfig, name: str, pod: PodConfig | None, made: Made | None
+) -> list[str]:
     """The command that removes it. Raises `SourceError` when what it needs is not known."""
-    wanted = " ".join(provider.rm)
     number = pod.source_id if pod is not None else None
-    if "{id}" in wanted and not number:
-        raise SourceError(f"what {provider.source} calls pod {name} is not known", "map `id` in its pod source")
-    values = {key: config.default for key, config in provider.inputs.items()} | dict(made.values if made else {})
+    if "{id}" in " ".join(provider.rm) and not number:
+        raise _no_id(config, provider, name, pod)
+    values = {key: one.default for key, one in provider.inputs.items()} | dict(made.values if made else {})
     return fill(provider.rm, provider.inputs, values, {"name": name, "id": number or name})
+
+
+def _no_id(config: ProjectConfig, provider: ProvisionConfig, name: str, pod: PodConfig | None) -> SourceError:
+    """Why it is not known what its provider calls pod `name`."""
+    source = source_of(config, provider)
+    told = f"what {source.name} calls pod {name} is not known"
+    if "id" not in source.fields:
+        return SourceError(told, "map `id` in its pod source")
+    if pod is not None:
+        return SourceError(f"{told}: its `id` finds nothing", "correct `id` in its pod source")
+    answer = recall(config).get(source.name, SourceAnswer(source.name))
+    if answer.problem:
+        return SourceError(f"{told}: {answer.problem}", answer.hint)
+    if name in answer.without_way:
+        return SourceError(f"{told} before it tells how to reach it", "try again later, or remove it there")
+    return SourceError(f"{source.name} lists no pod {name}, so there is none to remove", "see `ops pod list`")
 
 
 async def remove(
@@ -60,7 +78,7 @@ async def remove(
     if done.status != 0:
         told = f"{words[0]} ended with status {done.status}: {done.last_words}"
         raise SourceError(told, f"pod {name} may still be there: {shlex.join(words)}")
-    source = next(source for source in config.pod_sources if source.name == provider.source)
+    source = source_of(config, provider)
     for _ in range(_MOST):
         answer = await listed(config, source)
         if name not in here(answer) and name not in answer.without_way:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from podops.config.model import PodConfig, PodSource, ProjectConfig
+from podops.config.model import PodConfig, PodSource, ProjectConfig, ProvisionConfig
 from podops.errors import PodActionError, SourceError, UnreachableError
 from podops.fleet.fleet import Fleet
 from podops.provision.made import forget, note
@@ -35,8 +35,8 @@ _PASSING = {"auth_refused"}
 Tell = Callable[[str], None]
 
 
-def source_of(config: ProjectConfig, order: Order) -> PodSource:
-    return next(source for source in config.pod_sources if source.name == order.provider.source)
+def source_of(config: ProjectConfig, provider: ProvisionConfig) -> PodSource:
+    return next(source for source in config.pod_sources if source.name == provider.source)
 
 
 async def listed(config: ProjectConfig, source: PodSource) -> SourceAnswer:
@@ -58,7 +58,7 @@ async def up(config: ProjectConfig, order: Order, tell: Tell) -> PodConfig:
 
     It is noted before the provider is asked, and told of under its own name where its provider gives it one.
     """
-    source = source_of(config, order)
+    source = source_of(config, order.provider)
     before = {*here(first := await listed(config, source)), *first.without_way}
     if order.name in before:
         raise SourceError(f"{source.name} tells of a pod {order.name} already", "choose another --name")
