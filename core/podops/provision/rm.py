@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import time
 from collections.abc import Callable
 
-from podops.config.model import PodConfig, ProjectConfig, ProvisionConfig
+from podops.config.model import PodConfig, PodSource, ProjectConfig, ProvisionConfig
 from podops.errors import NotFoundError, RefusedActionError, SourceError
 from podops.provision.made import Made, forget
 from podops.provision.order import fill
@@ -14,8 +15,8 @@ from podops.provision.up import here, listed, source_of
 from podops.sources.answers import SourceAnswer, recall
 from podops.sources.program import run_program
 
-#: How often and how often at most the provider is asked whether it is gone.
-_ASK_S, _MOST = 2.0, 15
+#: How often and how long the provider is asked whether it is gone, seconds.
+_ASK_S, _WITHIN_S = 2.0, 30.0
 
 
 def provider_of(
@@ -78,11 +79,32 @@ async def remove(
     if done.status != 0:
         told = f"{words[0]} ended with status {done.status}: {done.last_words}"
         raise SourceError(told, f"pod {name} may still be there: {shlex.join(words)}")
-    source = source_of(config, provider)
-    for _ in range(_MOST):
-        answer = await listed(config, source)
-        if name not in here(answer) and name not in answer.without_way:
-            await asyncio.to_thread(forget, config, name)
-            return
+    await _gone(config, source_of(config, provider), name, tell)
+    await asyncio.to_thread(forget, config, name)
+
+
+async def _gone(config: ProjectConfig, source: PodSource, name: str, tell: Callable[[str], None]) -> None:
+    """Return once `source` tells of the pod no more. Raises `SourceError` when it does, or does not say."""
+    until = time.monotonic() + _WITHIN_S
+    failed: SourceError | None = None
+    while True:
+        try:
+            answer = await listed(config, source)
+            if name not in here(answer) and name not in answer.without_way:
+                return
+            failed = None
+        except SourceError as error:
+            if failed is None:
+                tell(f"{source.name} has taken the removal; whether the pod is gone is asked again: {error.message}")
+            failed = error
+        if time.monotonic() + _ASK_S > until:
+            break
         await asyncio.sleep(_ASK_S)
-    raise SourceError(f"{source.name} still tells of pod {name}", "look again with `ops pod list`; it may cost money")
+    if failed is None:
+        told = f"{source.name} has accepted the removal of pod {name}, and still tells of it"
+        raise SourceError(told, "look again with `ops pod list`; it may cost money")
+    told = (
+        f"{source.name} has accepted the removal of pod {name}; whether it is gone could not be seen: {failed.message}"
+    )
+    first = f"{failed.hint}; then " if failed.hint else ""
+    raise SourceError(told, f"{first}look with `ops pod list`: until it is gone it may cost money")
