@@ -99,6 +99,15 @@ def test_the_price_and_the_end_are_those_of_the_time_that_the_provider_is_asked_
         assert shown.json["ttl_s"] == int(told) * {"h": 3600, "m": 60, "s": 1}[unit]
 
 
+def test_a_price_that_is_not_told_is_not_waited_for_longer_than_the_time_of_one_command(
+    cloud: Callable[..., None], ops: Ops
+) -> None:
+    cloud(price="sleep 600", timeout="1s")
+    done = ops("pod", "up", "cloud", "--dry-run", timeout=300)
+    assert (done.returncode, "sleep did not end within 1 s" in done.stderr) == (1, True), done.stderr
+    assert "correct `price`, or leave it out" in done.stderr and "raise its" not in done.stderr
+
+
 def test_what_goes_wrong_on_the_way_says_what_exists_and_how_to_remove_it(
     cloud: Callable[..., None], ops: Ops, provider: Provider
 ) -> None:

@@ -17,7 +17,7 @@ from podops.config.secrets import secret_kind
 from podops.errors import SourceError, UsageError
 from podops.sources.program import run_program
 
-#: How long the command for the price may take, seconds.
+#: How long the command for the price may take where `timeout` leaves it more, seconds: somebody waits for the question.
 _PRICE_S = 60.0
 
 #: What a provider may count the time to live in, seconds.
@@ -43,7 +43,10 @@ class Order:
         if not self.provider.price:
             return self.provider.price_per_hour
         words = fill(self.provider.price, self.provider.inputs, self.values, self._more())
-        done = await run_program(words, _PRICE_S)
+        try:
+            done = await run_program(words, min(_PRICE_S, self.provider.timeout_s))
+        except SourceError as error:
+            raise SourceError(error.message, "try it by hand; correct `price`, or leave it out") from error
         found = re.findall(r"\d+(?:\.\d+)?", done.stdout)
         if done.status != 0 or not found:
             told = f"{words[0]} did not tell a price: {done.last_words or 'it said nothing'}"
