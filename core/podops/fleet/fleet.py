@@ -76,10 +76,10 @@ class Fleet(RunFiles):
     ) -> None:
         """`pods` limits the fleet to these names. Raises `NotFoundError` for one the config does not have.
 
-        `answer_timeout`, in seconds, is how long somebody waits for one answer, and for a sign of life on a broken
-        link; without it, as long as each kind of request may take. `memory` is told everything the pods tell.
-        Links that `sharer` has are used before others are made, by the transports that `choose` gives. What a pod
-        source said less than `source_age` seconds ago is not asked again.
+        `answer_timeout`, in seconds, is how long somebody waits for one answer, also that of a pod source, and for a
+        sign of life on a broken link; without it, as long as each kind of request may take. `memory` is told everything
+        the pods tell. Links that `sharer` has are used before others are made, by the transports that `choose` gives.
+        What a pod source said less than `source_age` seconds ago is not asked again.
         """
         names = list(config.pods) if pods is None else list(dict.fromkeys(pods))
         for name in names:
@@ -87,6 +87,7 @@ class Fleet(RunFiles):
                 raise _no_pod(name, config)
         gate = Gate(CONNECTS_AT_ONCE)
         self._config = config
+        self._answer_timeout = math.inf if answer_timeout is None else answer_timeout
         asking = Asking(self.link, answer_timeout)
         self._ask, self._change, self._patience = asking.ask, asking.change, asking.patience
         self._roster = Roster(
@@ -181,7 +182,7 @@ class Fleet(RunFiles):
         if self._sources is not None:
             # Pods they tell of begin to connect at once, beside the others.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(min(timeout, self._answer_timeout)):
                     await self._sources.settled.wait()
         waits = [asyncio.ensure_future(link.known.settled.wait()) for link in self._links.values()]
         if not waits:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,6 +86,16 @@ async def test_a_question_that_is_given_up_twice_leaves_no_process(write: Write,
     asking.cancel()
     await asyncio.wait([asking])
     await asyncio.to_thread(wait_for, lambda: not alive(tmp_path / "left"), "its end")
+
+
+async def test_a_question_that_ignores_its_end_holds_nobody_up_as_long_as_the_making_of_a_pod(write: Write) -> None:
+    async def took(acts: bool) -> float:
+        began = time.monotonic()
+        with pytest.raises(SourceError, match="did not end"):
+            await run_program(write("trap '' TERM; while :; do sleep 0.1; done"), 0.5, acts=acts)
+        return time.monotonic() - began
+
+    assert await took(acts=False) < await took(acts=True)
 
 
 async def test_a_command_that_closed_its_output_is_still_waited_for(write: Write) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.pods.loopback import wait_for
 
 from podops.config.model import PodConfig, PodSource, ProjectConfig
+from podops.fleet.fleet import Fleet
 from podops.fleet.source_watch import SourceWatch
 from podops.sources.answers import SourceAnswer, keep, recall
 from podops.sources.mapping import Mapped
@@ -38,3 +39,14 @@ async def test_an_answer_that_comes_late_replaces_no_newer_one(tmp_path: Path, m
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_nobody_waits_longer_for_a_source_than_for_any_other_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPS_STATE_DIR", str(tmp_path / "state"))
+    source = PodSource("cloud", ("sleep", "600"), {"name": "n", "ssh": "s"}, timeout_s=600.0)
+    async with Fleet(ProjectConfig("x", "/o", pod_sources=(source,)), answer_timeout=0.1) as fleet:
+        async with asyncio.timeout(60):
+            await fleet.settled(600)
+        assert [one.state for one in fleet.snapshot.sources] == ["asking"]
