@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 
 from podops.config.load import load_project
 from podops.fleet.fleet import Fleet
-from tests.pods.conftest import MakeProject, MakeSshPod, Ops
+from tests.pods.conftest import MakeProject, MakeSshPod, Ops, StartOps
 from tests.pods.fleet_config import shows
-from tests.pods.loopback import SshPod
+from tests.pods.loopback import SshPod, wait_for
 from tests.pods.provider import Provider
 
 
@@ -70,6 +71,23 @@ def test_a_source_that_fails_changes_nothing_and_says_why(
     faults = [check for check in told.json["checks"] if check["what"] == "source cloud"]
     assert [(fault["level"], "please log in" in fault["message"]) for fault in faults] == [("fail", True)]
     assert ops("run", "submit", "--preset", "hello", "--pod", "rented").returncode == 3
+
+
+@pytest.mark.parametrize("pods", [["here"], []], ids=["beside pods", "for the first time"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_while_it_asks_a_source_leaves_no_process_of_it(
+    project: MakeProject, start_ops: StartOps, world: Path, pods: list[str], number: signal.Signals
+) -> None:
+    program = world / "cloud"
+    program.write_text(f"#!/bin/sh\ntrap '' TERM\necho $$ > '{world}/asking'\nwhile :; do sleep 0.1; done\n")
+    program.chmod(0o755)
+    project(*pods, pod_sources=[{"command": str(program), "name": "name", "ssh": "login"}])
+    command = start_ops("--timeout", "600", "run", "list")
+    wait_for(lambda: (world / "asking").exists() and (world / "asking").read_text().endswith("\n"), "the question")
+    command.process.send_signal(number)
+    assert command.process.wait(60) == -number
+    asking = Path(f"/proc/{(world / 'asking').read_text().strip()}/stat")
+    wait_for(lambda: not asking.exists() or asking.read_text().rpartition(")")[2].split()[0] in "ZX", "its end")
 
 
 def test_a_pod_goes_on_by_its_old_way_when_its_provider_names_it_otherwise_or_tells_of_no_pod(

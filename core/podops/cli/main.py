@@ -21,12 +21,14 @@ def main(arguments: list[str] | None = None) -> None:
     if loud:
         # Until there is anybody to say what ctrl-c has interrupted, it ends this process without a word.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from podops.child_programs import watch_for_our_end
     from podops.cli.hasten import hasten_for
     from podops.cli.streams import bear_any_streams
 
     bear_any_streams()
     if arguments is None:
         gc.set_threshold(*_COLLECT_EVERY)
+        watch_for_our_end()
         hasten_for(words, os.environ)
     from podops.cli.command_line import run
 

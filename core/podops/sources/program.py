@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from podops.child_programs import EndsWithUs
 from podops.errors import SourceError
 from podops.sources.said import Said
 
@@ -52,11 +53,12 @@ async def run_program(
 
     Raises `SourceError` when it cannot be started, takes longer than `timeout_s`, or prints too much.
     """
-    with Said(words[0]) as stdout, Said(words[0], tell) as stderr:
+    patience_s, left = _ENDS_S if acts else _ENDS_ASKING_S, True
+    with Said(words[0]) as stdout, Said(words[0], tell) as stderr, EndsWithUs(patience_s) as child:
         process = await _started(words, stdout, stderr)
+        child.started(process.pid)
         ended = asyncio.ensure_future(process.wait())
         whole: set[asyncio.Future[Any]] = {ended, stdout.over, stderr.over}
-        left = True
         try:
             async with asyncio.timeout(timeout_s):
                 await _until(ended, whole)
@@ -68,7 +70,7 @@ async def run_program(
             raise SourceError(told, "raise its `timeout`, or try it by hand") from None
         finally:
             if left:
-                await _end(process, whole, _ENDS_S if acts else _ENDS_ASKING_S)
+                await _end(process, whole, patience_s)
             ended.cancel()
 
 
