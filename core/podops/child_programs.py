@@ -6,8 +6,12 @@ import contextlib
 import os
 import signal
 import time
-from types import FrameType
-from typing import Self
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Before a command has begun to log in, nothing is loaded that is not needed.
+    from types import FrameType
+    from typing import Self
 
 #: How often it is looked whether one has ended, seconds.
 _LOOK_S = 0.01
