@@ -125,11 +125,11 @@ async def _made(
 
 def price_text(price: float | None, ttl_s: float | None) -> str:
     """What it costs an hour, and in all: `$2.49/h, at most $29.88 for 12h00m`."""
-    hours = "price unknown" if price is None else f"${price:.2f}/h"
+    hours = "not known" if price is None else f"${price:.2f}/h"
     if ttl_s is None:
         return f"{hours}, until it is removed"
-    lives = duration(ttl_s)
-    return f"{hours} for {lives}" if price is None else f"{hours}, at most ${price * ttl_s / 3600:.2f} for {lives}"
+    lives = f"for {duration(ttl_s)}"
+    return f"{hours}; it lives {lives}" if price is None else f"{hours}, at most ${price * ttl_s / 3600:.2f} {lives}"
 
 
 async def _followed(config: ProjectConfig, order: Order, wait: bool) -> PodConfig:
