@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from podops.config.model import ProjectConfig
     from podops.doctor.check import Check
     from podops.fleet.fleet import Fleet
+
+#: What is asked after the pods have taken all of the time limit may take so long, seconds.
+_LEAST_S = 1.0
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -91,6 +95,7 @@ async def _fleet_checks(options: Options, pods: Sequence[str], fixing: _Fixing |
     from podops.doctor.sources import source_checks
 
     checks: list[Check] = []
+    begun = time.monotonic()
     async with open_fleet(options.alone(), pods or None, fresh=True) as fleet:
         config = fleet.config
         chosen = [config.pods[name] for name in fleet.snapshot.pods]
@@ -103,7 +108,9 @@ async def _fleet_checks(options: Options, pods: Sequence[str], fixing: _Fixing |
         if any(pod.docker for pod in chosen):
             from podops.doctor.engines import engine_checks
 
-            checks += await engine_checks(pod for pod in chosen if pod.docker)
+            live = {name for name, pod in fleet.snapshot.pods.items() if pod.state == "live"}
+            left = max(_LEAST_S, options.timeout_s - (time.monotonic() - begun))
+            checks += await engine_checks((pod for pod in chosen if pod.docker), live, options.timeout_s, left)
         found = await pod_checks(fleet)
         return checks + (await fixing.run(fleet, config, found) if fixing else found)
 

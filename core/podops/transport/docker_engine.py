@@ -129,19 +129,13 @@ class Engine:
         """Kill a process by its number inside the container. Engines have no call for it."""
         client = self.client()
         with explain(self.shown, name):
-            created = client.exec_create(name, ["/bin/sh", "-c", f"kill -KILL {pid}"], user=user or "")
-            client.exec_start(created["Id"])
+            _said(client, name, f"kill -KILL {pid}", user)
 
     def shell_failure(self, name: str, user: str | None) -> UnreachableError:
         """Why the container's shell did not even start, in the engine's own words. Raises `UnreachableError`s."""
         client = self.client()
         with explain(self.shown, name):
-            created = client.exec_create(name, ["/bin/sh", "-c", ":"], user=user or "")
-            stream: Any = client.exec_start(created["Id"], socket=True)
-            try:
-                told = b"".join(piece for _, piece in Demultiplexer().feed(_everything(stream)))
-            finally:
-                stream.close()
+            told = b"".join(piece for _, piece in Demultiplexer().feed(_said(client, name, ":", user)))
         return shell_problem(name, told.decode("utf-8", "replace").strip())
 
     def close(self) -> None:
@@ -149,13 +143,16 @@ class Engine:
             self._client.close()
 
 
-def _everything(stream: Any) -> bytes:
-    """What a command without input said; some may have come with the head of the answer, which the SDK forgets."""
-    head = getattr(getattr(getattr(getattr(stream, "_response", None), "raw", None), "_fp", None), "fp", None)
-    said: bytes = head.peek() if head is not None else b""
-    while len(said) < _SAID_LIMIT and (data := stream.read(_SAID_LIMIT)):
-        said += data
-    return said
+def _said(client: Client, name: str, command: str, user: str | None) -> bytes:
+    """What comes of a shell's command without input, up to its end, as the engine sends it."""
+    created = client.exec_create(name, ["/bin/sh", "-c", command], user=user or "")
+    stream: Any = client.exec_start(created["Id"], socket=True)
+    try:
+        # Not from the socket: some may have come with the head of the answer, which the SDK forgets.
+        said: bytes = stream._response.raw._fp.fp.read(_SAID_LIMIT)
+        return said
+    finally:
+        stream.close()
 
 
 def _plain(stream: Any) -> socket.socket:

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from podops.errors import PodSetupError, RefusedError, UnreachableError
+from podops.transport.docker_answers import EndlessAnswerError
 
 _SHELL_PROBLEM = re.compile(r"exec failed|unable to find user|no matching entries")
 _START = "start it: systemctl start docker, or `podman system service` for podman's; or correct `docker_host`"
+_NO_ENGINE = "it is no Docker engine, or not well"
 
 
 @contextmanager
@@ -34,6 +36,9 @@ def explain(engine: str, container: str = "") -> Iterator[None]:
 def unreachable(error: BaseException, engine: str) -> UnreachableError:
     """The error for an engine that could not be asked: `error` or what lies under it says why."""
     chain = list(_chain(error))
+    endless = next((link for link in chain if isinstance(link, EndlessAnswerError)), None)
+    if endless is not None:
+        return UnreachableError(f"the engine at {engine} sent {endless}: {_NO_ENGINE}", "correct `docker_host`")
     if any(isinstance(link, TimeoutError) or "timed out" in type(link).__name__.lower() for link in chain):
         return UnreachableError(f"the engine at {engine} did not answer in time", "is its host well?")
     broken = next((link for link in chain if isinstance(link, ssl.SSLError)), None)
