@@ -8,6 +8,7 @@ the SDK find it half made.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docker import APIClient
@@ -29,6 +30,12 @@ class Client(APIClient):
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
+
+    def _retrieve_server_version(self) -> str:
+        told: Any = super()._retrieve_server_version()  # type: ignore[misc]
+        if not isinstance(told, str) or not re.fullmatch(r"\d{1,4}(\.\d{1,4}){1,3}", told):
+            raise TypeError("its version is none")
+        return told
 
     def send(self, request: Any, **how: Any) -> Any:
         adapter: Any = self.get_adapter(request.url)

@@ -81,25 +81,25 @@ class Engine:
         client = self.client()
         with explain(self.shown):
             told = client.version()
-        parts = told.get("Components") or [{}]
-        name = str(parts[0].get("Name") or "Docker").removesuffix(" Engine").replace("Engine", "Docker")
-        return f"{name} {told.get('Version', '?')}, API {told.get('ApiVersion', '?')}"
+            parts = told.get("Components") or [{}]
+            name = str(parts[0].get("Name") or "Docker").removesuffix(" Engine").replace("Engine", "Docker")
+            return f"{name} {told.get('Version', '?')}, API {told.get('ApiVersion', '?')}"
 
     def container(self, name: str) -> str:
         """The id of the running container `name`. Raises `UnreachableError`s: missing, stopped, paused."""
         client = self.client()
         with explain(self.shown, name):
             found = client.inspect_container(name)
-        state = found.get("State") or {}
-        if state.get("Paused") or state.get("Status") == "paused":
-            message, hint = f"container {name} is paused", f"docker unpause {name}"
-            raise UnreachableError(message, hint, code="container_paused")
-        if not state.get("Running"):
-            status = state.get("Status") or "not running"
-            ended = f", exit code {state['ExitCode']}" if status == "exited" and "ExitCode" in state else ""
-            message = f"container {name} is not running ({status}{ended})"
-            raise UnreachableError(message, f"docker start {name}", code="container_stopped")
-        return str(found["Id"])
+            state = found["State"]
+            if state.get("Paused") or state.get("Status") == "paused":
+                message, hint = f"container {name} is paused", f"docker unpause {name}"
+                raise UnreachableError(message, hint, code="container_paused")
+            if not state.get("Running"):
+                status = state.get("Status") or "not running"
+                ended = f", exit code {state['ExitCode']}" if status == "exited" and "ExitCode" in state else ""
+                message = f"container {name} is not running ({status}{ended})"
+                raise UnreachableError(message, f"docker start {name}", code="container_stopped")
+            return str(found["Id"])
 
     def start(self, name: str, command: str, user: str | None) -> Exec:
         """Start `command` by the container's `/bin/sh`, its input open, without a terminal."""
@@ -119,9 +119,9 @@ class Engine:
         while time.monotonic() < deadline:
             with explain(self.shown):
                 told = client.exec_inspect(exec_id)
-            code = told.get("ExitCode")
-            if isinstance(code, int) and not told.get("Running"):
-                return code
+                code = told.get("ExitCode")
+                if isinstance(code, int) and not told.get("Running"):
+                    return code
             time.sleep(0.05)
         return None
 

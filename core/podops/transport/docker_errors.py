@@ -10,6 +10,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from json import JSONDecodeError
 from pathlib import Path
 
 from podops.errors import PodSetupError, RefusedError, UnreachableError
@@ -18,6 +20,10 @@ from podops.transport.docker_answers import EndlessAnswerError
 _SHELL_PROBLEM = re.compile(r"exec failed|unable to find user|no matching entries")
 _START = "start it: systemctl start docker, or `podman system service` for podman's; or correct `docker_host`"
 _NO_ENGINE = "it is no Docker engine, or not well"
+
+#: What comes of an answer that is no HTTP, no JSON, or JSON of another shape than an engine's.
+_MISSHAPEN = (HTTPException, JSONDecodeError, LookupError, TypeError, AttributeError, RecursionError)
+_CUT_SHORT = (RemoteDisconnected, IncompleteRead)
 
 
 @contextmanager
@@ -31,6 +37,8 @@ def explain(engine: str, container: str = "") -> Iterator[None]:
         raise _answered(error, engine, container) from error
     except (DockerException, RequestException, OSError) as error:
         raise unreachable(error, engine) from error
+    except _MISSHAPEN as error:
+        raise _no_engine(engine) from error
 
 
 def unreachable(error: BaseException, engine: str) -> UnreachableError:
@@ -53,8 +61,17 @@ def unreachable(error: BaseException, engine: str) -> UnreachableError:
         return RefusedError(f"no permission to use the engine at {engine}", hint, code="engine_permission")
     if number in (errno.ENOENT, errno.ECONNREFUSED):
         return UnreachableError(f"no engine answers at {engine}", _START + _other_sockets(engine), code="engine_down")
+    if not number and any(isinstance(link, _MISSHAPEN) and not isinstance(link, _CUT_SHORT) for link in chain):
+        return _no_engine(engine)
     said = os.strerror(number) if number else str(chain[-1])[:300]
     return UnreachableError(f"the engine at {engine} cannot be used: {said}", "correct `docker_host`, or start it")
+
+
+def _no_engine(engine: str) -> UnreachableError:
+    """The error for what answers, but not as an engine does."""
+    return UnreachableError(
+        f"what answers at {engine} does not speak Docker's API: {_NO_ENGINE}", "correct `docker_host`"
+    )
 
 
 def _answered(error: Exception, engine: str, container: str) -> UnreachableError:
