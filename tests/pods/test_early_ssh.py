@@ -44,7 +44,8 @@ import sys
 from podops.cli.main import main
 def tell(event, arguments):
     if event == "subprocess.Popen":
-        print(arguments[0], *{"click", "dataclasses", "asyncio"} & set(sys.modules), file=sys.stderr)
+        program = "ssh" if "ssh" in arguments[1] else arguments[0]
+        print(program, *{"click", "dataclasses", "asyncio"} & set(sys.modules), file=sys.stderr)
 sys.addaudithook(tell)
 main()
 """

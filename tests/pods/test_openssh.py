@@ -17,7 +17,7 @@ from podops.transport.openssh import OpenSshTransport
 from tests.pods.bare_link import failure
 from tests.pods.conftest import MakeProject, MakeSshPod, Ops
 from tests.pods.fleet_config import pod_config
-from tests.pods.loopback import SshPod, make_key
+from tests.pods.loopback import SshPod, make_key, wait_for
 
 
 def tries(pod: SshPod) -> list[str]:
@@ -50,6 +50,15 @@ def behind_a_broken_program(pod: SshPod) -> None:
     configure(pod, "ProxyCommand sh -c 'echo no way >&2; exit 1'")
 
 
+def behind_a_program_that_hangs_up_before_it_complains(pod: SshPod) -> None:
+    # The end of its input is when all that has hung up on it knows that it did.
+    configure(pod, "ProxyCommand sh -c 'exec >&-; cat >/dev/null; echo no way >&2; exit 1'")
+
+
+def behind_a_program_that_ends_without_a_word(pod: SshPod) -> None:
+    configure(pod, "ProxyCommand true")
+
+
 def ended(pod: SshPod) -> None:
     pod.stop()
 
@@ -66,6 +75,8 @@ def misconfigured(pod: SshPod) -> None:
         without_a_host_key,
         with_another_host_key,
         behind_a_broken_program,
+        behind_a_program_that_hangs_up_before_it_complains,
+        behind_a_program_that_ends_without_a_word,
         ended,
         misconfigured,
     ],
@@ -81,6 +92,24 @@ async def test_a_command_says_of_a_failed_way_what_the_app_says_after_one_try(
     assert type(of_a_command) is type(of_the_app)
     for part in ("message", "hint", "error_code"):
         assert getattr(of_a_command, part) == getattr(of_the_app, part)
+
+
+async def test_what_a_proxy_command_complains_of_is_told_each_time_also_after_it_has_hung_up(
+    ssh_pod: MakeSshPod,
+) -> None:
+    pod = ssh_pod()
+    configure(pod, "ProxyCommand printf 'no way in\\n' >&2; exit 7")
+    for transport in (None, OpenSshTransport(pod_config(pod))):
+        told = {(await failure(pod, transport)).message for _ in range(10)}
+        assert told == {f"the ProxyCommand of {pod.alias} failed: no way in"}
+
+
+async def test_a_proxy_command_is_ended_that_outlives_its_ssh(ssh_pod: MakeSshPod) -> None:
+    pod = ssh_pod()
+    pids = pod.root / "ways"
+    configure(pod, f"ProxyCommand sh -c 'echo $$ >> {pids}; exec >&-; exec 2>&-; sleep 600; :'")
+    await failure(pod, OpenSshTransport(pod_config(pod)))
+    wait_for(lambda: not any(Path("/proc", pid).exists() for pid in pids.read_text().split()), "no way to be left")
 
 
 async def test_the_cure_of_an_unknown_host_key_names_the_file_that_was_looked_into(

@@ -24,6 +24,10 @@ MOST = 16
 #: Run by `ssh` instead.
 _ASKPASS = Path(__file__).with_name("askpass.sh")
 
+#: Becomes the command behind it. `ssh` sends its ProxyCommand this signal the moment that hangs up, mostly before it
+#: has said why; what is ignored stays so. Who ends the `ssh` ends the rest of its session.
+_DEAF = ("/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+
 #: So many notes are kept.
 _KEPT = 50
 
@@ -46,9 +50,9 @@ def begin(key: str, pods: Sequence[str] | None, environ: Mapping[str, str]) -> N
 
 def start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """An `ssh` away from this terminal's signals. Raises `OSError`, `ValueError` for words that cannot be any."""
-    pipe = subprocess.PIPE
+    pipe, words = subprocess.PIPE, [*_DEAF, *command]
     return subprocess.Popen(
-        command, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, env=environment(environ)
+        words, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, env=environment(environ)
     )
 
 

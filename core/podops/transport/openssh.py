@@ -81,9 +81,8 @@ class OpenSshProcess(LocalProcess):
 
     async def close(self) -> None:
         # At once: everything asked has been answered, and a quick command shall not wait for its connection's end.
-        # With a ProxyCommand that does not end by itself, which `ssh` would leave behind.
-        if self._process.returncode is None:
-            self._signal(signal.SIGTERM)
+        # With a ProxyCommand that does not end by itself, which `ssh` leaves behind, also where it has ended first.
+        self._signal(signal.SIGTERM)
         await super().close()
 
 

@@ -36,7 +36,9 @@ def explain(said: str, host: ResolvedHost) -> UnreachableError:
     """The error a person sees after `ssh` to `host` ended with `said` on its standard error."""
     lines = [line for line in said.splitlines() if line.strip()]
     last = lines[-1].strip()[:300] if lines else "it said nothing"
-    if len(lines) > 1 and _WAY_ENDED.search(last):
+    # A ProxyCommand may still complain after `ssh` has, which only sees it hang up.
+    of_the_way = lines if host.proxy_command else lines[-1:]
+    if len(lines) > 1 and any(_WAY_ENDED.search(line) for line in of_the_way):
         return _broken_way(lines, host)
     return _at_connecting(said, host) or _at_login(said, last, host) or _in_its_words(last, host)
 
@@ -69,12 +71,14 @@ def _at_login(said: str, last: str, host: ResolvedHost) -> UnreachableError | No
 
 def _broken_way(lines: list[str], host: ResolvedHost) -> UnreachableError:
     """The pod was never reached; the first who complained tells why."""
-    told = next((line for line in lines if not _WAY_ENDED.search(line)), lines[0]).strip()[:300]
+    told = next((line for line in lines if not _WAY_ENDED.search(line)), "").strip()[:300]
     if host.proxy_command:
+        told = told or ssh_errors.SAID_NOTHING
         message, hint = f"the ProxyCommand of {host.host} failed: {told}", f"try it by hand: {host.proxy_command}"
         return UnreachableError(message, hint)
     if "Permission denied" in told or "Host key verification failed" in told:
         return RefusedError(f"the way to {host.host} is refused: {told}", f"try by hand: ssh {host.host}")
+    told = told or lines[0].strip()[:300]
     return _at_connecting(told, host) or _in_its_words(told, host)
 
 

@@ -16,6 +16,9 @@ from typing import IO, Any
 
 from podops.transport.adopted import LOOK_S
 
+#: How long one that hangs up by itself may take to say why and to end, before it is told to, seconds.
+_LAST_WORDS_S = 0.5
+
 #: How long one that has lost its pipes and was told to end may take, seconds.
 _END_S = 2.0
 
@@ -32,16 +35,22 @@ class ProxyProcess:
     def __init__(self, command: str, errors: IO[bytes]) -> None:
         self._command = command
         self._errors = errors
+        self._pipes: _Pipes | None = None
+
+    async def last_words(self) -> None:
+        """Where it has hung up by itself: wait for its end, until when it may say why."""
+        if self._pipes is not None and self._pipes.hung_up:
+            await _ended(self._pipes.child, _LAST_WORDS_S)
 
     async def create_connection(self, factory: Callable[[], Any], _host: str, _port: int) -> tuple[_Pipes, Any]:
         """Start it, with a connection of asyncssh's at its pipes. Raises `OSError` when it cannot be started."""
         connection, loop = factory(), asyncio.get_running_loop()
         child = self._start()
-        pipes = _Pipes(child)
+        pipes = self._pipes = _Pipes(child)
         try:
-            pipes.writing, _ = await loop.connect_write_pipe(lambda: _Writing(connection), child.stdin)
+            pipes.writing, _ = await loop.connect_write_pipe(lambda: _Writing(connection, pipes), child.stdin)
             connection.connection_made(pipes)
-            pipes.reading, _ = await loop.connect_read_pipe(lambda: _Reading(connection), child.stdout)
+            pipes.reading, _ = await loop.connect_read_pipe(lambda: _Reading(connection, pipes), child.stdout)
         except BaseException:
             pipes.close()
             raise
@@ -60,7 +69,9 @@ class _Pipes(asyncio.Transport):
         super().__init__()
         self.writing: asyncio.WriteTransport | None = None
         self.reading: asyncio.ReadTransport | None = None
-        self._child = child
+        #: Whether the command was the first to close its end.
+        self.hung_up = False
+        self.child = child
         self._closed = False
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
@@ -73,6 +84,10 @@ class _Pipes(asyncio.Transport):
     def abort(self) -> None:
         self.close()
 
+    def lost(self) -> None:
+        """One of its ends is closed."""
+        self.hung_up = self.hung_up or not self._closed
+
     def close(self) -> None:
         if self._closed:
             return
@@ -82,40 +97,55 @@ class _Pipes(asyncio.Transport):
             self.writing.abort()
         if self.reading is not None:
             self.reading.close()
-        ending = asyncio.get_running_loop().create_task(_end(self._child), name="podops-proxy-end")
+        ending = asyncio.get_running_loop().create_task(self._end(), name="podops-proxy-end")
         _ending.add(ending)
         ending.add_done_callback(_ending.discard)
 
+    async def _end(self) -> None:
+        try:
+            if self.hung_up:
+                await _ended(self.child, _LAST_WORDS_S)
+        finally:
+            await _end(self.child)
+
 
 class _Writing(asyncio.BaseProtocol):
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, pipes: _Pipes) -> None:
         self._connection = connection
+        self._pipes = pipes
 
     def connection_lost(self, _error: Exception | None) -> None:
+        self._pipes.lost()
         # That its pipe is broken says no more than that it has ended.
         self._connection.connection_lost(None)
 
 
 class _Reading(asyncio.Protocol):
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, pipes: _Pipes) -> None:
         self._connection = connection
+        self._pipes = pipes
 
     def data_received(self, data: bytes) -> None:
         self._connection.data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._pipes.lost()
         self._connection.connection_lost(error)
+
+
+async def _ended(child: subprocess.Popen[bytes], patience_s: float) -> None:
+    """Wait for the end of `child` for so long at most."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            while child.poll() is None:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_S)
 
 
 async def _end(child: subprocess.Popen[bytes]) -> None:
     """End `child` and what it has started, as OpenSSH does at first; nothing is left of it that nobody waits for."""
     try:
         _signal(child, signal.SIGHUP)
-        async with asyncio.timeout(_END_S):
-            while child.poll() is None:  # noqa: ASYNC110
-                await asyncio.sleep(LOOK_S)
-    except TimeoutError:
-        pass
+        await _ended(child, _END_S)
     finally:
         if child.returncode is None:
             _signal(child, signal.SIGKILL)

@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -28,7 +28,7 @@ from podops.transport.security_keys import PATIENCE_S, WatchedAgent
 from podops.transport.signed_login import sign_at_once
 from podops.transport.sink import Sink
 from podops.transport.ssh_config import MAX_JUMPS, ResolvedHost, resolve
-from podops.transport.ssh_errors import explain, is_encrypted, is_refused_login
+from podops.transport.ssh_errors import SAID_NOTHING, explain, is_encrypted, is_refused_login
 from podops.transport.ssh_files import decides_by_command
 
 #: A peer that misses three of these is gone, seconds.
@@ -249,7 +249,7 @@ class SshTransport:
         options["client_factory"] = functools.partial(HostKeyCheck, host, take_answer)
         self._agent = WatchedAgent()
         try:
-            with _proxy_command(host, connections, options) as said:
+            async with _proxy_command(host, connections, options) as said:
                 name = host.host if host.options.get("config") else host.hostname
                 connections.append(await asyncssh.connect(name, **options))
         except UnreachableError:
@@ -263,7 +263,7 @@ class SshTransport:
                 if complaint := self._agent.complaint(host):
                     raise complaint from error
             if host.proxy_command and not connections and isinstance(error, asyncssh.ConnectionLost):
-                said = said or ["it ended, or the server hung up"]
+                said = said or [SAID_NOTHING]
             if said and not isinstance(error, _ANSWERS):
                 message = f"the ProxyCommand of {host.host} failed: {said[-1][:300]}"
                 raise UnreachableError(message, f"try it by hand: {host.proxy_command}") from error
@@ -275,21 +275,28 @@ def _changed_at(files: Sequence[Path]) -> list[int]:
     return [path.stat().st_mtime_ns if path.is_file() else 0 for path in files]
 
 
-@contextlib.contextmanager
-def _proxy_command(
+@contextlib.asynccontextmanager
+async def _proxy_command(
     host: ResolvedHost, connections: list[asyncssh.SSHClientConnection], options: dict[str, Any]
-) -> Iterator[list[str]]:
+) -> AsyncIterator[list[str]]:
     """Let the ProxyCommand be the way. Yields a list that has its complaints afterwards."""
     said: list[str] = []
     if host.proxy_command is None or connections:
         yield said
         return
     with tempfile.NamedTemporaryFile(prefix="podops-proxy-") as errors:
-        options["tunnel"] = ProxyProcess(host.proxy_command, errors.file)
+        options["tunnel"] = way = ProxyProcess(host.proxy_command, errors.file)
         try:
             yield said
+        except Exception:
+            await way.last_words()
+            raise
         finally:
-            said += Path(errors.name).read_text("utf-8", "replace").strip().splitlines()
+            said += _lines(Path(errors.name))
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text("utf-8", "replace").strip().splitlines()
 
 
 def _options(host: ResolvedHost, connections: list[asyncssh.SSHClientConnection]) -> dict[str, Any]:

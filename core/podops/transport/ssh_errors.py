@@ -18,6 +18,9 @@ _NETWORK = {
     errno.ECONNRESET: ("closed the connection", "is it an SSH server, and is it still starting?"),
 }
 
+#: What is told of a ProxyCommand that has not said why it failed.
+SAID_NOTHING = "it ended, or the server hung up"
+
 
 def explain(error: BaseException, host: ResolvedHost) -> UnreachableError:
     """The error a person sees for `error`, raised while connecting to `host`."""
