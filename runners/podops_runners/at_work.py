@@ -18,8 +18,10 @@ _PREFIX, _KILL = "at-work-", "end-of-"
 #: What `run_ids` has read: folder and run id by the name of the file.
 _run_dirs: Dict[str, Tuple[str, str]] = {}
 
+_GONE = "its directory is gone, removed or with its volume"
+
 #: Said of a run that nothing else tells of.
-GONE = "its directory is gone, removed or with its volume; it goes on unrecorded until it ends or is killed"
+GONE = _GONE + "; it goes on unrecorded until it ends or is killed"
 
 _LONG = 4000
 
@@ -34,6 +36,35 @@ def note(run: RunDir, spec: Dict[str, Any], claim: Dict[str, Any]) -> None:
         records.write_record(_path(run.path), record, durable=False)
     except OSError:
         pass
+
+
+def note_end(run_dir: str, words: str) -> None:
+    """Tell how a run has ended that this cannot be recorded of where it belongs. Never raises."""
+    record = records.read_record(_path(run_dir))[0]
+    if record is None or record.get("end") == words:
+        return
+    try:
+        records.write_record(_path(run_dir), dict(record, end=words), durable=False)
+    except OSError:
+        pass
+
+
+def end_of(run_dir: str) -> str:
+    """How a run has ended of which that could not be recorded; empty while nobody knows of an end."""
+    return str((records.read_record(_path(run_dir))[0] or {}).get("end") or "")
+
+
+def is_known(run_dir: str) -> bool:
+    """Whether it is told of here at all."""
+    return os.path.exists(_path(run_dir))
+
+
+def gone(run_dir: str) -> str:
+    """What is to be said of a run without a directory on which nothing works, or which has ended."""
+    end = end_of(run_dir)
+    if end:
+        return "{}; {}, which is recorded if it comes back".format(_GONE, end)
+    return "{}, and nothing works on it here any more".format(_GONE)
 
 
 def forget(run_dir: str) -> None:
@@ -127,5 +158,5 @@ def _wire(run_id: str, record: Dict[str, Any]) -> Dict[str, Any]:
         created_at=moment(record.get("created_at")),
         started_at=started,
         elapsed_s=None if started is None else max(0.0, time.time() - started),
-        problems=[GONE],
+        problems=[gone(str(record["run_dir"])) if record.get("end") else GONE],
     )

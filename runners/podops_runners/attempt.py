@@ -124,7 +124,7 @@ class Attempt:
         for watching in (self._probe, self._guard, self._breaker):
             if watching is not None:
                 watching.close()
-        self._await_volume()
+        self._await_volume(status)
         self._output.read_to_end()
         cause = self._cause if self._stop and self._stop.last_signal is not None else None
         if going and not os.path.exists(self._run.kill_request):
@@ -142,10 +142,11 @@ class Attempt:
             oom_kills,
         )
 
-    def _await_volume(self) -> None:
+    def _await_volume(self, status: Optional[int]) -> None:
         """Nothing can be judged or recorded while the log cannot be found."""
         deadline = time.monotonic() + _VOLUME_S
         while not (self._presence.is_there() or self._presence.is_deleted()) and time.monotonic() < deadline:
+            at_work.note_end(self._run.path, "its process has ended" + end_facts.told(status))
             self._inbox.wait(1.0)
 
     def _wait_and_look(self) -> None:

@@ -18,6 +18,14 @@ def outcome(status: Optional[int]) -> "tuple[Optional[int], Optional[int]]":
     return code, code - 128 if 128 < code <= 128 + 64 else None
 
 
+def told(status: Optional[int]) -> str:
+    """The same as words that follow on others; empty where nobody knows."""
+    code, number = outcome(status)
+    if number is not None:
+        return " by signal {}".format(number)
+    return "" if code is None else " with exit code {}".format(code)
+
+
 def was_stopped(run: RunDir, number: Optional[int]) -> bool:
     """Whether a supervisor that died before the child did has stopped it for a user."""
     return number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL) and os.path.exists(run.kill_request)

@@ -6,7 +6,6 @@ What only some requests need is imported by them: a link that is asked for nothi
 import itertools
 import os
 import threading
-import time
 
 from podops_runners import answers, at_work, protocol, records, states
 from podops_runners.frames import Frame
@@ -216,9 +215,10 @@ class LinkOps:
 
     def follow(self, request: Header, send: Callable[[bytes], None]) -> "Tuple[Header, LogFollower]":
         """The answer, and what is to be started once it is sent: it gives the log to `send`, a frame at a time."""
+        from podops_runners.followed_run import FollowedRun
         from podops_runners.logstream import LogFollower, start_offset
 
-        project, run = self._locate(request)
+        project, run = self._locate_log(request)
         path = _file_of(run, request)
         _check_readable(path)
         place, owner, known = request.get("from"), _whose(run), request.get("log")
@@ -227,7 +227,10 @@ class LinkOps:
         marks = LogMarks(run) if path == run.stdout_log else None
         chosen = {"offset": 0} if anew else place if isinstance(place, dict) else {}
         offset, size = start_offset(path, chosen, marks.gaps() if marks else ())
+        if not os.path.isdir(run.path):
+            offset = max(0, _whole(chosen, "offset", 0))
         scanner = Scanner([project])
+        followed = FollowedRun(run, lambda: scanner.one(project, run.run_id))
         sub = next(self._subs)
         follower = LogFollower(
             sub,
@@ -236,9 +239,11 @@ class LinkOps:
             min(_whole(request, "window", 262144), _MAX_WINDOW),
             request.get("lossless") is True,
             send,
-            _end_of(run, lambda: _may_grow(scanner.one(project, run.run_id))),
+            followed.is_over,
             marks,
             lambda: _whose(run),
+            known if isinstance(known, str) else "",
+            followed.trouble,
         )
         self._followers[sub] = follower
         return {"sub": sub, "offset": offset, "size": size, "log": owner, "anew": anew}, follower
@@ -263,6 +268,15 @@ class LinkOps:
             raise OpError(protocol.E_FAILED, told, "end it with `ops run kill`")
         told = "there is no run {} here".format(request.get("run_id"))
         raise OpError(protocol.E_NOT_FOUND, told, "see `ops run list`")
+
+    def _locate_log(self, request: Header) -> Tuple[Project, RunDir]:
+        """The same; whoever goes on with a log may wait for its directory to come back."""
+        place = request.get("from")
+        if isinstance(place, dict) and isinstance(place.get("offset"), int):
+            for project, path in self._places(request):
+                if not os.path.isdir(path) and at_work.lives_on(path):
+                    return project, RunDir(path, project.layout)
+        return self._locate(request)
 
     def _places(self, request: Header) -> List[Tuple[Project, str]]:
         """Where the run would be, in each project it may belong to."""
@@ -289,27 +303,6 @@ def _whose(run: RunDir) -> str:
     """Names the submit that the files of a run directory are of; empty for one made by hand, or just being replaced."""
     spec, _ = records.read_record(run.spec)
     return str((spec or {}).get("request_id") or (spec or {}).get("created_at") or "")
-
-
-def _end_of(run: RunDir, may_grow: Callable[[], bool]) -> Callable[[], bool]:
-    """Whether the run has ended. Its state costs several reads, so that is asked for once a second only."""
-    asked = [0.0]
-    over = [False]
-
-    def ended() -> bool:
-        if os.path.exists(run.summary):
-            return True
-        if time.monotonic() - asked[0] >= 1.0:
-            asked[0] = time.monotonic()
-            over[0] = not may_grow()
-        return over[0]
-
-    return ended
-
-
-def _may_grow(run: Header) -> bool:
-    """Whether anything may still write the log: a lost run's child may be gone, or run on unwatched."""
-    return run["state"] in states.ACTIVE or run["state"] in (states.QUEUED, states.HELD)
 
 
 def _file_of(run: RunDir, request: Header) -> str:

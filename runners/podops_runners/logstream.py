@@ -33,7 +33,8 @@ class LogFollower:
     """A thread that sends a file's bytes, in frames, until `stop`, or until the run has ended and all is sent.
 
     With `marks` it passes over what was freed, and says where attempts begin. `whose` tells whose log it is, empty
-    while that is not known: of a run that is submitted anew another log is pushed, from its beginning.
+    while that is not known: of a run that is submitted anew another log is pushed, from its beginning; `owner` is whose
+    it was when it was followed before. `trouble` tells why nothing of it can be read now, and is asked after `ended`.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class LogFollower:
         ended: Callable[[], bool],
         marks: Optional[LogMarks] = None,
         whose: Callable[[], str] = str,
+        owner: str = "",
+        trouble: Callable[[], str] = str,
     ) -> None:
         self._sub = sub
         self._path = path
@@ -57,7 +60,13 @@ class LogFollower:
         self._ended = ended
         self._marks = marks
         self._whose = whose
-        self._owner = whose()
+        now = whose()
+        self._owner = now or owner
+        self._trouble = trouble
+        # The trouble that the subscriber was told of last.
+        self._troubled = ""
+        # Whether the file that is there now is that of the owner.
+        self._sure = bool(now)
         # The file that was looked at last, and the one that was read last.
         self._file: Optional[Identity] = None
         self._held = HeldFile(path)
@@ -104,11 +113,25 @@ class LogFollower:
                         continue
                     self._emit(b"", self._marks.begins() if self._marks else (), eof=True)
                     return
+                self._tell_trouble()
                 (self._watch or _NO_WATCH).wait(_LOOK_S)
         finally:
             self._held.close()
-            if self._watch is not None:
-                self._watch.close()
+            self._end_watch()
+
+    def _tell_trouble(self) -> None:
+        """Say that nothing can be read now, or that it can be again."""
+        trouble = self._trouble()
+        if trouble:
+            # The file is written elsewhere: each line of it would wake us for nothing.
+            self._end_watch()
+        if trouble != self._troubled:
+            self._emit(b"")
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     def _keep_watch(self) -> None:
         """Be woken by the file that has this name now."""
@@ -116,8 +139,7 @@ class LogFollower:
             return
         info = _look(self._path)
         if info is not None:
-            if self._watch is not None:
-                self._watch.close()
+            self._end_watch()
             self._watch, self._watched = FileWatch(self._path), identity(info)
 
     def _send_grown(self) -> None:
@@ -184,7 +206,7 @@ class LogFollower:
     def _is_known(self, info: os.stat_result) -> bool:
         """Whether it is known whose log the file is; one of another run is gone through from its beginning."""
         file = identity(info)
-        if file != self._file and self._file is not None and self._owner:
+        if file != self._file and self._owner and not (self._file is None and self._sure):
             # Some volumes give a file another number now and then: that alone says nothing.
             owner = self._whose()
             if not owner:
@@ -234,6 +256,10 @@ class LogFollower:
         if self._anew:
             header["anew"], header["log"] = True, self._owner
             self._anew = False
+        # Where there is something to send, all is well again.
+        trouble = "" if data else self._trouble()
+        if trouble != self._troubled or (eof and trouble):
+            header["trouble"] = self._troubled = trouble
         begun = [begin for begin in begins if self._told <= begin.offset <= self._offset]
         if begun:
             header["attempt"], header["after"] = begun[-1].number, begun[-1].after

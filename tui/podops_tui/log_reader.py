@@ -269,6 +269,8 @@ class LogReader:
         first = self._next is None or chunk.anew
         self._feed(self._begun_with(chunk) if first else chunk)
         self._next = chunk.offset + len(chunk.data)
+        if chunk.trouble is not None:
+            self.trouble = clean(chunk.trouble)
         self._changed()
 
     def _feed(self, chunk: LogChunk) -> None:

@@ -92,7 +92,7 @@ def tail(
                         words = f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet")
                         say("; ".join([words, *run.problems]))
                         return 0
-                    await _print(chunks, printer, attempt, stop_at)
+                    await _print(chunks, printer, attempt, stop_at, run.run_id)
             return 0
 
     try:
@@ -125,8 +125,13 @@ async def _range(fleet: Fleet, run: RunSnapshot, attempt: int | None) -> tuple[i
     return log_range(run, await read_attempts(fleet, run), attempt)
 
 
-async def _print(chunks: LogStream, printer: _Printer, attempt: int | None, stop_at: int | None) -> None:
+async def _print(chunks: LogStream, printer: _Printer, attempt: int | None, stop_at: int | None, run_id: str) -> None:
     async for chunk in chunks:
+        if chunk.trouble and stop_at is not None:
+            # What is wanted is there, or was: nothing to wait for.
+            raise UnreachableError(f"run {run_id}: {chunk.trouble}", "see `ops run list`")
+        if chunk.trouble is not None:
+            printer.note(f"run {run_id}: {chunk.trouble or 'its log can be read again'}")
         if chunk.anew and (attempt is not None or stop_at is not None):
             return  # what was asked for is no more
         if attempt is not None and chunk.begin is not None and chunk.begin.number > attempt:
@@ -153,6 +158,10 @@ class _Printer:
         """Print a chunk; with `marks`, say where an attempt begins."""
         raise NotImplementedError
 
+    def note(self, text: str) -> None:
+        """Tell this on standard error, in a line of its own."""
+        say(text)
+
     def end(self) -> None: ...
 
 
@@ -163,12 +172,12 @@ class _Text(_Printer):
 
     def print(self, chunk: LogChunk, *, marks: bool) -> None:
         if chunk.anew:
-            self._note("── the run was submitted anew, its log begins ──")
+            self.note("── the run was submitted anew, its log begins ──")
         if chunk.gap:
-            self._note(f"⋯ {size(chunk.gap)} freed here by max_log_size ⋯")
+            self.note(f"⋯ {size(chunk.gap)} freed here by max_log_size ⋯")
         if marks and chunk.begin is not None:
             after = f", after {chunk.begin.after}" if chunk.begin.after else ""
-            self._note(f"── attempt {chunk.begin.number}{after} ──")
+            self.note(f"── attempt {chunk.begin.number}{after} ──")
         _write(self._screen.feed(chunk.data) if self._screen else chunk.data)
         self._in_line = not chunk.data.endswith(b"\n") if chunk.data else self._in_line
 
@@ -176,7 +185,7 @@ class _Text(_Printer):
         if self._screen is not None:
             _write(self._screen.end())
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
         if self._screen is not None and self._in_line:
             _write(b"\n")
         say(text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from podops.errors import NotFoundError, PodopsError, ProtocolError, RefusedError, UnreachableError
+from podops.errors import NotFoundError, PodActionError, PodopsError, ProtocolError, RefusedError, UnreachableError
 from podops.fleet import wire
 from podops.fleet.pod_link import PodLink
 from podops.fleet.snapshot import AttemptBegin, LogChunk
@@ -158,19 +158,25 @@ class FollowedLog:
         given = wire.integer(frame.header.get("offset"))
         offset, data = expected if given is None else given, frame.payload
         eof = frame.header.get("eof") is True
+        said = frame.header.get("trouble")
+        trouble = said if isinstance(said, str) else None
+        if eof and trouble:
+            # Not its last byte: what comes after it can be had from nobody any more.
+            self._stop(PodActionError(f"run {self._request.run_id}: {trouble}", "see `ops run list`"))
+            return
         if offset < expected:
             data = data[expected - offset :]
             offset = expected
-        if not data and not eof and offset == expected:
+        if not data and not eof and offset == expected and trouble is None:
             return
         self._next = offset + len(data)
         self._complete = eof
         gap = min(wire.count(frame.header.get("gap")), offset - expected)
         begin = _begin(frame, offset)
-        chunk = LogChunk(offset, data, offset - expected - gap, eof, gap, begin, self._anew)
+        chunk = LogChunk(offset, data, offset - expected - gap, eof, gap, begin, self._anew, trouble)
         self._anew = False
         self._hand_over(chunk)
-        if self._tap is not None:
+        if self._tap is not None and (data or eof):
             self._tap(chunk)
 
     def _hand_over(self, chunk: LogChunk) -> None:

@@ -366,6 +366,8 @@ class LogChunk:
     begin: AttemptBegin | None = None
     #: Another log begins, in place of the one before: the run was submitted anew, or its log cut off.
     anew: bool = False
+    #: Why nothing of the log can be read from now on, though it may grow; empty: it can be again. `None` tells nothing.
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

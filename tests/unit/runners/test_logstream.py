@@ -24,7 +24,8 @@ from podops_runners.rundir import RunDir
 class Following:
     """A follower of `log`; `said` is what it did, in order.
 
-    The bytes it pushed, after what it said of them ("anew", "attempt 2", "gap 100"); "asked" for each look at the run.
+    The bytes it pushed, after what it said of them ("anew", "attempt 2", "gap 100", "trouble …"); "asked" for each look
+    at the run.
     """
 
     def __init__(
@@ -34,12 +35,13 @@ class Following:
         window: int = 65536,
         lossless: bool = True,
         whose: Callable[[], str] = str,
+        **options: Any,
     ) -> None:
         self.said: list[bytes | str] = []
         self._decoder = FrameDecoder()
         self._ended = ended
         marks = LogMarks(RunDir(str(log.parent)))
-        self.follower = LogFollower(1, str(log), 0, window, lossless, self._take, self._asked, marks, whose)
+        self.follower = LogFollower(1, str(log), 0, window, lossless, self._take, self._asked, marks, whose, **options)
         self.follower.start()
 
     @property
@@ -49,8 +51,8 @@ class Following:
     def _take(self, data: bytes) -> None:
         for header, payload in self._decoder.feed(data):
             self.said += ["anew"] * ("anew" in header)
-            self.said += [f"{word} {header[word]}" for word in ("gap", "attempt") if word in header]
-            self.said.append("end" if header["eof"] else payload)
+            self.said += [f"{word} {header[word]}" for word in ("gap", "attempt", "trouble") if word in header]
+            self.said += ["end"] if header["eof"] else [payload] * bool(payload)
 
     def _asked(self) -> bool:
         self.said.append("asked")
@@ -237,6 +239,36 @@ def test_a_log_that_was_deleted_is_not_held_open(tmp_path: Path, follow: Callabl
     wait_for(lambda: not held(Path(f"{log} (deleted)")), "its space to be given back")
     log.write_bytes(b"first\nsecond\n")
     wait_for(lambda: following.sent.endswith(b"second\n"), "what stands in the next file of its name")
+
+
+def test_a_log_that_is_away_is_told_once_and_gone_on_with_at_its_next_byte_if_it_is_the_same(
+    tmp_path: Path, follow: Callable[..., Following]
+) -> None:
+    log, elsewhere, owner, over = tmp_path / "stdout.log", tmp_path / "elsewhere", ["first"], threading.Event()
+    log.write_bytes(b"one\n")
+    following = follow(over.is_set, whose=lambda: owner[0], trouble=lambda: "" if log.exists() else "away")
+
+    def go_away() -> None:
+        before = following.said.count("trouble away")
+        log.rename(elsewhere)
+        wait_for(lambda: following.said.count("trouble away") > before, "the trouble")
+        looks = following.said.count("asked")
+        wait_for(lambda: following.said.count("asked") > looks + 3, "more looks")
+
+    wait_for(lambda: following.sent == b"one\n", "the first line")
+    go_away()
+    with elsewhere.open("ab") as stream:
+        stream.write(b"two\n")
+    elsewhere.rename(log)
+    wait_for(lambda: following.sent == b"one\ntwo\n", "what was written meanwhile")
+    go_away()
+    owner[0] = "second"
+    log.write_bytes(b"another log\n")
+    over.set()
+    wait_for(lambda: "end" in following.said, "the end")
+    said = [each for each in following.said if each != "asked"]
+    away, back = "trouble away", "trouble "
+    assert said == [b"one\n", away, back, b"two\n", away, "anew", back, b"another log\n", "end"]
 
 
 def test_an_attempt_that_began_in_what_was_passed_over_is_told_with_the_next_line(

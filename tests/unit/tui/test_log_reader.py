@@ -107,6 +107,18 @@ async def test_a_follow_that_failed_says_why_and_goes_on_where_it_was_when_the_p
     work.cancel()
 
 
+async def test_a_log_that_cannot_be_read_for_a_while_says_why_until_it_can() -> None:
+    fleet = OneLog(LogChunk(0, b"one\n"), LogChunk(4, b"", trouble="its directory is gone"))
+    fleet.stays = True
+    log = reader(fleet)
+    work = asyncio.create_task(log.run())
+    await until(lambda: log.trouble == "its directory is gone")
+    fleet.chunks.append(LogChunk(4, b"two\n", trouble=""))
+    await until(lambda: log.buffer.lines() == ["one", "two"])
+    assert log.trouble == ""
+    work.cancel()
+
+
 async def test_what_was_passed_over_and_what_lies_before_is_told() -> None:
     fleet = OneLog(LogChunk(2048, b"a\n"), LogChunk(5000, b"b\n", skipped=2950))
     log = reader(fleet)
