@@ -10,6 +10,7 @@ import time
 import zlib
 
 from podops_runners import gpu_claims, machine, process, records, states
+from podops_runners.run_trouble import words
 from podops_runners.rundir import RunDir
 from podops_runners.typed import Any, Dict, List, Optional, Tuple
 
@@ -38,13 +39,16 @@ def note(run: RunDir, spec: Dict[str, Any], claim: Dict[str, Any]) -> None:
         pass
 
 
-def note_end(run_dir: str, words: str) -> None:
-    """Tell how a run has ended that this cannot be recorded of where it belongs. Never raises."""
+def note_end(run_dir: str, end: str, trouble: str = "") -> None:
+    """Tell how a run has ended of which that cannot be recorded where it belongs, and what its volume says.
+
+    Never raises.
+    """
     record = records.read_record(_path(run_dir))[0]
-    if record is None or record.get("end") == words:
+    if record is None or (record.get("end"), record.get("trouble")) == (end, trouble):
         return
     try:
-        records.write_record(_path(run_dir), dict(record, end=words), durable=False)
+        records.write_record(_path(run_dir), dict(record, end=end, trouble=trouble), durable=False)
     except OSError:
         pass
 
@@ -52,6 +56,12 @@ def note_end(run_dir: str, words: str) -> None:
 def end_of(run_dir: str) -> str:
     """How a run has ended of which that could not be recorded; empty while nobody knows of an end."""
     return str((records.read_record(_path(run_dir))[0] or {}).get("end") or "")
+
+
+def trouble_of(run_dir: str) -> Optional[str]:
+    """What is to be said of a run whose directory is there and whose end cannot be recorded in it."""
+    record = records.read_record(_path(run_dir))[0] or {}
+    return words(str(record["trouble"]), str(record.get("end") or "")) if record.get("trouble") else None
 
 
 def is_known(run_dir: str) -> bool:

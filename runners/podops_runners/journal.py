@@ -5,6 +5,7 @@ import sys
 import time
 
 from podops_runners import records
+from podops_runners.run_trouble import MACHINE
 from podops_runners.rundir import RunDir
 from podops_runners.runfiles import heartbeat_line
 from podops_runners.typed import Any, Callable, Dict, List
@@ -29,7 +30,21 @@ class Journal:
         self._trouble_at = 0.0
 
     def keep(self, write: Callable[[], object]) -> bool:
-        """Do one write; whether it worked. Trouble goes to the pane and into the heartbeat."""
+        """Do one write beside the run, in the machine directory; whether it worked.
+
+        Trouble goes to the pane and into the heartbeat.
+        """
+        try:
+            write()
+            return True
+        except OSError as error:
+            self.tell(error, MACHINE)
+            return False
+
+    def keep_here(self, write: Callable[[], object]) -> bool:
+        """Do one write into the run's directory; whether it worked."""
+        if self._is_gone():
+            return False
         try:
             write()
             return True
@@ -37,13 +52,9 @@ class Journal:
             self.tell(error)
             return False
 
-    def keep_here(self, write: Callable[[], object]) -> bool:
-        """Do one write into the run's directory; whether it worked."""
-        return not self._is_gone() and self.keep(write)
-
-    def tell(self, error: OSError) -> None:
+    def tell(self, error: OSError, where: str = "") -> None:
         """Show what the volume refuses, in the pane and in the heartbeats of the next minute."""
-        text = "{}: {}".format(errno.errorcode.get(error.errno or 0, "EIO"), error.strerror or error)
+        text = "{}: {}{}".format(errno.errorcode.get(error.errno or 0, "EIO"), error.strerror or error, where)
         now = time.monotonic()
         if text != self._trouble or now - self._trouble_at > _TELL_S:
             _say("podops: {}: {}\n".format(self._run.path, text))

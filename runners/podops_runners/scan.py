@@ -4,7 +4,17 @@ import os
 import stat
 import time
 
-from podops_runners import at_work, last_metrics, machine, process, queue_view, record_facts, states, waiting
+from podops_runners import (
+    at_work,
+    last_metrics,
+    machine,
+    process,
+    queue_view,
+    record_facts,
+    run_trouble,
+    states,
+    waiting,
+)
 from podops_runners.derive import Evidence, derive_state, lost_because
 from podops_runners.last_metrics import LastMetrics
 from podops_runners.metric_value import json_safe
@@ -188,6 +198,8 @@ class Scanner:
         problems.extend(texts((summary or metadata or {}).get("warnings")) or texts((metadata or {}).get("warnings")))
         problems.extend("required file {} is missing".format(name) for name in missing)
         active = state in states.ACTIVE
+        if active:
+            problems.extend(_trouble(run, claim, beat, seen.own_machine))
         wire = dict(
             facts.wire,
             project=project.name,
@@ -309,6 +321,15 @@ def _looks_like_a_run(path: str) -> bool:
 def _taken_heartbeat(descriptor: int, _size: int, _before: Optional[Heartbeat]) -> Heartbeat:
     line = os.pread(descriptor, 2000, 0).decode("utf-8", "replace").strip()
     return line, parse_heartbeat(line)
+
+
+def _trouble(run: RunDir, claim: Record, beat: Dict[str, str], own: bool) -> List[str]:
+    """Why what this run tells, its end above all, is not recorded now."""
+    told = run_trouble.by_heartbeat(beat)
+    if told is None and own and claim is not None and not process.is_alive(claim.get("child")):
+        # A volume that is read-only takes no heartbeat either.
+        told = at_work.trouble_of(run.path)
+    return [] if told is None else [told]
 
 
 def _told_by(line: str, beat: Dict[str, str], age_s: Optional[float], active: bool) -> Dict[str, Any]:

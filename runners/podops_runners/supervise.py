@@ -16,6 +16,7 @@ from podops_runners import (
     records,
     run_claim,
     run_summary,
+    run_trouble,
     serving,
     states,
 )
@@ -344,6 +345,8 @@ class Supervisor:
         while not self._journal.keep_here(lambda: records.write_record(self._run.summary, summary)):
             if time.monotonic() > deadline or self._presence.is_deleted():
                 return
+            end = run_trouble.ended(str(summary["state"]), str(summary["reason"]))
+            at_work.note_end(self._run.path, end, self._journal.trouble)
             self._journal.beat(str(summary["state"]), dict(self._steps, reason=summary["reason"]))
             self._inbox.wait(2.0)
             self._inbox.take()

@@ -159,8 +159,15 @@ class FaultPod:
 
     def state(self, run: RunDir) -> str:
         """As a link would show it."""
+        return str(self._shown(run)["state"])
+
+    def problems(self, run: RunDir) -> list[str]:
+        """Likewise, what is said to be wrong with it."""
+        return list(self._shown(run)["problems"])
+
+    def _shown(self, run: RunDir) -> dict[str, Any]:
         forget_identity()
-        return str(Scanner([self.project]).one(self.project, run.run_id)["state"])
+        return Scanner([self.project]).one(self.project, run.run_id)
 
     def heartbeat(self, run: RunDir) -> str:
         try:

@@ -143,9 +143,25 @@ def test_a_full_disk_is_told_in_the_heartbeat_and_not_any_more_once_there_is_roo
     run = volume.started("--every 0.05")
     with mounts.filled(volume.volume):
         eventually(lambda: "trouble=ENOSPC" in volume.heartbeat(run))
+        eventually(lambda: volume.problems(run) == ["the volume is full: what it tells is not recorded"])
         assert volume.state(run) == "running"
     volume.finish(run)
     summary_with(volume, run, ok=True)
+    check(volume)
+
+
+@pytest.mark.parametrize(("trouble", "why"), [(full, "full"), (read_only, "read-only")])
+def test_a_run_whose_end_its_volume_does_not_take_is_listed_with_that_until_it_does(
+    volume: FaultPod, trouble: Trouble, why: str
+) -> None:
+    run = volume.started("--every 0.05")
+    with trouble(volume):
+        volume.finish(run, 3)
+        told = f"the volume is {why}: what it tells is not recorded; it has ended: failed (nonzero_exit)"
+        eventually(lambda: volume.problems(run) == [told], "what is wrong with it")
+        assert volume.state(run) == "running"
+    summary_with(volume, run, exit_code=3)
+    assert volume.problems(run) == []
     check(volume)
 
 

@@ -344,6 +344,27 @@ def test_a_read_only_outputs_root_is_told_and_its_runs_stay_readable(ops: Ops, p
 
 
 @LOCALLY
+def test_a_run_whose_end_does_not_fit_on_its_volume_is_shown_with_that_for_as_long_as_it_lasts(
+    ops: Ops, pod: Reached, project: MakeProject, world: Path
+) -> None:
+    line = f"until [ -e {world / 'go'} ]; do sleep 0.1; done; exit 4"
+    project(pod.name, presets={"slow": {"kind": "command", "command": line}})
+    full = "the volume is full: what it tells is not recorded; it has ended: failed (nonzero_exit)"
+    with small_volume(pod.runs) as volume:
+        ops("run", "submit", "--preset", "slow", "--run-id", "r1")
+        beat = volume / "r1/heartbeat.txt"
+        wait_for(lambda: beat.exists() and " running " in beat.read_text(), "its supervisor to watch it")
+        ballast = fill(volume)
+        (world / "go").touch()
+        wait_for(lambda: ops("run", "status", "r1", "--json").json["problems"] == [full], "what is wrong with it")
+        assert full in ops("run", "list").stdout and full in ops("run", "status", "r1").stdout
+        ballast.unlink()
+        assert ops("run", "wait", "r1").returncode == 1
+        shown = ops("run", "status", "r1", "--json").json
+        assert (shown["state"], shown["exit_code"], shown["problems"]) == ("failed", 4, [])
+
+
+@LOCALLY
 def test_an_outputs_root_whose_volume_is_read_only_is_no_root_that_a_submit_makes(
     ops: Ops, pod: Reached, project: MakeProject
 ) -> None:
