@@ -35,7 +35,7 @@ class QueueView:
         held = state == states.HELD
         submitted = place.submitted if place else 0.0
         return {
-            "detail": _way(run) if held else self._why.get(run.path, "waits for the agent of its pod"),
+            "detail": _held_for(run) if held else self._why.get(run.path, "waits for the agent of its pod"),
             "place": 0 if held else self._places.get(run.path, 0),
             "waits_s": max(0.0, now - submitted) if submitted else None,
             "priority": place.priority if place else 0,
@@ -44,12 +44,12 @@ class QueueView:
         }
 
 
-def _way(run: RunDir) -> str:
+def _held_for(run: RunDir) -> str:
     way = moving.of(run)
     return (
         "is being moved to {0}: `ops queue move {1} --to {0}` finishes that".format(way["to"], run.run_id)
         if way
-        else ""
+        else states.AWAITS_RELEASE
     )
 
 

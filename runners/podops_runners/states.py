@@ -18,6 +18,9 @@ ENDED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 #: States in which a run may own processes on its pod.
 ACTIVE = frozenset({STARTING, RUNNING, STOPPING})
 
+#: What a held run waits for, in the words of the queue.
+AWAITS_RELEASE = "waits for its release"
+
 REASONS = (
     "ok",
     "nonzero_exit",

@@ -146,7 +146,7 @@ def _start(
     if ended is not None:
         return str(ended.get("state")), ""
     if waiting.is_held(run):
-        return states.HELD, "held"
+        return states.HELD, states.AWAITS_RELEASE
     why: Dict[str, str] = {}
     waits = spec.get("gpus") or place.after or place.after_any or place.not_before > time.time()
     try:

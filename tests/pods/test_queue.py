@@ -163,6 +163,10 @@ def test_waiting_runs_are_held_released_reordered_and_cancelled(queue: Queue) ->
     assert queue.ops("queue", "priority", "7", "third").returncode == 0
     assert queue.ops("queue", "cancel", "second").returncode == 0
     assert queue.ops("queue", "hold", "first").returncode == 0
+    first = queue.listed()["first"]
+    assert (first["state"], first["waits_for"]) == ("held", "waits for its release")
+    assert first["waits_for"] in queue.ops("queue").stdout
+    assert "why        waits for its release" in queue.ops("run", "status", "first").stdout
     assert {run_id: run["state"] for run_id, run in queue.listed().items()} == {"third": "queued", "first": "held"}
     queue.let_end("wide")
     assert queue.ended("third") == ("succeeded", "ok")

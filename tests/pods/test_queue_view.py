@@ -54,7 +54,7 @@ async def test_waiting_runs_tell_their_place_why_they_wait_and_since_when(fleet:
     assert (first.detail, first.priority) == ("waits for 1 GPU (1): 0 of 2 free", 5)
     assert second.detail == "waits for 1 GPU: 0 of 2 free"
     assert (child.detail, child.after) == ("waits for run wide", ("wide",))
-    assert (kept.place, kept.detail) == (0, "")
+    assert (kept.place, kept.detail) == (0, "waits for its release")
     assert [run.asked_gpus for run in (first, second, child)] == ["1,", "1", ""]
     assert all(run.waits_s is not None and run.waits_s < 60 for run in (first, second, child, kept))
     await fleet.queue(POD, "second", "priority", value=9)

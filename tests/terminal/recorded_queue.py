@@ -59,7 +59,7 @@ def busy() -> FleetSnapshot:
              asked_gpus="4"),
         _run("sweep-lr-5", "queued", detail="waits for 1 GPU: 0 of 4 free", place=2, waits_s=3600.0, asked_gpus="1"),
         _run("eval-lr-4", "queued", detail="waits for run sweep-lr-4", place=3, waits_s=3500.0, after=("sweep-lr-4",)),
-        _run("sweep-lr-6", "held", waits_s=90.0, asked_gpus="all"),
+        _run("sweep-lr-6", "held", detail="waits for its release", waits_s=90.0, asked_gpus="all"),
         _run("sweep-lr-3", "failed", age=900.0, reason="oom_gpu", attempt=3, attempts_max=3, exit_code=1,
              detail="CUDA out of memory: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB"),
         _run("train-gone", "lost", age=500.0, reason="pod_lost", detail="its pod was rebooted while it ran"),

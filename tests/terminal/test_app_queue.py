@@ -51,6 +51,7 @@ async def test_each_trouble_of_a_run_can_be_seen_in_the_list() -> None:
         ("serve-qwen", "● running", "ready"),
         ("train-gone", "? lost", "pod_lost: its pod was rebooted while it ran"),
         ("sweep-lr-3", "✗ failed", "oom_gpu: CUDA out of memory"),
+        ("sweep-lr-6", "◌ held", "waits for its release"),
     ):
         assert mark in row(screen, run_id) and words in row(screen, run_id)
 

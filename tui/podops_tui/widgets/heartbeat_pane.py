@@ -67,7 +67,7 @@ def _queue(run: RunSnapshot, now: float) -> Text:
     text = Text(f" · {age(waited(run, now))}\n")
     rows = {
         "place": f"{run.place} in the queue of {clean(run.pod)}" if run.place else "",
-        "why": clean(run.detail) or ("until it is released" if run.state == "held" else ""),
+        "why": clean(run.detail),
         "gpus": run.asked_gpus,
         "priority": str(run.priority) if run.priority else "",
         "after": clean(", ".join(run.after)),
