@@ -4,25 +4,50 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from podops.config.model import PodConfig
-from podops.errors import UsageError
+from podops.errors import PodActionError, UsageError
 from podops.transport.docker_host import behind_ssh, client_script, ssh_hop
 from podops.transport.openssh_config import config_flags
 from podops.transport.pod_key import check_key
 
+if TYPE_CHECKING:
+    from podops.fleet.snapshot import RunSnapshot
+
+#: The exit code of `attach_argv` where the pod has no such session: one that no shell, ssh or engine has of its own.
+NO_SESSION = 69
+
 #: A pod that does not know this terminal by name would refuse it; what this one can do, nearly all of them can.
-_KNOWN_TERM = "infocmp >/dev/null 2>&1 || TERM=xterm-256color; export TERM; exec "
+_KNOWN_TERM = "infocmp >/dev/null 2>&1 || TERM=xterm-256color; export TERM; "
 
 #: A container seldom says which shell its user has.
 _ANY_SHELL = "command -v bash >/dev/null && exec bash -l; exec sh -l"
 
 
+def cannot_attach(run: RunSnapshot) -> str:
+    """Why there is nothing of `run` to attach to, in words that follow its name; empty where there should be."""
+    if run.waiting:
+        again = " again" if run.attempt > 1 else ""
+        return f"has not started{again}: {run.detail or 'waits for its turn'}"
+    if run.ended:
+        return "has ended"
+    return "" if run.session else "has no tmux session"
+
+
+def session_gone(run: RunSnapshot) -> PodActionError:
+    """What to tell when attaching has ended with `NO_SESSION`."""
+    return PodActionError(
+        f"run {run.run_id} has no tmux session on pod {run.pod} now: it has just ended, or its tmux has",
+        f"`ops run status {run.run_id}` tells which; its log can be read without one: ops run tail -f {run.run_id}",
+    )
+
+
 def attach_argv(pod: PodConfig, session: str | None, socket: str, *, nested: bool = False) -> list[str]:
     """Argument list to run on a terminal, which is told in its status line how to come back.
 
-    `nested` says that this terminal is itself inside tmux. Raises `UsageError` for a run without a session, and
-    `RefusedError` where the pod's key is not there.
+    `nested` says that this terminal is itself inside tmux. Ends with `NO_SESSION` and without a word where the pod has
+    no such session. Raises `UsageError` for a run without one, and `RefusedError` where the pod's key is not there.
     """
     if session is None:
         raise UsageError("this run has no tmux session to attach to")
@@ -32,10 +57,13 @@ def attach_argv(pod: PodConfig, session: str | None, socket: str, *, nested: boo
     # tmux shows ten columns of a name, the same ones for every run; with more, how to come back needs 80 beside it.
     name = ["set-option", "status-left-length", "40"]
     options = [";", *name, ";", *length, ";", *status]
-    tmux = ["tmux", "-u", "-L", socket, "attach-session", "-t", f"={session}", *options]
+    tmux, there = ["tmux", "-u", "-L", socket], ["-t", f"={session}"]
+    # What tmux itself would say is no help to anybody; a tmux that cannot be run at all may speak for itself.
+    look = f"{shlex.join([*tmux, 'has-session', *there])} 2>/dev/null; [ $? != 1 ] || exit {NO_SESSION}; "
+    script = f"{look}exec {shlex.join([*tmux, 'attach-session', *there, *options])}"
     if pod.local:
-        return ["env", "-u", "TMUX", *tmux]
-    shell = ["sh", "-c", _KNOWN_TERM + shlex.join(tmux)]
+        return ["env", "-u", "TMUX", "sh", "-c", script]
+    shell = ["sh", "-c", _KNOWN_TERM + script]
     if pod.docker:
         return _in_container(pod, shell, terminal=True)
     return [*_ssh(pod, "-t"), shlex.join(shell)]

@@ -115,6 +115,15 @@ async def test_a_run_that_does_not_wait_is_left_alone_and_the_user_is_told() -> 
         assert fleet.done == [] and isinstance(app.screen, FleetScreen)
 
 
+async def test_a_run_that_has_not_started_cannot_be_attached_to_and_the_user_is_told_why() -> None:
+    _, app = busy_app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("slash", *"sweep-lr-6", "enter", "a")
+        await until_drawn(pilot, app, "sweep-lr-6 has not started: waits for its release")
+        assert app.is_running and isinstance(app.screen, FleetScreen)
+
+
 async def test_cancelling_a_waiting_run_asks_in_its_own_words() -> None:
     fleet, app = busy_app()
     async with app.run_test(size=(80, 24)) as pilot:

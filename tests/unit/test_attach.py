@@ -23,6 +23,7 @@ def test_a_pod_behind_ssh_is_reached_with_its_own_options_and_the_session_is_mat
     shell, option, script = shlex.split(argv[10])
     assert (shell, option) == ("sh", "-c")
     assert "exec tmux -u -L sock attach-session -t '=run_x y' ';'" in script
+    assert "tmux -u -L sock has-session -t '=run_x y' 2>/dev/null" in script
 
 
 def test_ssh_reads_the_configuration_that_links_are_made_by_where_home_is_not_the_accounts(
@@ -38,9 +39,9 @@ def test_ssh_reads_the_configuration_that_links_are_made_by_where_home_is_not_th
 
 def test_a_local_pod_is_attached_to_also_from_inside_tmux() -> None:
     argv = attach_argv(PodConfig("a", local=True), "run_x", "sock", nested=True)
-    assert argv[:9] == ["env", "-u", "TMUX", "tmux", "-u", "-L", "sock", "attach-session", "-t"]
-    assert argv[9] == "=run_x"
-    assert "ctrl-b ctrl-b d" in argv[-1]
+    assert argv[:5] == ["env", "-u", "TMUX", "sh", "-c"]
+    assert "exec tmux -u -L sock attach-session -t =run_x ';'" in argv[5]
+    assert "ctrl-b ctrl-b d" in argv[5]
 
 
 def test_a_container_is_entered_by_its_engines_own_client_where_the_engine_is() -> None:

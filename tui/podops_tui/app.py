@@ -19,7 +19,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES
 
-from podops.attach import attach_argv
+from podops.attach import NO_SESSION, attach_argv, cannot_attach, session_gone
 from podops.config.model import ProjectConfig
 from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
@@ -287,20 +287,22 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         run = self._selected_run()
         if run is None:
             return
-        if run.ended or not run.session:
-            why = "has ended; its log can still be read" if run.ended else "has no tmux session"
-            self.notify(f"{clean(run.run_id)} {why}", severity="warning", markup=False)
+        if why := cannot_attach(run):
+            then = "; its log can still be read" if run.ended else ""
+            self.notify(f"{clean(run.run_id)} {clean(why)}{then}", severity="warning", markup=False)
             return
-        self._do(self._open_terminal(run.pod, run.session), "")
+        self._do(self._open_terminal(run), "")
 
-    async def _open_terminal(self, pod: str, session: str) -> None:
+    async def _open_terminal(self, run: RunSnapshot) -> None:
         nested = bool(os.environ.get("TMUX"))
-        argv = attach_argv(self.config.pods[pod], session, self.config.tmux.socket, nested=nested)
+        argv = attach_argv(self.config.pods[run.pod], run.session, self.config.tmux.socket, nested=nested)
         try:
             with self._attending.handed_over():
                 code = await hand_over(self, argv)
         except SuspendNotSupported:
             raise PodopsError("this terminal cannot be handed over", "use: ops run attach") from None
+        if code == NO_SESSION:
+            raise session_gone(run)
         if code:
             self.notify(f"attach ended with exit code {code}", severity="warning", markup=False)
 

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 
 from textual.app import App
 
-#: What the program said must be readable before the app draws over it.
+from podops.attach import NO_SESSION
+
+#: What the program said must be readable before the app draws over it; of a session that is not there it says nothing.
 _SCRIPT = (
-    '"$@"; code=$?; [ $code = 0 ] || { printf "\\nexit code %s; press enter to go back " $code; read _; }; exit $code'
+    f'"$@"; code=$?; case $code in 0 | {NO_SESSION}) ;; '
+    '*) printf "\\nexit code %s; press enter to go back " $code; read _ ;; esac; exit $code'
 )
 
 

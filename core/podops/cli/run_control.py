@@ -18,8 +18,9 @@ from podops.cli.output import json_text, print_json, say
 from podops.cli.project_names import complete_living_runs
 from podops.cli.question import confirmed
 from podops.cli.run_argument import one_run, pod_option, pods_of, run_argument
-from podops.cli.streams import drop_stdout
+from podops.cli.streams import drop_stdout, need_terminal
 from podops.errors import PodopsError, RefusedActionError, UnreachableError, UsageError
+from podops_runners.states import AWAITS_RELEASE
 
 if TYPE_CHECKING:
     from podops.fleet.fleet import Fleet
@@ -190,6 +191,7 @@ def attach(options: Options, position: str | None, run_id: str | None, pod: str 
 
     ctrl-b d leaves it and comes back; ctrl-c in it ends the run.
     """
+    need_terminal("`ops run tail -f RUN` follows its log without one", "attach")
     wanted = one_run(position, run_id)
 
     async def look() -> RunSnapshot:
@@ -197,12 +199,23 @@ def attach(options: Options, position: str | None, run_id: str | None, pod: str 
             return find_run(fleet, wanted)
 
     run = run_async(look())
-    if run.session is None or run.ended:
-        why = "has ended" if run.ended else "has no tmux session"
-        raise RefusedActionError(f"run {run.run_id} {why}", f"read it with: ops run tail {run.run_id}")
-    from podops.attach import attach_argv
+    from podops.attach import NO_SESSION, attach_argv, cannot_attach, session_gone
 
+    if why := cannot_attach(run):
+        raise RefusedActionError(f"run {run.run_id} {why}", _instead(run))
     config = options.project()
     nested = bool(os.environ.get("TMUX"))
     argv = attach_argv(config.pods[run.pod], run.session, config.tmux.socket, nested=nested)
-    return subprocess.run(argv, check=False).returncode
+    status = subprocess.run(argv, check=False).returncode
+    if status == NO_SESSION:
+        raise session_gone(run)
+    return status
+
+
+def _instead(run: RunSnapshot) -> str:
+    """What to do with a run that cannot be attached to."""
+    if not run.waiting:
+        return f"read it with: ops run tail {run.run_id}"
+    if run.detail == AWAITS_RELEASE:
+        return f"let it start with: ops queue release {run.run_id}"
+    return f"`ops queue` tells its place; `ops run tail -f {run.run_id}` waits for what it prints"

@@ -35,10 +35,10 @@ def bear_any_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def need_terminal(instead: str) -> None:
-    """Raise `UsageError`, with what to do `instead`, where there is no terminal for the app."""
+def need_terminal(instead: str, what: str = "the app") -> None:
+    """Raise `UsageError`, with what to do `instead`, where there is no terminal for `what`."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the app needs a terminal, and there is none here", instead)
+        raise UsageError(f"{what} needs a terminal, and there is none here", instead)
 
 
 def drop_stdout() -> None:
