@@ -27,11 +27,8 @@ _ANY_SHELL = "command -v bash >/dev/null && exec bash -l; exec sh -l"
 
 def cannot_attach(run: RunSnapshot) -> str:
     """Why there is nothing of `run` to attach to, in words that follow its name; empty where there should be."""
-    if run.waiting:
-        again = " again" if run.attempt > 1 else ""
-        return f"has not started{again}: {run.detail or 'waits for its turn'}"
-    if run.ended:
-        return "has ended"
+    if run.waiting or run.ended:
+        return run.not_started or "has ended"
     return "" if run.session else "has no tmux session"
 
 

@@ -139,6 +139,22 @@ def test_ctrl_c_on_the_terminal_ends_the_client_and_not_the_run(
     assert state(ops, run) == "running"
 
 
+@BOTH_TRANSPORTS
+def test_following_a_run_that_has_not_started_says_so_once_and_goes_on_when_it_starts(
+    ops: Ops, start_ops: StartOps, pod: Reached
+) -> None:
+    pod.go.touch()
+    assert ops("run", "submit", "--preset", "ticks", "--run-id", "r1", "--hold").returncode == 0
+    told = "run r1 has not started: waits for its release\n"
+    now = ops("run", "tail", "r1")
+    assert (now.returncode, now.stdout, now.stderr) == (0, "", told)
+    person, script = start_ops("run", "tail", "-f", "r1"), start_ops("run", "tail", "-f", "r1", "--json")
+    wait_for(lambda: person.stderr == told, "what the run waits for")
+    assert ops("queue", "release", "r1").returncode == 0
+    assert person.rest().endswith(b"the end\n") and person.stderr == told
+    assert json.loads(script.rest().splitlines()[-1])["eof"] is True and script.stderr == ""
+
+
 @LOCALLY
 def test_a_reader_that_goes_early_is_no_error(start_ops: StartOps, pod: Reached, run: str) -> None:
     follow = ("tail", "-f", "-n", "100000", run)

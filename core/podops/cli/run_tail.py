@@ -89,9 +89,11 @@ def tail(
                     # Without -f the log as it stands now is all that is wanted.
                     stop_at = chunks.size if end is None and not follow else end
                     if stop_at is not None and stop_at <= start:
-                        words = f"run {run.run_id} has printed nothing" + ("" if run.ended else " yet")
-                        say("; ".join([words, *run.problems]))
+                        words = run.not_started or "has printed nothing" + ("" if run.ended else " yet")
+                        say("; ".join([f"run {run.run_id} {words}", *run.problems]))
                         return 0
+                    if run.waiting and not options.json:
+                        say(f"run {run.run_id} {run.not_started}")
                     await _print(chunks, printer, attempt, stop_at, run.run_id)
             return 0
 

@@ -264,6 +264,12 @@ class RunSnapshot:
         """Whether it is in the queue."""
         return self.state in ("queued", "held")
 
+    @property
+    def not_started(self) -> str:
+        """That it waits and what for, in words that follow its name; empty for one that is not in the queue."""
+        again = " again" if self.attempt > 1 else ""
+        return f"has not started{again}: {self.detail or 'waits for its turn'}" if self.waiting else ""
+
 
 @dataclass(frozen=True, slots=True)
 class PodSnapshot:
