@@ -142,6 +142,26 @@ def test_a_pod_that_was_renamed_keeps_its_runs_and_its_old_name_does_not(
     assert listed.returncode == 0 and "no longer in the project file" in listed.stdout
 
 
+def test_what_is_remembered_of_a_pod_that_left_the_project_file_is_told_as_that(
+    seen: SshPod, ops: Ops, world: Path
+) -> None:
+    assert seen.name == "a100"
+    rewrite(world / "project/configs/ops/project.yaml", pods={"here": {"local": True}})
+    told, hint = "run r1 was on pod a100, which is no longer in the project file", "ops run list --all --pod a100"
+    for words in (("status", "r1"), ("tail", "r1"), ("search", "r1", "line 2")):
+        answer = ops("run", *words)
+        assert answer.returncode == 3 and "line 2" in answer.stdout
+        assert answer.stderr.startswith(f"{told}; this is what was known ") and hint in answer.stderr
+    assert ops("run", "status", "r1", "--json").json["error"]["message"] == told
+    listed = ops("run", "list", "--all", "--pod", "a100")
+    assert listed.returncode == 3 and "r1   a100  say     succeeded" in listed.stdout
+    assert listed.stderr.startswith("pod a100 is no longer in the project file; this is what is remembered of it\n")
+    document = ops("run", "list", "--all", "--pod", "a100", "--json").json
+    assert ([run["source"] for run in document["runs"]], document["ok"]) == (["history"], False)
+    for words in (("--pod", "a100"), ("--all", "--pod", "other")):
+        assert "error: there is no pod" in (answer := ops("run", "list", *words)).stderr and answer.returncode == 3
+
+
 @pytest.mark.parametrize("kind", ["damaged", "newer"])
 def test_a_history_that_cannot_be_read_is_kept_aside_and_begun_anew(
     ops: Ops, project: MakeProject, client_home: Path, kind: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -16,15 +18,16 @@ from podops.cli.context import (
     unreachable,
 )
 from podops.cli.number import WholeNumber
-from podops.cli.output import print_json, say
+from podops.cli.output import print_json, say, say_hint
 from podops.cli.project_names import complete_presets
-from podops.cli.remembered import age_of, as_pods_tell
+from podops.cli.remembered import age_of, as_pods_tell, error_fields, pod_left
 from podops.cli.run_argument import pod_option, pods_of
 from podops.cli.run_view import run_rows, run_summary
-from podops.errors import UnreachableError
+from podops.errors import NotFoundError, PodopsError, UnreachableError
 from podops_runners.states import STATES
 
 if TYPE_CHECKING:
+    from podops.config.model import ProjectConfig
     from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
     from podops.history.recall import RememberedRun
 
@@ -62,25 +65,15 @@ def list_runs(
 
     Exit code 4 only when no pod answers; with --json, `unreachable` names those that did not.
     """
-
-    async def look() -> tuple[FleetSnapshot, list[PodSnapshot], list[RememberedRun], frozenset[str]]:
-        async with open_remembering(options, pods_of(pod), lists=pod is None) as (fleet, history):
-            told = fleet.snapshot.told()
-            known = {(run.project, run.run_id) for run in told.runs()}
-            silent = unreachable(fleet)
-            remembered = history.runs() if (everything or silent) and history else []
-            more = [one for one in remembered if (one.run.project, one.run.run_id) not in known]
-            more = [as_pods_tell(one, fleet) for one in more if pod in (None, one.run.pod)]
-            return told, silent, more, frozenset(fleet.config.pods)
-
-    fleet, silent, more, pods = run_async(look())
-    hidden = 0 if everything else sum(one.run.pod in {quiet.name for quiet in silent} for one in more)
-    more = more if everything else []
+    seen = _seen(options, pod, everything)
+    silent = seen.silent
+    hidden = 0 if everything else sum(one.run.pod in {quiet.name for quiet in silent} for one in seen.remembered)
+    more = seen.remembered if everything else []
     old = {(one.run.project, one.run.run_id): one for one in more}
-    runs = [run for run in (*fleet.runs(), *(one.run for one in more)) if _wanted(run, states, preset, active)]
+    runs = [run for run in (*seen.fleet.runs(), *(one.run for one in more)) if _wanted(run, states, preset, active)]
     runs = sorted(runs, key=lambda run: (run.created_at or 0.0, run.run_id), reverse=True)[:limit]
     told = tell_unreachable(silent)
-    nobody = none_answers(fleet.pods.values(), silent)
+    nobody = none_answers(seen.fleet.pods.values(), silent)
     if hidden:
         say(f"what is remembered of {'a run' if hidden == 1 else f'{hidden} runs'} there is shown with --all")
     if options.json:
@@ -89,14 +82,71 @@ def list_runs(
             run_summary(run, one.as_of, one.gone_at) if one else run_summary(run)
             for run, one in zip(runs, recalled, strict=True)
         ]
-        print_json({"ok": True, "runs": shown, "unreachable": told})
+        fields = {} if seen.error is None else error_fields(seen.error)
+        print_json({"ok": True, "runs": shown, "unreachable": told} | fields)
     else:
-        ages = {key: age_of(one, pods) for key, one in old.items()}
+        ages = {key: age_of(one, seen.config) for key, one in old.items()}
         if runs:
             click.echo(run_rows(runs, ages))
         elif not nobody:
             click.echo("no runs on the pods that answer" if silent else "no runs")
+    if seen.error is not None:
+        return seen.error.exit_code
     return UnreachableError.exit_code if nobody else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the pods tell, who keeps silent, and what is remembered beside that."""
+
+    config: ProjectConfig
+    fleet: FleetSnapshot
+    silent: list[PodSnapshot]
+    remembered: list[RememberedRun]
+    #: Why no pod was asked.
+    error: PodopsError | None = None
+
+
+def _seen(options: Options, pod: str | None, everything: bool) -> _Seen:
+    try:
+        return run_async(_asked(options, pod, everything))
+    except NotFoundError:
+        left = _left_behind(options, pod) if everything and pod else None
+        if left is None:
+            raise
+    return left
+
+
+async def _asked(options: Options, pod: str | None, everything: bool) -> _Seen:
+    async with open_remembering(options, pods_of(pod), lists=pod is None) as (fleet, history):
+        told = fleet.snapshot.told()
+        known = {(run.project, run.run_id) for run in told.runs()}
+        silent = unreachable(fleet)
+        remembered = history.runs() if (everything or silent) and history else []
+        more = [one for one in remembered if (one.run.project, one.run.run_id) not in known]
+        more = [as_pods_tell(one, fleet) for one in more if pod in (None, one.run.pod)]
+        return _Seen(fleet.config, told, silent, more)
+
+
+def _left_behind(options: Options, pod: str) -> _Seen | None:
+    """What is remembered of `pod`, which the project does not have, and says so; `None` when that is nothing."""
+    from podops.fleet.snapshot import FleetSnapshot
+    from podops.history.keep import history_of
+
+    config = options.project()
+    history = history_of(config, os.environ, lambda _: None)
+    if history is None:
+        return None
+    try:
+        runs = [one for one in history.runs() if one.run.pod == pod]
+    finally:
+        history.close()
+    if not runs:
+        return None
+    error = pod_left(pod)
+    say(f"{error.message}; this is what is remembered of it")
+    say_hint(error.hint)
+    return _Seen(config, FleetSnapshot(), [], runs, error)
 
 
 def _wanted(run: RunSnapshot, states: tuple[str, ...], preset: str | None, active: bool) -> bool:

@@ -84,10 +84,10 @@ def search(
             try:
                 run = find_run(fleet, wanted)
             except (UnreachableError, NotFoundError) as error:
-                one, log = recalled_log(history, fleet, wanted, pod, error)
+                one, log, told = recalled_log(history, fleet, wanted, pod, error)
                 if log is not None:
                     _search_remembered(one, log, query, printer)
-                return error.exit_code
+                return told.exit_code
             return await _search(fleet, run, query, attempt, printer)
 
     try:

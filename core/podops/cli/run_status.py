@@ -105,11 +105,11 @@ async def _look(options: Options, wanted: str, pod: str | None) -> _Found:
 
 
 def _recalled(history: History | None, fleet: Fleet, wanted: str, pod: str | None, error: PodopsError) -> _Found:
-    one, log = recalled_run(history, fleet, wanted, pod, error)
+    one, log, told = recalled_run(history, fleet, wanted, pod, error)
     assert history is not None
     run = replace(one.run, heartbeat_age_s=heartbeat_age(one))
     tail = _last_lines(log.data) if log else []
-    return _Found(run, (), history.summary(one), history.attempts(one), tail, one.as_of, one.gone_at, error)
+    return _Found(run, (), history.summary(one), history.attempts(one), tail, one.as_of, one.gone_at, told)
 
 
 def _last_lines(data: bytes) -> list[str]:

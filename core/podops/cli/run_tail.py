@@ -70,10 +70,10 @@ def tail(
             try:
                 run = find_run(fleet, wanted)
             except (UnreachableError, NotFoundError) as error:
-                _, log = recalled_log(history, fleet, wanted, pod, error)
+                _, log, told = recalled_log(history, fleet, wanted, pod, error)
                 if log is not None:
                     _print_remembered(log, lines, printer)
-                return error.exit_code
+                return told.exit_code
             start, end = await _range(fleet, run, attempt)
             chosen = fleet.follow(
                 run.pod,
