@@ -85,6 +85,7 @@ def test_waiting_runs_are_released_held_and_cancelled_with_keys_alone(
     terminal.wait_for(r"Cancel this run\?")
     terminal.press("y")
     terminal.wait_for(r"⊘ cancelled +second")
+    terminal.wait_for(r"it has printed nothing")
     terminal.press("Down", ":")
     terminal.wait_for(r"Search for commands")
     terminal.type("Release")

@@ -47,6 +47,16 @@ def waits_for(run: RunSnapshot, *, full: bool = True) -> str:
     return " ".join(word for word in words if word).removeprefix("· ")
 
 
+def nothing_printed(run: RunSnapshot) -> str:
+    """What stands in place of the log of a run of which no line is there."""
+    if run.waiting:
+        return f"not started: {waits_for(run) or run.state}"
+    if run.ended:
+        # What it has printed takes a moment to come.
+        return "reading its log …" if run.log_bytes else "it has printed nothing"
+    return "nothing printed yet"
+
+
 def _local(moment: str) -> str:
     """The pod's `2026-11-21 22:30:00Z` as a person here reads it: `22:30` today, `11-22 22:30` on another day."""
     try:

@@ -25,7 +25,7 @@ from podops_tui.drawn_lines import DrawnLines, Look, Sight
 from podops_tui.frames import FRAME_S
 from podops_tui.log_reader import LogKey, LogReader
 from podops_tui.log_search import marked
-from podops_tui.run_words import waits_for
+from podops_tui.run_words import nothing_printed
 from podops_tui.widgets.log_bar import LogBar
 from podops_tui.widgets.scroll_thumb import dragged_to, thumb
 from podops_tui.widgets.searched_log import SearchedLog
@@ -102,9 +102,7 @@ class LogView(SearchedLog, can_focus=True):
 
         One that was submitted anew has another log.
         """
-        nothing = (
-            "nothing printed yet" if run is None or not run.waiting else f"not started: {waits_for(run) or run.state}"
-        )
+        nothing = "" if run is None else nothing_printed(run)
         if nothing != self._nothing:
             self._nothing = nothing
             self.refresh()
