@@ -7,6 +7,7 @@ import os
 import pty
 import struct
 import termios
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import IO
@@ -143,3 +144,11 @@ def test_a_terminal_that_does_not_tell_its_width_and_a_pipe_have_everything_whol
     assert piped == on_terminal(0, lambda: run_rows([DONE, FAILED]), monkeypatch)
     assert piped[0].split() == ["RUN", "POD", "PRESET", "STATE", "REASON", "ELAPSED", "STEP", "LOSS", "NOTE"]
     assert piped[2].endswith(FAILED.detail)
+
+
+def test_the_note_of_a_pod_without_a_reason_begins_with_when_it_was_seen() -> None:
+    seen = PodSnapshot("a100", "connecting", "ssh", "a100", last_seen=time.time())
+    why = replace(seen, name="b100", state="unreachable", reason="no answer")
+    header, *rows = _pod_table(FleetSnapshot({pod.name: pod for pod in (seen, why)})).splitlines()
+    notes = [row[header.index("NOTE") :] for row in rows]
+    assert notes[0].startswith("last seen ") and notes[1].startswith("no answer (last seen ")

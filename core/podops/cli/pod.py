@@ -168,7 +168,8 @@ def _pod_row(pod: PodSnapshot) -> tuple[str, ...]:
     busy = sum(not gpu.is_free() for gpu in gpus)
     note = pod.reason if pod.state != "live" else _live_note(pod)
     if pod.state != "live" and pod.last_seen is not None:
-        note += f" (last seen {ago(pod.last_seen)})"
+        seen = f"last seen {ago(pod.last_seen)}"
+        note = f"{note} ({seen})" if note else seen
     memory = disk = "-"
     if sample and sample.memory_total_bytes:
         memory = f"{size(sample.memory_used_bytes)}/{size(sample.memory_total_bytes)}"
