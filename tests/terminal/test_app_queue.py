@@ -124,6 +124,19 @@ async def test_a_run_that_has_not_started_cannot_be_attached_to_and_the_user_is_
         assert app.is_running and isinstance(app.screen, FleetScreen)
 
 
+async def test_runs_that_have_ended_cannot_be_ended_and_as_many_as_were_chosen_are_told_of() -> None:
+    fleet, app = busy_app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        choose(app, "train-old")
+        await pilot.press("x")
+        await until_drawn(pilot, app, "that run has ended")
+        choose(app, "train-old", "sweep-lr-3")
+        await pilot.press("x")
+        await until_drawn(pilot, app, "those runs have ended")
+        assert fleet.done == [] and isinstance(app.screen, FleetScreen)
+
+
 async def test_cancelling_a_waiting_run_asks_in_its_own_words() -> None:
     fleet, app = busy_app()
     async with app.run_test(size=(80, 24)) as pilot:

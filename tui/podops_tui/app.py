@@ -60,6 +60,16 @@ _DRAW_S, _AGE_S = 0.2, 1.0
 _LOADED_S = 5.0
 
 
+def _left_alone(runs: Sequence[RunSnapshot]) -> str:
+    """Why none of the chosen runs is ended: each has ended or belongs to another pod."""
+    one, ended = len(runs) == 1, [run.ended for run in runs]
+    if all(ended):
+        return "that run has ended" if one else "those runs have ended"
+    if any(ended):
+        return "each of those runs has ended or belongs to another pod"
+    return "that run belongs to another pod" if one else "those runs belong to another pod"
+
+
 def run_app(app: OpsApp) -> int:
     """Run the app until the user leaves; returns the exit code."""
     app.run()
@@ -270,8 +280,7 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         runs = [run for run in chosen if not run.ended and run.owned]
         if not runs:
             if chosen:
-                gone = all(run.ended for run in chosen)
-                self.notify("that run has ended" if gone else "that run belongs to another pod", markup=False)
+                self.notify(_left_alone(chosen), markup=False)
             return
 
         def answered(yes: bool | None) -> None:
