@@ -125,7 +125,8 @@ def _begin(
         machine.register_root(root)
     except OSError as error:
         raise _disk_error(error, run.path)
-    state, why = _start(run, spec, ticket.read(run) or _ticket(spec, run), root, gpus)
+    place = ticket.read(run) or _ticket(spec, run)
+    state, why = _start(run, spec, place, root, gpus)
     agent_process.ensure_running(spec.get("tmux"))
     machine.wake_agent()
     return {
@@ -135,16 +136,30 @@ def _begin(
         "command": spec["command"],
         "state": state,
         "why": why,
-        "warnings": spec.get("warnings") or [],
+        "warnings": [*(spec.get("warnings") or []), *_hopeless(run, root, place)],
     }
+
+
+def _hopeless(run: RunDir, root: machine.Root, place: ticket.Ticket) -> List[str]:
+    """That it can never start, where a run it comes after has ended otherwise than it was to."""
+    verdict, text = ("go", "") if os.path.exists(run.claim) else waiting.parents(run, root, place)
+    return ["it can never start: {}".format(text)] if verdict == "fail" else []
+
+
+def _ended(run: RunDir) -> Optional["tuple[str, str]"]:
+    """The state of one that has ended, and why it did where it has never been started."""
+    summary, _ = records.read_record(run.summary)
+    if summary is None:
+        return None
+    return str(summary.get("state")), "" if os.path.exists(run.claim) else str(summary.get("detail") or "")
 
 
 def _start(
     run: RunDir, spec: Dict[str, Any], place: Ticket, root: machine.Root, gpus: Callable[[], List[Dict[str, Any]]]
 ) -> "tuple[str, str]":
-    ended, _ = records.read_record(run.summary)
+    ended = _ended(run)
     if ended is not None:
-        return str(ended.get("state")), ""
+        return ended
     if waiting.is_held(run):
         return states.HELD, states.AWAITS_RELEASE
     why: Dict[str, str] = {}
@@ -160,9 +175,7 @@ def _start(
         raise _disk_error(error, run.path)
     if os.path.exists(run.claim):
         return states.STARTING, ""
-    if os.path.exists(run.summary):
-        return states.CANCELLED, ""
-    return states.QUEUED, why.get(run.path, "")
+    return _ended(run) or (states.QUEUED, why.get(run.path, ""))
 
 
 def _others(root: machine.Root) -> List[machine.Root]:

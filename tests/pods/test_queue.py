@@ -156,6 +156,25 @@ def test_runs_come_after_others_as_they_were_told_and_a_failure_ends_the_whole_c
     assert summary["detail"] == "run heir, which it comes after, failed: dependency_failed"
 
 
+def test_a_run_that_comes_after_one_that_was_cancelled_or_failed_is_told_as_one_that_can_never_start(
+    queue: Queue,
+) -> None:
+    queue.submit("ok", "h1", "--hold")
+    assert queue.ops("queue", "cancel", "h1").returncode == 0
+    why = "run h1, which it comes after, was cancelled: user_kill"
+    told = queue.submit("ok", "child", "--after", "h1")
+    assert (told["state"], told["why"], told["warnings"]) == ("failed", why, [f"it can never start: {why}"])
+    held = queue.submit("ok", "kept", "--after", "h1", "--hold")
+    assert (held["state"], held["warnings"]) == ("held", [f"it can never start: {why}"])
+    queue.submit("bad", "bad")
+    assert queue.ended("bad") == ("failed", "nonzero_exit")
+    person = queue.ops("run", "submit", "--preset", "ok", "--run-id", "other", "--after", "bad")
+    assert (person.returncode, person.stdout) == (0, "other\n")
+    assert "warning: it can never start: run bad, which it comes after, failed: nonzero_exit\n" in person.stderr
+    assert person.stderr.endswith("it has ended already: failed\n") and "follow it" not in person.stderr
+    assert queue.submit("ok", "anyway", "--after-any", "bad")["warnings"] == []
+
+
 def test_waiting_runs_are_held_released_reordered_and_cancelled(queue: Queue) -> None:
     queue.submit("wide", "wide")
     for run_id in ("first", "second", "third"):

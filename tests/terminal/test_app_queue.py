@@ -260,3 +260,15 @@ async def test_the_runs_to_come_after_are_picked_from_those_of_the_pod() -> None
         await until_drawn(pilot, app, "queued on h100-a")
     place = fleet.specs[0]["queue"]
     assert (place["after"], place["after_any"]) == (["sweep-lr-6"], ["sweep-lr-5"])
+
+
+async def test_a_submitted_run_that_can_never_start_is_told_as_that() -> None:
+    fleet, app = busy_app()
+    fleet.answer = {"state": "failed", "why": "run h1, which it comes after, was cancelled: user_kill"}
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until_drawn(pilot, app, "2 Runs")
+        await pilot.press("s")
+        await until_drawn(pilot, app, "Submit a run")
+        await pilot.press("ctrl+s")
+        screen = await until_drawn(pilot, app, "has ended already on h100-b: run h1")
+        assert "started 2" not in screen

@@ -25,6 +25,7 @@ from podops.errors import PodopsError
 from podops.fleet.fleet import Fleet
 from podops.fleet.snapshot import FleetSnapshot, PodSnapshot, RunSnapshot
 from podops.transport import locked_keys
+from podops_runners.states import ENDED
 from podops_tui import frames, pauses
 from podops_tui.actions import ACTIONS, Action, available, bindings
 from podops_tui.ansi import clean
@@ -270,9 +271,11 @@ class OpsApp(QueueDeeds, FollowsProjectFile, KeysInTurn):
         if (state := answer.get("state")) in ("queued", "held"):
             why = str(answer.get("why") or "waits for its turn")
             text = f"{plan.run_id} is {state} on {plan.pod}" + ("" if state == "held" else f": {why}")
+        elif state in ENDED:
+            text = f"{plan.run_id} has ended already on {plan.pod}: {answer.get('why') or state}"
         else:
             text = f"started {plan.run_id} on {plan.pod}"
-        self.notify(clean(text), markup=False)
+        self.notify(clean(text), severity="warning" if state in ENDED else "information", markup=False)
 
     def op_kill(self) -> None:
         screen = self.screen
