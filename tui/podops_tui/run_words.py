@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-
 from podops.fleet.snapshot import RunSnapshot
 from podops_tui.ansi import clean
 from podops_tui.format import age, state_mark, ticking
-
-#: How a pod tells of a run that was submitted for later.
-_NOT_BEFORE = re.compile(r"not before (\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ)")
 
 
 def run_mark(run: RunSnapshot) -> tuple[str, str]:
@@ -40,7 +34,7 @@ def why(run: RunSnapshot, now: float, *, full: bool = False) -> str:
 
 def waits_for(run: RunSnapshot, *, full: bool = True) -> str:
     """`#2 waits for 1 GPU: 0 of 4 free · priority 5`, or in few words what it waits for."""
-    detail = _NOT_BEFORE.sub(lambda found: f"not before {_local(found.group(1))}", clean(run.detail))
+    detail = clean(run.told_detail)
     words = [f"#{run.place}" if run.place else "", detail if full else detail.removeprefix("waits for ")]
     words += [f"· {retries}" if (retries := attempt_words(run)) else ""]
     words += [f"· priority {run.priority}" if run.priority else ""]
@@ -55,15 +49,6 @@ def nothing_printed(run: RunSnapshot) -> str:
         # What it has printed takes a moment to come.
         return "reading its log …" if run.log_bytes else "it has printed nothing"
     return "nothing printed yet"
-
-
-def _local(moment: str) -> str:
-    """The pod's `2026-11-21 22:30:00Z` as a person here reads it: `22:30` today, `11-22 22:30` on another day."""
-    try:
-        here = datetime.strptime(moment, "%Y-%m-%d %H:%M:%SZ").replace(tzinfo=UTC).astimezone()
-    except (ValueError, OverflowError):  # no calendar has it
-        return moment
-    return here.strftime("%H:%M" if here.date() == datetime.now().date() else "%m-%d %H:%M")
 
 
 def retry(run: RunSnapshot, now: float) -> str:

@@ -77,7 +77,7 @@ def _row(run: RunSnapshot) -> tuple[str, ...]:
         run.asked_gpus or "-",
         str(run.priority),
         duration(run.waits_s),
-        run.detail or "-",
+        run.told_detail or "-",
     )
 
 

@@ -16,6 +16,7 @@ from podops.cli.number import WholeNumber
 from podops.cli.output import ago, clean, print_json, say
 from podops.cli.project_names import complete_overrides, complete_pods, complete_presets, complete_runs
 from podops.errors import NotFoundError, UnreachableError, UsageError
+from podops.fleet.moments import by_this_clock
 from podops_runners.states import ENDED
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _show_answer(options: Options, pod: str, answer: dict[str, Any], doubts: Seq
     if answer.get("state") == "held":
         say(f"held: it waits for `ops queue release {answer['run_id']}`")
     elif answer.get("state") == "queued":
-        say(f"queued: {answer.get('why') or 'waits for its turn'}")
+        say(f"queued: {by_this_clock(str(answer.get('why') or 'waits for its turn'))}")
     if answer.get("state") in ENDED:
         say(f"it has ended already: {answer['state']}")
     else:

@@ -122,7 +122,7 @@ def run_rows(runs: Sequence[RunSnapshot], old: Mapping[tuple[str, str], str] | N
 
 def _row(run: RunSnapshot, age: str) -> dict[str, str]:
     phase = f"attempt {_attempts_told(run)}" if run.retry_in_s is not None else run.phase
-    notes = [age, phase, "stalled" if run.stalled else "", run.detail, *run.problems]
+    notes = [age, phase, "stalled" if run.stalled else "", run.told_detail, *run.problems]
     told = (
         *(run.run_id, run.pod, run.preset or "-", run.state, run.reason or "-", duration(run.elapsed_s)),
         *(_epoch(run) or "-", _step(run) or "-", "-" if run.loss is None else f"{run.loss:.4g}"),
@@ -159,7 +159,7 @@ def run_text(run: RunSnapshot, attempts: Sequence[AttemptRecord], tail: list[str
     lines = [f"{run.run_id}  {run.state}{reason}", f"pod        {run.pod}"]
     facts = {
         "preset": f"{run.preset} ({run.kind})" if run.kind else run.preset,
-        "why": run.detail,
+        "why": run.told_detail,
         "queue": _place(run),
         "attempt": _attempts_told(run),
         "phase": run.phase,

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from podops.fleet.moments import by_this_clock
+
 #: How the loss of a run may be called, and how one begins that is not that of its training.
 _LOSS = re.compile(r"^(?!best).*loss(?:_step|_epoch)?$")
 _OF_VALIDATION = ("val", "eval", "test")
@@ -268,7 +270,12 @@ class RunSnapshot:
     def not_started(self) -> str:
         """That it waits and what for, in words that follow its name; empty for one that is not in the queue."""
         again = " again" if self.attempt > 1 else ""
-        return f"has not started{again}: {self.detail or 'waits for its turn'}" if self.waiting else ""
+        return f"has not started{again}: {self.told_detail or 'waits for its turn'}" if self.waiting else ""
+
+    @property
+    def told_detail(self) -> str:
+        """`detail` as a person here reads it: moments by this machine's clock."""
+        return by_this_clock(self.detail)
 
 
 @dataclass(frozen=True, slots=True)

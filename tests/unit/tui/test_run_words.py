@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from podops.cli.run_view import run_rows, run_text
 from podops.fleet.snapshot import PodSnapshot, RunSnapshot
 from podops_tui.format import remaining
 from podops_tui.run_words import retry, waits_for, why
@@ -31,6 +32,12 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_time_of_the_pod_is_told_as_the_clock_here_shows_it() -> None:
     told = waits_for(replace(QUEUED, detail="not before 2020-12-31 23:30:00Z"))
     assert told == "#2 not before 01-01 00:30 · priority -3"
+    run = replace(QUEUED, detail="not before 2020-12-31 23:30:00Z")
+    assert "not before 01-01 00:30" in heartbeat(run, run.received_at).plain
+    assert "why        not before 01-01 00:30\n" in run_text(run, (), []) and "01-01 00:30" in run_rows([run])
+    today = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(time.mktime((*time.localtime()[:3], 12, 30, 0, 0, 0, -1))))
+    assert run.not_started.endswith("not before 01-01 00:30")
+    assert replace(run, detail=f"not before {today}").not_started.endswith("not before 12:30")
 
 
 @pytest.mark.parametrize("moment", ["2026-02-31 10:00:00Z", "0000-01-01 00:00:00Z", "9999-12-31 23:59:59Z"])

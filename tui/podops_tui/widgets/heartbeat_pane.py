@@ -37,7 +37,7 @@ def heartbeat(run: RunSnapshot, now: float) -> Text:
         text.append(clean(_without_steps(run)) + "\n")
     text.append_text(_progress(run))
     if run.detail:
-        text.append(clean(run.detail) + "\n", colour)
+        text.append(clean(run.told_detail) + "\n", colour)
     for problem in run.problems:
         text.append(f"! {clean(problem)}\n", "yellow")
     return text
@@ -67,7 +67,7 @@ def _queue(run: RunSnapshot, now: float) -> Text:
     text = Text(f" · {age(waited(run, now))}\n")
     rows = {
         "place": f"{run.place} in the queue of {clean(run.pod)}" if run.place else "",
-        "why": clean(run.detail),
+        "why": clean(run.told_detail),
         "gpus": run.asked_gpus,
         "priority": str(run.priority) if run.priority else "",
         "after": clean(", ".join(run.after)),
