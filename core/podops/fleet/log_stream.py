@@ -158,8 +158,7 @@ class FollowedLog:
         given = wire.integer(frame.header.get("offset"))
         offset, data = expected if given is None else given, frame.payload
         eof = frame.header.get("eof") is True
-        said = frame.header.get("trouble")
-        trouble = said if isinstance(said, str) else None
+        trouble = wire.text(frame.header["trouble"]) if "trouble" in frame.header else None
         if eof and trouble:
             # Not its last byte: what comes after it can be had from nobody any more.
             self._stop(PodActionError(f"run {self._request.run_id}: {trouble}", "see `ops run list`"))
