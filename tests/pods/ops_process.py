@@ -82,6 +82,21 @@ class OpsOnTerminal:
     def press(self, keys: str) -> None:
         os.write(self._near, keys.encode())
 
+    def detach(self) -> int:
+        """ctrl-b d until it has ended; its exit status.
+
+        tmux takes keys for pasted ones, and does nothing, where they come within a millisecond of what was before.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            for key in ("\x02", "d"):
+                self.press(key)
+                pressed = time.monotonic()
+                while time.monotonic() - pressed < 0.3:
+                    if not self._read():
+                        return self.process.wait(PATIENCE_S)
+            assert time.monotonic() < deadline, f"still runs: {self.output[-2000:]!r}"
+
     def wait_for(self, pattern: str) -> None:
         """Read until what it has written matches `pattern`."""
         deadline = time.monotonic() + PATIENCE_S

@@ -161,8 +161,7 @@ def test_attaching_puts_the_terminal_into_the_runs_session(
     terminal = open_ops("run", "attach", "l1")
     terminal.wait_for(r"tick \d\d")
     terminal.wait_for("comes back to ops")
-    terminal.press("\x02d")
-    assert terminal.ended() == 0
+    assert terminal.detach() == 0
     assert ops("run", "kill", "l1", "--yes", "--grace", "0.5").returncode == 0
 
 

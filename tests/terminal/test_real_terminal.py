@@ -144,7 +144,9 @@ def test_attach_opens_the_runs_tmux_session_and_comes_back_to_a_living_app(
     assert "Runs" not in shown
     terminal.wait_for_tick(before + 10)
     # Keys sent to a pane do not pass the outer tmux, so its part of the two `ctrl-b` falls away.
-    terminal.press("C-b", "d")
+    # One after the other: tmux takes keys that come within a millisecond for pasted ones.
+    terminal.press("C-b")
+    terminal.press("d")
     shown = terminal.wait_for(r"● running +watched")
     now = terminal.wait_for_tick(1)
     assert now > before

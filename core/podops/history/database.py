@@ -78,7 +78,9 @@ def open_database(directory: Path) -> Database:
         path = database_path(private_directory(directory))
         lock = _lock(path.with_suffix(".lock"))
     except OSError as error:
-        raise HistoryUnavailable(f"{error.filename or directory}: {error.strerror or error}") from None
+        # The directory is to blame but where something else has the place of a file of ours.
+        place = error.filename if isinstance(error, IsADirectoryError) else directory
+        raise HistoryUnavailable(f"{place}: {error.strerror or error}") from None
     try:
         return _open_locked(path, lock)
     except BaseException:
