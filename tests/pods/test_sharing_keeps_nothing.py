@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,10 @@ async def test_of_many_clients_a_holder_and_its_link_keep_no_more_than_of_few(
             few = await _held_after(FEW, config)
             threads = link_threads(client_home)
             many = await _held_after(MANY, config)
+            begun = time.monotonic()
+            # On a busy machine an answer may be on its way for seconds; what is kept stays.
+            while many.more_than(few) and time.monotonic() - begun < 60:
+                many = await Held.least()
             assert link_threads(client_home) <= threads + _WORKERS
         finally:
             await holder.stop()
