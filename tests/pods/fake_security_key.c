@@ -30,7 +30,7 @@ void EVP_MD_CTX_free(EVP_MD_CTX *);
 int EVP_DigestSignInit(EVP_MD_CTX *, void *, const EVP_MD *, void *, EVP_PKEY *);
 int EVP_DigestSign(EVP_MD_CTX *, unsigned char *, size_t *, const unsigned char *, size_t);
 
-enum { ECDSA = 0, ED25519 = 1, PATIENCE_MS = 300000, STEP_MS = 10 };
+enum { ECDSA = 0, ED25519 = 1, PATIENCE_MS = 20000, STEP_MS = 10 };
 enum { GENERAL = -1, UNSUPPORTED = -2, DEVICE_NOT_FOUND = -4 };
 
 struct sk_option;
